@@ -1,0 +1,107 @@
+# osmem: make, make demo, make test, make bench, make install, make lint; variants: make debug ubsan tsan
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+DESTDIR ?=
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+
+version := $(shell sed -n 's/^\#define OSMEM_VERSION_[A-Z]* //p' include/osmem.h | paste -sd.)
+soname := libosmem.so.0
+
+warnings := -Wall -Wextra -Wundef -Wshadow -Wconversion
+# -fno-builtin-*: the compiler must not see through our own names. -fsemantic-interposition: C++ operators may be replaced one by
+# one (cxx.c). -fexceptions: bad_alloc passes through.
+flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt \
+  -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions
+link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
+
+sources := $(wildcard src/*.c)
+headers := $(wildcard src/*.h include/*.h)
+modules := $(filter-out src/unity.c src/textbook.c,$(sources))
+
+all: libosmem.so libosmem.a
+.PHONY: all
+.DELETE_ON_ERROR:
+
+# ---- the libraries ---------------------------------------------------------------------------------------------------
+
+build/unity.o: $(sources) $(headers) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(flags) $(CFLAGS) -c src/unity.c -o $@
+
+build/dynamic.o: src/dynamic.c $(headers) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(flags) $(CFLAGS) -c $< -o $@
+
+libosmem.so: build/unity.o build/dynamic.o
+	$(CC) $(CFLAGS) $(link) $^ -o $@ $(LDFLAGS)
+	ln -sf libosmem.so $(soname)
+
+libosmem.a: build/unity.o
+	$(AR) rcs $@ $^
+
+# ---- variants: the modules one by one, so that each file stands on its own --------------------------------------------
+
+debug_flags := -O1 -g
+ubsan_flags := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined
+tsan_flags := -O1 -g -fsanitize=thread
+
+define variant
+$(1)_objects := $$(modules:src/%.c=build/$(1)/%.o)
+
+build/$(1)/%.o: src/%.c $$(headers) Makefile
+	@mkdir -p $$(@D)
+	$$(CC) $$(flags) $$($(1)_flags) -c $$< -o $$@
+
+build/$(1)/libosmem.so: $$($(1)_objects)
+	$$(CC) $$($(1)_flags) $$(filter-out -Wl$$(comma)-z$$(comma)defs,$$(link)) $$^ -o $$@
+	ln -sf libosmem.so build/$(1)/$$(soname)
+
+$(1): build/$(1)/libosmem.so
+.PHONY: $(1)
+endef
+comma := ,
+$(foreach name,debug ubsan tsan,$(eval $(call variant,$(name))))
+
+# ---- use -------------------------------------------------------------------------------------------------------------
+
+demo: all
+	scripts/setup.sh strace
+	scripts/demo.sh
+.PHONY: demo
+
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 libosmem.so $(DESTDIR)$(LIBDIR)/libosmem.so.$(version)
+	ln -sf libosmem.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libosmem.so
+	install -m 644 libosmem.a $(DESTDIR)$(LIBDIR)/
+	install -m 644 include/osmem.h $(DESTDIR)$(INCLUDEDIR)/
+	printf 'prefix=%s\nlibdir=%s\nincludedir=%s\n\nName: osmem\nDescription: a malloc for Linux\nVersion: %s\nLibs: -L$${libdir} -losmem\nCflags: -I$${includedir}\n' \
+	  '$(PREFIX)' '$(LIBDIR)' '$(INCLUDEDIR)' '$(version)' > $(DESTDIR)$(LIBDIR)/pkgconfig/osmem.pc
+.PHONY: install
+
+lint:
+	scripts/setup.sh clang-tidy cppcheck
+	clang-tidy --quiet $(modules) -- $(flags)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -D__x86_64__ $(modules)
+.PHONY: lint
+
+# ---- tests -----------------------------------------------------------------------------------------------------------
+
+include tests/c.mk
+
+test: all
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory c-tests
+	tests/run.sh
+.PHONY: test
+
+bench: all
+	scripts/setup.sh bench
+	scripts/bench.py
+.PHONY: bench
+
+clean:
+	rm -rf build libosmem.so $(soname) libosmem.a libosmem-textbook.so
+.PHONY: clean

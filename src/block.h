@@ -1,0 +1,52 @@
+/* Block heaps ("arenas"): medium blocks and slabs, with boundary tags, split, coalesce, best fit, grown in place. */
+#ifndef OSMEM_BLOCK_H
+#define OSMEM_BLOCK_H
+
+#include "block_meta.h"
+
+/* The arena of a block or slab record's memory. */
+struct arena *arena_of(const void *memory);
+
+/* Lock an arena for a thread that prefers `*preferred`: that one if nobody holds it, else another, else a new one; the choice is
+ * remembered in *preferred. NULL: this thread is inside the allocator already and no other arena can be had. */
+struct arena *arena_enter(struct arena **preferred);
+void arena_leave(struct arena *arena);
+/* Wait for this very arena. */
+bool arena_enter_this(struct arena *arena);
+
+enum arena_growth { ARENA_AS_IS, ARENA_MAY_GROW };
+
+/* The arena's lock is held for all of these. */
+
+/* A block of at least `bytes` (from block_bytes_for()) whose payload is a multiple of `alignment`; or NULL. From *zero_from on its
+ * payload is known to be zero. */
+struct block *arena_take_locked(struct arena *arena, size_t bytes, size_t alignment, enum arena_growth growth,
+                                uintptr_t *zero_from);
+void arena_give_locked(struct arena *arena, struct block *block);
+/* Grow or shrink in place; false: the neighbour is in use, nothing changed. */
+bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes);
+/* A granule for a slab; its record's owner is set, the rest is the caller's to fill. */
+struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, enum arena_growth growth);
+void arena_give_slab_locked(struct arena *arena, struct slab *slab);
+
+/* The start of a slab's granule. */
+uintptr_t slab_start(const struct slab *slab);
+
+/* Free a block that is in use, whoever holds its arena: never waits. */
+void block_release(struct block *block);
+void slab_release(struct slab *slab);
+
+/* Release wholly free pages and the top but for `pad` bytes; bytes released. */
+size_t arena_trim(struct arena *arena, size_t pad);
+
+/* Walk everything; the first broken invariant as text, or NULL. *where: its address. */
+const char *arena_check(struct arena *arena, const void **where);
+
+size_t arena_count(void);
+struct arena *arena_at(size_t index);
+
+/* fork(): take all locks in order, release those; or start over in the child. */
+void arenas_before_fork(void);
+void arenas_after_fork(bool child);
+
+#endif

@@ -1,0 +1,45 @@
+/* See check.h. Beside the heap: may read everything, nothing needs it. */
+#include "check.h"
+
+#include <unistd.h>
+
+#include "block.h"
+#include "large.h"
+#include "printf.h"
+#include "slab.h"
+#include "thread.h"
+
+/* free + used == carved, in objects; every free object is one of the slab's and says it is free. */
+static const char *check_slab(const struct slab *slab) {
+  size_t free = 0;
+  uintptr_t granule = slab_start(slab);
+  for (const struct object *object = slab->free; object; object = object->next) {
+    bool ours = (uintptr_t)object - granule < GRANULE_BYTES && slab_has_object(slab, (uintptr_t)object);
+    if (!ours || object->key != slab) return "a slab's free list leads astray";
+    if (++free > slab->capacity) return "a slab's free list is a ring";
+  }
+  if (free + slab_used(slab) != slab->carved / slab->object_bytes) return "a slab's objects do not add up";
+  return NULL;
+}
+
+static const char *check_slabs(const struct arena *arena, const void **where) {
+  for (const struct chunk *chunk = arena->chunks; chunk; chunk = chunk->info.next)
+    for (size_t i = 1; i < CHUNK_GRANULES && (uintptr_t)chunk + i * GRANULE_BYTES < chunk->info.limit; i++) {
+      *where = &chunk->slabs[i];
+      const char *fault = slab_owner(&chunk->slabs[i]) ? check_slab(&chunk->slabs[i]) : NULL;
+      if (fault) return fault;
+    }
+  return NULL;
+}
+
+bool heap_check(void) {
+  const void *where = NULL;
+  const char *fault = NULL;
+  for (size_t i = 0; i < arena_count() && !fault; i++) {
+    fault = arena_check(arena_at(i), &where);
+    if (!fault) fault = check_slabs(arena_at(i), &where);
+  }
+  if (!fault) fault = large_check();
+  if (fault) print(STDERR_FILENO, "osmem: check: %s at %p\n", fault, where);
+  return !fault;
+}

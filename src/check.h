@@ -1,0 +1,10 @@
+/* The whole-heap validator. */
+#ifndef OSMEM_CHECK_H
+#define OSMEM_CHECK_H
+
+#include <stdbool.h>
+
+/* True if every invariant of every tier holds; else one line on stderr. No other thread may allocate meanwhile. */
+bool heap_check(void);
+
+#endif

@@ -1,0 +1,41 @@
+/* Large blocks: a mapping each, recorded out of line, resized with mremap, a small bounded cache of freed ones. */
+#ifndef OSMEM_LARGE_H
+#define OSMEM_LARGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum large_state {
+  LARGE_UNKNOWN, /* no mapping of ours starts there */
+  LARGE_LIVE,
+  LARGE_FREED /* one did: the pointer was freed before */
+};
+
+/* A mapping of at least `bytes` at a multiple of `alignment` (a power of two), or NULL. *zeroed: it reads as zero. */
+void *large_take(size_t bytes, size_t alignment, bool *zeroed);
+
+/* What `payload` is; *bytes: how many of a live one may be used. */
+enum large_state large_find(const void *payload, size_t *bytes);
+
+/* Free a mapping: LARGE_LIVE if it was one (and is no longer), else what is wrong. */
+enum large_state large_give(void *payload);
+
+/* Resize a live mapping, moving it if need be; NULL: refused, nothing changed. */
+void *large_resize(void *payload, size_t bytes);
+
+/* Unmap all that is cached; bytes released. */
+size_t large_trim(void);
+
+/* Verify the registry: a fault as text or NULL. */
+const char *large_check(void);
+
+struct large_stats {
+  size_t live_count, live_bytes, cached_bytes, allocations;
+};
+void large_get_stats(struct large_stats *out);
+
+void large_before_fork(void);
+void large_after_fork(bool child);
+
+#endif

@@ -1,0 +1,120 @@
+/* See os.h. */
+#include "os.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "printf.h"
+
+struct sys_counters sys_counters;
+size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
+
+void sys_init(void) {
+  size_t page = getauxval(AT_PAGESZ);
+  if (page) page_bytes = page;
+}
+
+/* Count a call that brought `in` bytes of address space, or gave `out` back. */
+static void count(enum sys_call call, size_t in, size_t out) {
+  __atomic_fetch_add(&sys_counters.calls[call], 1, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&sys_counters.bytes_in, in, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&sys_counters.bytes_out, out, __ATOMIC_RELAXED);
+  size_t held = __atomic_add_fetch(&sys_counters.bytes_held, in - out, __ATOMIC_RELAXED);
+  if (held > __atomic_load_n(&sys_counters.bytes_peak, __ATOMIC_RELAXED))
+    __atomic_store_n(&sys_counters.bytes_peak, held, __ATOMIC_RELAXED);
+}
+
+uintptr_t sys_break(void) {
+  int saved = errno;
+  void *now = sbrk(0);
+  errno = saved;
+  return now == (void *)-1 ? 0 : (uintptr_t)now;
+}
+
+uintptr_t sys_grow_break(intptr_t delta) {
+  int saved = errno;
+  void *old = sbrk(delta);
+  errno = saved;
+  bool done = old != (void *)-1;
+  count(SYS_CALL_BRK, done && delta > 0 ? (size_t)delta : 0, done && delta < 0 ? (size_t)-delta : 0);
+  return done ? (uintptr_t)old : 0;
+}
+
+void *sys_map(size_t bytes) {
+  int saved = errno;
+  void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  errno = saved;
+  count(SYS_CALL_MMAP, base != MAP_FAILED ? bytes : 0, 0);
+  return base == MAP_FAILED ? NULL : base;
+}
+
+bool sys_unmap(void *base, size_t bytes) {
+  int saved = errno;
+  int failed = munmap(base, bytes);
+  if (failed && errno == EINVAL) DIE("munmap of an unaligned range");
+  errno = saved;
+  count(SYS_CALL_MUNMAP, 0, failed ? 0 : bytes);
+  return !failed;
+}
+
+void *sys_remap(void *base, size_t old_bytes, size_t new_bytes) {
+  int saved = errno;
+  void *moved = mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE);
+  errno = saved;
+  bool done = moved != MAP_FAILED;
+  count(SYS_CALL_MREMAP, done && new_bytes > old_bytes ? new_bytes - old_bytes : 0,
+        done && new_bytes < old_bytes ? old_bytes - new_bytes : 0);
+  return done ? moved : NULL;
+}
+
+/* MADV_DONTNEED and not MADV_FREE: with the latter RSS stays up until the machine is short, and users measure RSS. */
+bool sys_discard(void *base, size_t bytes) {
+  int saved = errno;
+  int failed = madvise(base, bytes, MADV_DONTNEED);
+  errno = saved;
+  count(SYS_CALL_MADVISE, 0, 0);
+  if (!failed) __atomic_fetch_add(&sys_counters.bytes_out, bytes, __ATOMIC_RELAXED); /* pages, not address space */
+  return !failed;
+}
+
+void sys_wait(uint32_t *word, uint32_t while_value) {
+  int saved = errno;
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_value, NULL, NULL, 0);
+  errno = saved;
+}
+
+void sys_wake(uint32_t *word) {
+  int saved = errno;
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  errno = saved;
+}
+
+void sys_write(int fd, const char *text, size_t bytes) {
+  int saved = errno;
+  while (bytes > 0) {
+    ssize_t written = write(fd, text, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) break; /* nobody listens: nothing better can be done with a message */
+    text += written;
+    bytes -= (size_t)written;
+  }
+  errno = saved;
+}
+
+uint64_t sys_secret(void) {
+  uint64_t secret = 0x5bd1e9955bd1e995u;
+  const void *random = (const void *)getauxval(AT_RANDOM);
+  if (random) memcpy(&secret, random, sizeof secret);
+  return secret;
+}
+
+_Noreturn void die(const char *file, int line, const char *what) {
+  print(STDERR_FILENO, "osmem: internal error at %s:%u: %s\n", file, (unsigned)line, what);
+  abort();
+}

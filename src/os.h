@@ -1,0 +1,64 @@
+/* System calls, one function each, results checked. The bottom layer: knows nothing of heaps.
+ *
+ * Promise: failure is NULL or false, never a crash; errno is as the caller left it. What cannot happen
+ * (unaligned arguments of our own making) ends in die(). Each call is counted for the statistics.
+ * Sizes are bytes and multiples of page_bytes unless said otherwise. */
+#ifndef OSMEM_OS_H
+#define OSMEM_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sys_call { SYS_CALL_BRK, SYS_CALL_MMAP, SYS_CALL_MUNMAP, SYS_CALL_MREMAP, SYS_CALL_MADVISE, SYS_CALLS };
+
+/* Relaxed atomics: written rarely, read by the statistics. */
+struct sys_counters {
+  size_t calls[SYS_CALLS];
+  size_t bytes_in;  /* address space asked for */
+  size_t bytes_out; /* address space or residency given back */
+  size_t bytes_held, bytes_peak; /* address space, now and at most; the peak is exact while one thread grows at a time */
+};
+
+extern struct sys_counters sys_counters;
+extern size_t page_bytes; /* set by sys_init(); 4 KiB to 64 KiB */
+
+void sys_init(void);
+
+/* The current break. A system call the first time only: libc remembers it. */
+uintptr_t sys_break(void);
+/* Move the break by `delta` (may be negative); the old break, or 0 when refused. Goes through libc's sbrk()
+ * and not the raw call, so that libc's idea of the break stays right for other users of sbrk(). */
+uintptr_t sys_grow_break(intptr_t delta);
+
+/* Fresh zeroed private memory, page-aligned, or NULL. */
+void *sys_map(size_t bytes);
+/* False: the kernel refused (splitting a mapping needs a free slot below vm.max_map_count) and the memory is still there. */
+bool sys_unmap(void *base, size_t bytes);
+/* Resize a mapping, moving it if need be; NULL: refused, nothing changed. */
+void *sys_remap(void *base, size_t old_bytes, size_t new_bytes);
+/* Drop the pages' contents and residency. True only if the memory now reads as zero. */
+bool sys_discard(void *base, size_t bytes);
+
+void sys_wait(uint32_t *word, uint32_t while_value);
+void sys_wake(uint32_t *word);
+void sys_write(int fd, const char *text, size_t bytes);
+
+/* 64 random bits that the kernel gave this process at exec; no system call. */
+uint64_t sys_secret(void);
+
+/* One line on stderr, then abort(): for states that only a bug of ours can reach. */
+#define DIE(what) die(__FILE__, __LINE__, what)
+_Noreturn void die(const char *file, int line, const char *what);
+
+static inline size_t round_up(size_t n, size_t power_of_two) {
+  return (n + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+static inline size_t round_down(size_t n, size_t power_of_two) { return n & ~(power_of_two - 1); }
+
+static inline size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+static inline size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+#endif

@@ -1,0 +1,348 @@
+/* THE FILE. The fast paths of malloc and free, and who serves what:
+ *
+ *   by size      <= 1 KiB            slab object (slab.c); the first few of a class are blocks
+ *                <  MMAP_THRESHOLD   block of the brk heap (block.c), through the thread's cache
+ *                >= MMAP_THRESHOLD   mapping (large.c)
+ *   by address   in regions[0]       slab or block, by the granule's record
+ *                else                fallback region, mapping, or a stranger's (foreign.c)
+ *
+ * Reading order: heap_malloc, heap_free, then downwards. The fast paths take no lock, make no call, and know only regions[0]. All
+ * misuse is caught at one gate, find_live(): what passes it may be trusted.
+ *
+ * errno is set here and nowhere below. */
+#include "osmem.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "block.h"
+#include "block_meta.h"
+#include "foreign.h"
+#include "large.h"
+#include "region.h"
+#include "report.h"
+#include "slab.h"
+#include "thread.h"
+
+/* The slow exits; not static, since inline functions that other files see call them. */
+void *malloc_slow(size_t bytes);
+void free_slow(void *payload);
+
+/* ---- fast paths ----------------------------------------------------------------------------------------------------- */
+
+/* The object freed last: it is in the cache of the processor. */
+static inline void *object_pop(struct slab *slab, struct object *object) {
+  slab->free = object->next;
+  slab->countdown++;
+  object->key = NULL;
+  return object;
+}
+
+static inline void object_push(struct slab *slab, struct object *object) {
+  object->next = slab->free;
+  object->key = slab;
+  slab->free = object;
+  if (UNLIKELY(--slab->countdown == 0)) slab_wake(slab);
+}
+
+inline void *heap_malloc(size_t bytes) {
+  if (LIKELY(bytes <= SMALL_MAX)) {
+    struct slab *slab = self->direct[size_step(bytes)];
+    struct object *object = slab->free;
+    if (LIKELY(object != NULL)) return object_pop(slab, object);
+  }
+  return malloc_slow(bytes);
+}
+
+inline void heap_free(void *payload) {
+  uintptr_t address = (uintptr_t)payload, base = regions[0].base;
+  if (LIKELY(address - base < regions[0].bytes)) {
+    struct slab *slab = slab_at(base, address);
+    struct object *object = payload;
+    /* The two tests for misuse are 6 of the 30 instructions; a block or a stranger's slab fails the first one. */
+    if (LIKELY(slab_owner(slab) == self && slab_has_object(slab, address) && object->key != slab)) {
+      object_push(slab, object);
+      return;
+    }
+  }
+  free_slow(payload);
+}
+
+/* ---- the gate ------------------------------------------------------------------------------------------------------- */
+
+enum kind { OBJECT, BLOCK, MAPPING, STRANGER };
+
+struct found {
+  enum kind kind;
+  size_t usable;     /* bytes; not known of a stranger */
+  struct slab *slab; /* of an object */
+};
+
+static bool is_freed_object(const struct slab *slab, const struct object *object) {
+  if (object->key != slab) return false;
+  /* The key is an address that only a freed object holds. Our own lists can be searched, for certainty; of a stranger's
+   * slab the link must look like one. */
+  if (slab_owner(slab) == self) return slab_lists(slab, object);
+  uintptr_t link = (uintptr_t)object->next;
+  return link == 0 || link / GRANULE_BYTES == (uintptr_t)object / GRANULE_BYTES;
+}
+
+static struct found find_object(struct slab *slab, void *payload, const char *call) {
+  if (!slab_has_object(slab, (uintptr_t)payload))
+    report_misuse(call, (uintptr_t)payload % ALIGNMENT ? MISUSE_MISALIGNED : MISUSE_INVALID, payload);
+  if (is_freed_object(slab, payload)) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
+  return (struct found){OBJECT, slab->object_bytes, slab};
+}
+
+static struct found find_block(void *payload, const char *call) {
+  const struct block *block = block_of(payload);
+  if ((uintptr_t)payload % ALIGNMENT) report_misuse(call, MISUSE_MISALIGNED, payload);
+  if (!block_is_tagged(block)) report_misuse(call, MISUSE_INVALID, payload);
+  if (!(block_header(block) & BLOCK_USED) || block->prev == block_key(block)) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
+  return (struct found){BLOCK, block_usable(block), NULL};
+}
+
+static struct found find_outside(void *payload, const char *call) {
+  struct found found = {MAPPING, 0, NULL};
+  enum large_state state = large_find(payload, &found.usable);
+  if (state == LARGE_FREED) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
+  if (state == LARGE_UNKNOWN) found.kind = STRANGER;
+  return found;
+}
+
+/* What a pointer that must be live is. Ends the process if it is ours and not live. */
+static struct found find_live(void *payload, const char *call) {
+  uintptr_t address = (uintptr_t)payload;
+  const struct region *region = region_of(address);
+  if (!region) return find_outside(payload, call);
+  if (!region_owns(region, address)) return (struct found){STRANGER, 0, NULL};
+  if (address - (uintptr_t)chunk_at(region->base, address) < sizeof(struct chunk)) report_misuse(call, MISUSE_INVALID, payload);
+  struct slab *slab = slab_at(region->base, address);
+  return slab_owner(slab) ? find_object(slab, payload, call) : find_block(payload, call);
+}
+
+/* ---- free ----------------------------------------------------------------------------------------------------------- */
+
+static void free_block(void *payload) {
+  struct block *block = block_of(payload);
+  size_t bytes = block_bytes(block);
+  if (cache_accepts(self, bytes))
+    cache_put(self, block, bytes);
+  else
+    block_release(block);
+}
+
+static void free_found(struct found found, void *payload, const char *call) {
+  switch (found.kind) {
+    case OBJECT:
+      if (slab_owner(found.slab) == self)
+        object_push(found.slab, payload);
+      else
+        slab_free_remote(found.slab, payload);
+      break;
+    case BLOCK: free_block(payload); break;
+    case MAPPING:
+      if (large_give(payload) != LARGE_LIVE) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
+      break;
+    case STRANGER: foreign_free(payload, call); break;
+  }
+}
+
+__attribute__((noinline)) void free_slow(void *payload) {
+  if (payload) free_found(find_live(payload, "free"), payload, "free");
+}
+
+/* ---- allocation by tier --------------------------------------------------------------------------------------------- */
+
+static void clear_until(void *payload, size_t bytes, uintptr_t zero_from) {
+  uintptr_t end = min_size((uintptr_t)payload + bytes, zero_from);
+  if (end > (uintptr_t)payload) memset(payload, 0, end - (uintptr_t)payload);
+}
+
+/* A block from the thread's cache, its arena, or (any_arena) wherever one can be had. */
+static struct block *take_block(struct theap *heap, size_t bytes, size_t alignment, enum arena_growth growth, uintptr_t *zero_from) {
+  *zero_from = UINTPTR_MAX;
+  struct block *block = alignment <= ALIGNMENT ? cache_take(heap, bytes) : NULL;
+  if (block) return block;
+  struct arena *arena = arena_enter(&heap->arena);
+  if (!arena) return NULL;
+  block = arena_take_locked(arena, bytes, alignment, growth, zero_from);
+  arena_leave(arena);
+  return block;
+}
+
+/* What a request is, for the slow paths. */
+struct request {
+  size_t bytes, alignment;
+  bool zero;
+};
+
+static void *finish_block(struct block *block, struct request request, uintptr_t zero_from) {
+  if (!block) return NULL;
+  void *payload = block_payload(block);
+  if (request.zero) clear_until(payload, request.bytes, zero_from);
+  return payload;
+}
+
+static void *allocate_block(struct theap *heap, struct request request, enum arena_growth growth) {
+  uintptr_t zero_from;
+  struct block *block = take_block(heap, block_bytes_for(request.bytes), request.alignment, growth, &zero_from);
+  return finish_block(block, request, zero_from);
+}
+
+/* Blocks for the first objects of a class, packed side by side, until it has earned a slab. Only where 16 is alignment enough. */
+static void *allocate_for_new_class(struct theap *heap, size_t size_class, struct request request, enum arena_growth growth) {
+  if (request.alignment > ALIGNMENT || heap->blocks_given[size_class] == BLOCKS_BEFORE_SLAB) return NULL;
+  void *payload = allocate_block(heap, request, growth);
+  if (payload) heap->blocks_given[size_class]++;
+  return payload;
+}
+
+static void *allocate_small(struct theap *heap, struct request request, enum arena_growth growth) {
+  size_t size_class = class_of_step(size_step(request.bytes));
+  void *payload = allocate_for_new_class(heap, size_class, request, growth);
+  if (payload) return payload;
+  payload = slab_refill(heap, size_class, growth);
+  if (payload && request.zero) memset(payload, 0, request.bytes);
+  return payload;
+}
+
+static void *allocate_mapping(struct request request) {
+  bool zeroed;
+  void *payload = large_take(request.bytes, request.alignment, &zeroed);
+  if (payload && request.zero && !zeroed) memset(payload, 0, request.bytes);
+  return payload;
+}
+
+/* Memory is short: everything that is merely kept goes back, then any tier that can serves. */
+static COLD void *allocate_when_short(struct theap *heap, struct request request) {
+  theap_flush(heap);
+  theap_reclaim_dead();
+  large_trim();
+  void *payload = NULL;
+  if (request.bytes + request.alignment < BLOCK_MAX / 2)
+    for (size_t i = 0; i < arena_count() && !payload; i++) {
+      heap->arena = arena_at(i);
+      payload = allocate_block(heap, request, ARENA_MAY_GROW);
+    }
+  return payload ? payload : allocate_mapping(request);
+}
+
+static void *allocate_on_heap(struct theap *heap, struct request request) {
+  bool small = request.bytes <= SMALL_MAX && request.alignment <= SMALL_MAX;
+  void *(*allocate)(struct theap *, struct request, enum arena_growth) = small ? allocate_small : allocate_block;
+  void *payload = allocate(heap, request, ARENA_AS_IS);
+  if (payload) return payload;
+  theap_reclaim_dead();
+  return allocate(heap, request, ARENA_MAY_GROW);
+}
+
+/* Everything but the fast path. */
+static __attribute__((noinline)) void *allocate_slow(struct request request) {
+  struct theap *heap = self;
+  if (request.bytes > PTRDIFF_MAX || (!theap_is_born(heap) && !(heap = theap_birth()))) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  bool large = request.bytes >= MMAP_THRESHOLD || request.alignment >= MMAP_THRESHOLD / 2;
+  void *payload = large ? allocate_mapping(request) : allocate_on_heap(heap, request);
+  if (!payload) payload = allocate_when_short(heap, request);
+  if (!payload) errno = ENOMEM;
+  return payload;
+}
+
+__attribute__((noinline)) void *malloc_slow(size_t bytes) {
+  return allocate_slow((struct request){bytes, ALIGNMENT, false});
+}
+
+void *heap_calloc(size_t count, size_t bytes) {
+  size_t sum;
+  if (__builtin_mul_overflow(count, bytes, &sum)) sum = SIZE_MAX;
+  if (LIKELY(sum <= SMALL_MAX)) {
+    struct slab *slab = self->direct[size_step(sum)];
+    struct object *object = slab->free;
+    if (LIKELY(object != NULL)) return memset(object_pop(slab, object), 0, sum);
+  }
+  return allocate_slow((struct request){sum, ALIGNMENT, true});
+}
+
+/* A small request rounded up to its alignment has a class whose objects are all so aligned: see size_class.h. */
+void *heap_aligned(size_t alignment, size_t bytes) {
+  if (alignment <= ALIGNMENT) return heap_malloc(bytes);
+  if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX) return allocate_slow((struct request){SIZE_MAX, ALIGNMENT, false});
+  size_t rounded = round_up(bytes ? bytes : 1, alignment);
+  if (rounded > SMALL_MAX) return allocate_slow((struct request){bytes, alignment, false});
+  struct slab *slab = self->direct[size_step(rounded)];
+  struct object *object = slab->free;
+  return object ? object_pop(slab, object) : allocate_slow((struct request){rounded, alignment, false});
+}
+
+/* ---- realloc -------------------------------------------------------------------------------------------------------- */
+
+static void *move(struct found found, void *payload, size_t bytes, const char *call) {
+  void *moved = heap_malloc(bytes);
+  if (!moved) return NULL;
+  memcpy(moved, payload, min_size(found.usable, bytes));
+  free_found(found, payload, call);
+  return moved;
+}
+
+/* Grow into the free neighbour or the top, shrink by splitting. */
+static bool resize_block(void *payload, size_t bytes) {
+  struct block *block = block_of(payload);
+  size_t need = block_bytes_for(bytes), have = block_bytes(block);
+  if (need <= have && have - need < BLOCK_MIN) return true;
+  struct arena *arena = arena_of(block);
+  if (!arena_enter_this(arena)) return false;
+  bool done = arena_resize_locked(arena, block, need);
+  arena_leave(arena);
+  return done;
+}
+
+/* The same block, resized where it is (a mapping may move as a whole), or NULL. */
+static void *resize(struct found found, void *payload, size_t bytes) {
+  switch (found.kind) {
+    case OBJECT: return bytes <= found.usable && max_size(bytes, ALIGNMENT) >= found.usable / 2 ? payload : NULL;
+    case BLOCK: return bytes < MMAP_THRESHOLD && resize_block(payload, bytes) ? payload : NULL;
+    case MAPPING:
+      if (bytes <= found.usable && bytes >= found.usable / 4 * 3) return payload;
+      return bytes >= MMAP_THRESHOLD / 2 ? large_resize(payload, bytes) : NULL;
+    case STRANGER: break;
+  }
+  return NULL;
+}
+
+void *heap_realloc(void *payload, size_t bytes, const char *call) {
+  if (!payload) return heap_malloc(bytes);
+  struct found found = find_live(payload, call);
+  if (bytes == 0) {
+    free_found(found, payload, call);
+    return NULL;
+  }
+  if (found.kind == STRANGER) return foreign_realloc(payload, bytes, call);
+  if (bytes > PTRDIFF_MAX) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  void *resized = resize(found, payload, bytes);
+  if (!resized) resized = move(found, payload, bytes, call);
+  if (!resized && bytes <= found.usable) resized = payload; /* no memory to move to, but it fits where it is */
+  return resized;
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------------- */
+
+size_t heap_usable(void *payload, const char *call) {
+  if (!payload) return 0;
+  struct found found = find_live(payload, call);
+  return found.kind == STRANGER ? foreign_usable(payload, call) : found.usable;
+}
+
+size_t heap_trim(size_t pad) {
+  if (theap_is_born(self)) theap_flush(self);
+  theap_reclaim_dead();
+  size_t released = large_trim();
+  for (size_t i = 0; i < arena_count(); i++) released += arena_trim(arena_at(i), pad);
+  return released;
+}

@@ -1,0 +1,133 @@
+/* The standard names: malloc and its family, one-line forwarders to the heap. Together with cxx.c this is what
+ * LD_PRELOAD puts under a program. */
+#include <errno.h>
+#include <malloc.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "osmem.h"
+#include "stats.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT void *malloc(size_t size) { return heap_malloc(size); }
+
+EXPORT void free(void *ptr) { heap_free(ptr); }
+
+EXPORT void cfree(void *ptr) { heap_free(ptr); }
+
+/* The sizes are hints: wrong ones are common, and nothing here needs them. */
+EXPORT void free_sized(void *ptr, size_t size) {
+  (void)size;
+  heap_free(ptr);
+}
+
+EXPORT void free_aligned_sized(void *ptr, size_t alignment, size_t size) {
+  (void)alignment;
+  (void)size;
+  heap_free(ptr);
+}
+
+EXPORT void *calloc(size_t nmemb, size_t size) { return heap_calloc(nmemb, size); }
+
+EXPORT void *realloc(void *ptr, size_t size) { return heap_realloc(ptr, size, "realloc"); }
+
+EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
+  size_t bytes;
+  if (__builtin_mul_overflow(nmemb, size, &bytes)) bytes = SIZE_MAX;
+  return heap_realloc(ptr, bytes, "reallocarray");
+}
+
+EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
+  if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
+  int saved = errno;
+  void *payload = heap_aligned(alignment, size);
+  errno = saved;
+  if (!payload) return ENOMEM;
+  *memptr = payload;
+  return 0;
+}
+
+EXPORT void *aligned_alloc(size_t alignment, size_t size) {
+  if (!is_power_of_two(alignment)) {
+    errno = EINVAL;
+    return NULL;
+  }
+  return heap_aligned(alignment, size);
+}
+
+/* As in glibc: an alignment that is no power of two is rounded up to one; 0 is none. */
+EXPORT void *memalign(size_t alignment, size_t size) {
+  if (alignment > SIZE_MAX / 2 + 1) {
+    errno = EINVAL;
+    return NULL;
+  }
+  size_t power = sizeof(void *);
+  while (power < alignment) power *= 2;
+  return heap_aligned(power, size);
+}
+
+EXPORT void *valloc(size_t size) { return heap_aligned(page_bytes, size); }
+
+EXPORT void *pvalloc(size_t size) {
+  return heap_aligned(page_bytes, size > PTRDIFF_MAX ? size : round_up(size ? size : 1, page_bytes));
+}
+
+EXPORT size_t malloc_usable_size(void *ptr) { return heap_usable(ptr, "malloc_usable_size"); }
+
+EXPORT int malloc_trim(size_t pad) { return heap_trim(pad) > 0; }
+
+/* Tuning parameters of glibc's malloc mean nothing here; accepted, as callers expect. */
+EXPORT int mallopt(int param, int value) {
+  (void)param;
+  (void)value;
+  return 1;
+}
+
+EXPORT struct mallinfo2 mallinfo2(void) {
+  struct os_stats s;
+  stats_collect(&s);
+  size_t used = s.small_live_bytes + s.medium_live_bytes;
+  return (struct mallinfo2){
+      .arena = s.heap_bytes,
+      .hblks = s.large_live_count,
+      .hblkhd = s.mapped_bytes,
+      .uordblks = used,
+      .fordblks = s.heap_bytes - used,
+      .keepcost = s.cached_bytes,
+  };
+}
+
+EXPORT struct mallinfo mallinfo(void) {
+  struct mallinfo2 wide = mallinfo2();
+  return (struct mallinfo){
+      .arena = (int)wide.arena,
+      .hblks = (int)wide.hblks,
+      .hblkhd = (int)wide.hblkhd,
+      .uordblks = (int)wide.uordblks,
+      .fordblks = (int)wide.fordblks,
+      .keepcost = (int)wide.keepcost,
+  };
+}
+
+EXPORT void malloc_stats(void) { stats_print(STDERR_FILENO); }
+
+EXPORT int malloc_info(int options, FILE *stream) {
+  if (options != 0) return EINVAL;
+  struct os_stats s;
+  stats_collect(&s);
+  int written = fprintf(stream,
+                        "<malloc version=\"1\">\n"
+                        "<total type=\"small\" count=\"%zu\" size=\"%zu\"/>\n"
+                        "<total type=\"medium\" count=\"%zu\" size=\"%zu\"/>\n"
+                        "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
+                        "<system type=\"current\" size=\"%zu\"/>\n"
+                        "<system type=\"max\" size=\"%zu\"/>\n"
+                        "</malloc>\n",
+                        s.small_live_count, s.small_live_bytes, s.medium_live_count, s.medium_live_bytes, s.large_live_count,
+                        s.mapped_bytes, s.heap_bytes + s.mapped_bytes + s.cached_bytes, s.peak_bytes);
+  return written < 0 ? -1 : 0;
+}

@@ -1,0 +1,201 @@
+/* See slab.h; the states of a slab stand beside its struct in block_meta.h.
+ *
+ * Cross-thread free. Every slab has an atomic stack `remote.head`; a foreign thread pushes the object there, and the push that finds
+ * it empty also pushes the slab on its owner's atomic stack `mail`. The owner takes the whole mail with one exchange and
+ * each slab's list with another. Both stacks are only ever emptied whole, so there is no ABA; objects on a remote list
+ * count as used, so a slab in the mail cannot retire; and remote lists are taken only by way of the mail, so a
+ * slab is in the mail at most once. The list's length sits above its head (16 bits over a 48-bit
+ * address), so that a list is taken over without being walked (50 -> 54 M frees a second in the prototype).
+ *
+ * Nothing here locks but slab birth and retirement, in the arena. */
+#include "slab.h"
+
+enum { REMOTE_COUNT_SHIFT = 48, FULL_WAKE_SHARE = 32, WAKE_NEVER = -1, WAKE_EMPTY = 0 };
+
+#define REMOTE_POINTER(head) ((struct object *)((head) & (((uint64_t)1 << REMOTE_COUNT_SHIFT) - 1)))
+
+const struct slab no_slab;
+
+/* ---- the three states ----------------------------------------------------------------------------------------------- */
+
+static void set_wake(struct slab *slab, int32_t wake) {
+  slab->countdown = slab->countdown + slab->wake - wake;
+  slab->wake = wake;
+}
+
+static size_t class_of_slab(const struct slab *slab) { return class_of_step(slab->object_bytes / ALIGNMENT); }
+
+static struct slab *current_slab(const struct theap *heap, size_t size_class) { return heap->direct[class_steps(size_class)]; }
+
+static void set_current(struct theap *heap, size_t size_class, struct slab *slab) {
+  for (size_t step = class_first_step(size_class); step <= class_steps(size_class); step++) heap->direct[step] = slab;
+  if (slab != NO_SLAB) set_wake(slab, WAKE_NEVER);
+}
+
+static void set_full(struct slab *slab) {
+  int32_t room = slab->capacity / FULL_WAKE_SHARE;
+  set_wake(slab, slab->capacity - (room ? room : 1));
+}
+
+/* To the front: its memory is the warmest. */
+static void enqueue(struct slab *slab) {
+  struct slab **queue = &slab->owner->queue[class_of_slab(slab)];
+  slab->prev = NULL;
+  slab->next = *queue;
+  if (slab->next) slab->next->prev = slab;
+  *queue = slab;
+  set_wake(slab, WAKE_EMPTY);
+}
+
+static void dequeue(struct slab *slab) {
+  if (slab->next) slab->next->prev = slab->prev;
+  if (slab->prev)
+    slab->prev->next = slab->next;
+  else
+    slab->owner->queue[class_of_slab(slab)] = slab->next;
+}
+
+/* Objects were freed: settle the state. */
+static void settle(struct slab *slab, size_t used) {
+  if (slab->wake == WAKE_NEVER) return;
+  bool queued = slab->wake == WAKE_EMPTY;
+  if (used == 0) {
+    if (queued) dequeue(slab);
+    slab_release(slab);
+  } else if (!queued && used <= (size_t)slab->wake) {
+    enqueue(slab);
+  }
+}
+
+void slab_wake(struct slab *slab) { settle(slab, slab_used(slab)); }
+
+/* ---- carving -------------------------------------------------------------------------------------------------------- */
+
+/* String the next objects up to a page edge (one at least) into the free list. False: all are carved. */
+static bool carve(struct slab *slab) {
+  uint32_t size = slab->object_bytes, start = slab->carved;
+  uint32_t usable = slab->capacity * size;
+  if (start >= usable) return false;
+  uint32_t edge = (uint32_t)round_up(start + size, CARVE_PAGE);
+  uint32_t end = edge < usable ? edge - (edge - start) % size : usable;
+  uintptr_t base = slab_start(slab);
+  struct object *next = slab->free;
+  for (uint32_t at = end; at > start; next = (struct object *)(base + at)) {
+    at -= size;
+    struct object *object = (struct object *)(base + at);
+    object->next = next;
+    object->key = slab;
+  }
+  slab->free = next;
+  __atomic_store_n(&slab->carved, end, __ATOMIC_RELAXED);
+  return true;
+}
+
+static void format(struct slab *slab, size_t size_class) {
+  uint32_t size = (uint32_t)class_bytes(size_class);
+  slab->free = NULL;
+  slab->countdown = 0;
+  slab->wake = 0;
+  slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
+  slab->object_bytes = (uint16_t)size;
+  slab->capacity = (uint16_t)(SLAB_USABLE / size);
+  __atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
+}
+
+static struct slab *new_slab(struct theap *heap, size_t size_class, enum arena_growth growth) {
+  struct arena *arena = arena_enter(&heap->arena);
+  if (!arena) return NULL;
+  struct slab *slab = arena_take_slab_locked(arena, heap, growth);
+  arena_leave(arena);
+  if (slab) format(slab, size_class);
+  return slab;
+}
+
+/* ---- refill --------------------------------------------------------------------------------------------------------- */
+
+static void *pop(struct slab *slab) {
+  struct object *object = slab->free;
+  slab->free = object->next;
+  slab->countdown++;
+  object->key = NULL;
+  return object;
+}
+
+static bool has_objects(struct slab *slab) { return slab->free || carve(slab); }
+
+void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth) {
+  if (__atomic_load_n(&heap->mail, __ATOMIC_RELAXED)) slab_collect(heap);
+  struct slab *slab = current_slab(heap, size_class);
+  if (slab != NO_SLAB) {
+    if (has_objects(slab)) return pop(slab);
+    set_full(slab);
+    set_current(heap, size_class, NO_SLAB);
+  }
+  slab = heap->queue[size_class];
+  if (slab)
+    dequeue(slab);
+  else if (!(slab = new_slab(heap, size_class, growth)))
+    return NULL;
+  set_current(heap, size_class, slab);
+  return has_objects(slab) ? pop(slab) : NULL;
+}
+
+/* ---- other threads -------------------------------------------------------------------------------------------------- */
+
+static void post(struct slab *slab, struct remote *remote) {
+  struct slab **mail = &slab_owner(slab)->mail;
+  remote->mail_next = __atomic_load_n(mail, __ATOMIC_RELAXED);
+  while (!__atomic_compare_exchange_n(mail, &remote->mail_next, slab, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+  }
+}
+
+void slab_free_remote(struct slab *slab, struct object *object) {
+  struct remote *remote = slab_remote(slab);
+  object->key = slab;
+  uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), new;
+  do {
+    object->next = REMOTE_POINTER(old);
+    new = ((old >> REMOTE_COUNT_SHIFT) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object;
+  } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+  if (old == 0) post(slab, remote);
+}
+
+static struct object *last_of(struct object *list) {
+  while (list->next) list = list->next;
+  return list;
+}
+
+static void collect_slab(struct slab *slab, uint64_t head) {
+  struct object *list = REMOTE_POINTER(head);
+  if (slab->free) last_of(list)->next = slab->free;
+  slab->free = list;
+  slab->countdown -= (int32_t)(head >> REMOTE_COUNT_SHIFT);
+  settle(slab, slab_used(slab));
+}
+
+void slab_collect(struct theap *heap) {
+  struct slab *slab = __atomic_exchange_n(&heap->mail, NULL, __ATOMIC_ACQUIRE);
+  while (slab) {
+    struct remote *remote = slab_remote(slab);
+    struct slab *next = remote->mail_next; /* before the list is empty: from then on the slab may be posted again */
+    collect_slab(slab, __atomic_exchange_n(&remote->head, 0, __ATOMIC_ACQ_REL));
+    slab = next;
+  }
+}
+
+/* ---- housekeeping --------------------------------------------------------------------------------------------------- */
+
+void slab_retire_empty(struct theap *heap) {
+  for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+    struct slab *slab = current_slab(heap, size_class);
+    if (slab == NO_SLAB || slab_used(slab) != 0) continue;
+    set_current(heap, size_class, NO_SLAB);
+    slab_release(slab);
+  }
+}
+
+bool slab_lists(const struct slab *slab, const struct object *object) {
+  for (const struct object *free = slab->free; free; free = free->next)
+    if (free == object) return true;
+  return false;
+}

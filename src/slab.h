@@ -1,0 +1,32 @@
+/* Slabs: small objects of one size, owned by one thread, freed by any. The slow exits of the fast paths in osmem.c. */
+#ifndef OSMEM_SLAB_H
+#define OSMEM_SLAB_H
+
+#include "block.h"
+
+/* Stands in a table of current slabs where there is none: full, owned by nobody, never written. */
+extern const struct slab no_slab;
+#define NO_SLAB ((struct slab *)&no_slab)
+
+/* An object of a class whose current slab has none left, from: the page not carved yet, what other threads freed, the class's queue, a
+ * new slab. NULL: no memory (or, with ARENA_AS_IS, none without growing). */
+void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth);
+
+/* The countdown reached zero: the slab has room again (full -> queued) or is empty (queued -> retired). Owner only. */
+void slab_wake(struct slab *slab);
+
+/* Free an object of somebody else's slab. Lock-free, never waits. */
+void slab_free_remote(struct slab *slab, struct object *object);
+
+/* Take back what other threads freed. Owner only. */
+void slab_collect(struct theap *heap);
+
+/* Give current slabs that are empty back to their arena. Owner only. */
+void slab_retire_empty(struct theap *heap);
+
+/* Does the object stand on the slab's own free list? Owner only; O(free objects). */
+bool slab_lists(const struct slab *slab, const struct object *object);
+
+static inline size_t slab_used(const struct slab *slab) { return (size_t)(slab->countdown + slab->wake); }
+
+#endif

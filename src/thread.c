@@ -1,0 +1,208 @@
+/* See thread.h.
+ *
+ * A thread heap is born with a thread's first allocation and given up by nobody: it holds a robust mutex that the kernel marks when
+ * the thread is gone, whichever way it went. So there is no destructor that could run too early (a thread may
+ * allocate until its very last instruction), no pthread key is used up, and a thread's end costs nothing. Who needs a heap, or more memory,
+ * looks at a few heaps for that mark: the next thread takes a dead one over whole, slabs, cache, mail and all.
+ *
+ * What it costs: memory of a dead thread waits for the next birth or growth of the heap. (Where the kernel knows no robust futexes, as under
+ * qemu-user, heaps of dead threads are not found again.)
+ *
+ * fork: all locks are taken in one order, stdio's list lock first, as glibc itself does for its own malloc: a
+ * heap lock held while fork waits for stdio, and stdio for the heap, would be a deadlock. */
+#include "thread.h"
+
+#include <errno.h>
+
+#include "block.h"
+#include "large.h"
+#include "region.h"
+#include "slab.h"
+
+enum { LOOK_AT_HEAPS = 8 };
+
+#define NO_SLABS_8 NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB
+#define NO_SLABS_64 NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8
+
+/* Owns nothing and offers nothing, so that the fast paths need no test for a thread's first operation. */
+static const struct theap unborn = {.direct = {NO_SLABS_64, NO_SLAB}};
+_Static_assert(SIZE_STEPS == 65, "unborn's table is complete");
+
+__thread struct theap *self = (struct theap *)&unborn;
+
+uint64_t process_secret;
+
+static struct theap first_heap;
+static struct theap *heaps; /* atomic, only ever pushed on */
+static struct lock birth_lock;
+static bool ready;
+
+const void *thread_token(void) { return &self; }
+
+struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
+
+/* ---- fork ----------------------------------------------------------------------------------------------------------- */
+
+/* glibc's lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+
+static bool stdio_entered, birth_entered, growth_entered; /* by before_fork(); written and read under birth_lock */
+
+static void before_fork(void) {
+  bool lock_stdio = !__libc_single_threaded && _IO_list_lock && _IO_list_unlock;
+  if (lock_stdio) _IO_list_lock();
+  birth_entered = lock_enter(&birth_lock);
+  stdio_entered = lock_stdio;
+  large_before_fork();
+  arenas_before_fork();
+  growth_entered = lock_enter(&growth_lock);
+}
+
+static void leave_all(bool child) {
+  lock_leave_after_fork(&growth_lock, growth_entered, child);
+  arenas_after_fork(child);
+  large_after_fork(child);
+  bool unlock_stdio = stdio_entered && !child; /* the child's stdio locks are new */
+  lock_leave_after_fork(&birth_lock, birth_entered, child);
+  if (unlock_stdio) _IO_list_unlock();
+}
+
+static void after_fork_in_parent(void) { leave_all(false); }
+
+static void hold_alive(struct theap *heap);
+
+static void after_fork_in_child(void) {
+  leave_all(true);
+  /* The robust list went with the other threads. Their heaps stay as they are: one may have been interrupted anywhere. */
+  if (theap_is_born(self)) hold_alive(self);
+}
+
+/* ---- birth ---------------------------------------------------------------------------------------------------------- */
+
+static void hold_alive(struct theap *heap) {
+  pthread_mutexattr_t robust;
+  pthread_mutexattr_init(&robust);
+  pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
+  if (pthread_mutex_init(&heap->alive, &robust) != 0 || pthread_mutex_lock(&heap->alive) != 0) DIE("a heap's mutex");
+  pthread_mutexattr_destroy(&robust);
+}
+
+/* Take a heap that belongs to no thread: one that died, or one that nobody took since. */
+static bool adopt(struct theap *heap) {
+  int taken = pthread_mutex_trylock(&heap->alive);
+  if (taken == EOWNERDEAD) taken = pthread_mutex_consistent(&heap->alive);
+  return taken == 0;
+}
+
+/* Look at the next few heaps in turn for one to adopt, or NULL. Under birth_lock. */
+static struct theap *find_dead(void) {
+  static struct theap *cursor;
+  for (int i = 0; i < LOOK_AT_HEAPS; i++) {
+    cursor = cursor && cursor->next ? cursor->next : theap_list();
+    if (!cursor) return NULL;
+    if (cursor != self && adopt(cursor)) return cursor;
+  }
+  return NULL;
+}
+
+static struct theap *new_heap_memory(void) {
+  if (!heaps) return &first_heap;
+  struct arena *arena = arena_at(0);
+  if (!arena_enter_this(arena)) return NULL;
+  uintptr_t zero_from;
+  struct block *block = arena_take_locked(arena, block_bytes_for(sizeof(struct theap)), _Alignof(max_align_t), ARENA_MAY_GROW,
+                                          &zero_from);
+  arena_leave(arena);
+  return block ? block_payload(block) : NULL;
+}
+
+static struct theap *new_heap(void) {
+  struct theap *heap = new_heap_memory();
+  if (!heap) return NULL;
+  *heap = unborn;
+  heap->arena = arena_at(0);
+  hold_alive(heap);
+  heap->next = heaps;
+  __atomic_store_n(&heaps, heap, __ATOMIC_RELEASE);
+  return heap;
+}
+
+static void set_up(void) {
+  ready = true;
+  sys_init();
+  process_secret = sys_secret();
+  pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+struct theap *theap_birth(void) {
+  if (!lock_enter(&birth_lock)) return NULL;
+  if (!ready) set_up();
+  struct theap *heap = find_dead();
+  if (!heap) heap = new_heap();
+  if (heap) self = heap;
+  lock_leave(&birth_lock);
+  return heap;
+}
+
+/* ---- the block cache ------------------------------------------------------------------------------------------------ */
+
+static size_t cache_bin(size_t bytes) {
+  unsigned log = 63 - (unsigned)__builtin_clzl(bytes);
+  return (log - 10) * 8 + ((bytes >> (log - 3)) & 7);
+}
+_Static_assert(CACHE_BLOCK_MIN == 1 << 10 && CACHE_BLOCK_MAX == 1 << 15 && CACHE_BINS == 5 * 8, "cache_bin covers the range");
+
+bool cache_accepts(const struct theap *heap, size_t bytes) {
+  return bytes >= CACHE_BLOCK_MIN && bytes < CACHE_BLOCK_MAX && heap->cached_bytes + bytes <= CACHE_BYTES_MAX;
+}
+
+void cache_put(struct theap *heap, struct block *block, size_t bytes) {
+  size_t bin = cache_bin(bytes);
+  block->next = heap->cache[bin];
+  block->prev = block_key(block);
+  heap->cache[bin] = block;
+  heap->cached_bytes += bytes;
+}
+
+static struct block *cache_pop(struct theap *heap, size_t bin) {
+  struct block *block = heap->cache[bin];
+  heap->cache[bin] = block->next;
+  heap->cached_bytes -= block_bytes(block);
+  block->prev = NULL;
+  return block;
+}
+
+struct block *cache_take(struct theap *heap, size_t bytes) {
+  if (bytes < CACHE_BLOCK_MIN || bytes >= CACHE_BLOCK_MAX || heap->cached_bytes == 0) return NULL;
+  size_t bin = cache_bin(bytes);
+  for (size_t end = bin + 2; bin < end && bin < CACHE_BINS; bin++) {
+    struct block *block = heap->cache[bin];
+    if (block && block_bytes(block) - bytes <= bytes / 8) return cache_pop(heap, bin);
+  }
+  return NULL;
+}
+
+static void cache_flush(struct theap *heap) {
+  for (size_t bin = 0; bin < CACHE_BINS; bin++)
+    while (heap->cache[bin]) block_release(cache_pop(heap, bin));
+}
+
+/* ---- taking back ---------------------------------------------------------------------------------------------------- */
+
+void theap_flush(struct theap *heap) {
+  slab_collect(heap);
+  slab_retire_empty(heap);
+  cache_flush(heap);
+}
+
+void theap_reclaim_dead(void) {
+  if (!heaps || !heaps->next || !lock_enter(&birth_lock)) return;
+  for (int i = 0; i < LOOK_AT_HEAPS; i++) {
+    struct theap *heap = find_dead();
+    if (!heap) break;
+    theap_flush(heap);
+    pthread_mutex_unlock(&heap->alive);
+  }
+  lock_leave(&birth_lock);
+}

@@ -1,0 +1,29 @@
+/* Thread heaps: birth, adoption, the cache of freed blocks, fork. */
+#ifndef OSMEM_THREAD_H
+#define OSMEM_THREAD_H
+
+#include "block_meta.h"
+
+/* The calling thread's heap; never NULL: `unborn` before its first allocation. The library's only thread-local variable. */
+extern __thread struct theap *self __attribute__((tls_model("initial-exec")));
+
+/* A heap for the calling thread, left in `self`; the library is set up on the first call of all. NULL: no memory. */
+struct theap *theap_birth(void);
+
+static inline bool theap_is_born(const struct theap *heap) { return heap->arena != NULL; }
+
+/* Take back what threads that ended have left: their caches and empty slabs. Looks at a few heaps a call. */
+void theap_reclaim_dead(void);
+/* The same for the caller's own heap. */
+void theap_flush(struct theap *heap);
+
+/* The cache of freed medium blocks, bounded in bytes. */
+bool cache_accepts(const struct theap *heap, size_t bytes);
+void cache_put(struct theap *heap, struct block *block, size_t bytes);
+/* A cached block that is at most an eighth too large, or NULL. */
+struct block *cache_take(struct theap *heap, size_t bytes);
+
+/* All heaps ever made, newest first; they are never freed. */
+struct theap *theap_list(void);
+
+#endif

@@ -1,0 +1,18 @@
+/* The whole library as one translation unit: the fast paths are inlined into the exported names and everything else is private,
+ * without link-time optimisation. The debug builds compile the files one by one. Order: lowest layer first. */
+#include "os.c"
+#include "printf.c"
+#include "report.c"
+#include "region.c"
+#include "block.c"
+#include "large.c"
+#include "slab.c"
+#include "thread.c"
+#include "foreign.c"
+#include "osmem.c"
+#include "stats.c"
+#include "options.c"
+#include "check.c"
+#include "api.c"
+#include "shim.c"
+#include "cxx.c"
