@@ -12,7 +12,7 @@ warnings := -Wall -Wextra -Wundef -Wshadow -Wconversion
 # -fno-builtin-*: the compiler must not see through our own names. -fsemantic-interposition: C++ operators may be replaced one by
 # one (cxx.c). -fexceptions: bad_alloc passes through.
 flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt \
-  -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions
+  -fno-tree-slp-vectorize -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions
 link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
 
 sources := $(wildcard src/*.c)

@@ -7,9 +7,9 @@
 /* The arena of a block or slab record's memory. */
 struct arena *arena_of(const void *memory);
 
-/* Lock an arena for a thread that prefers `*preferred`: that one if nobody holds it, else another, else a new one; the choice is
- * remembered in *preferred. NULL: this thread is inside the allocator already and no other arena can be had. */
-struct arena *arena_enter(struct arena **preferred);
+/* Lock an arena for a thread: its own, or, when that is contended again and again, another or a new one, which is its own
+ * from then on. NULL: this thread is inside the allocator already and no other arena can be had. */
+struct arena *arena_enter(struct theap *heap);
 void arena_leave(struct arena *arena);
 /* Wait for this very arena. */
 bool arena_enter_this(struct arena *arena);

@@ -77,7 +77,7 @@ struct theap;
  * One compare with zero on free serves all three states, because `wake` says when the owner wants to hear of it:
  *   current   wake == -1: never          (the slab that malloc takes from; it may be empty without notice)
  *   queued    wake ==  0: when empty     (waits in its class's queue)
- *   full      wake ==  capacity - capacity/32: when there is room worth coming back for (in no queue) */
+ *   full      wake ==  capacity - a few: when there is room worth coming back for (in no queue) */
 struct slab {
   struct theap *owner; /* NULL: this granule holds blocks */
   struct object *free; /* LIFO */
@@ -166,7 +166,9 @@ enum {
   CACHE_BLOCK_MIN = 1024,
   CACHE_BLOCK_MAX = 32 * 1024,
   CACHE_BINS = 40,        /* eight per doubling */
-  CACHE_BYTES_MAX = 64 * 1024
+  CACHE_BYTES_MIN = 32 * 1024,
+  CACHE_BYTES_MAX = 1024 * 1024,
+  CACHE_SHARE = 32        /* between those two: this share of the live blocks of the thread's arena */
 };
 
 /* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail` and `alive`. */
@@ -175,8 +177,10 @@ struct theap {
   struct slab *queue[SIZE_CLASSES]; /* slabs with free objects */
   uint8_t blocks_given[SIZE_CLASSES];
   struct arena *arena;
+  uint32_t contention; /* see arena_enter() */
   struct slab *mail; /* atomic stack of slabs whose remote list became non-empty */
-  size_t cached_bytes;
+  size_t cached_bytes, cache_limit;
+  uint32_t cache_evict; /* the bin that yields next when the cache is full */
   struct block *cache[CACHE_BINS]; /* freed blocks, LIFO */
   struct theap *next;              /* all heaps ever made, newest first */
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */

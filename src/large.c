@@ -28,7 +28,7 @@ struct spare {
   size_t bytes;
 };
 
-enum { FIRST_CAPACITY = 128, CACHE_FLOOR = 1024 * 1024, CACHE_SHARE = 8, FIT_SLACK_SHARE = 8 };
+enum { FIRST_CAPACITY = 128, SPARE_FLOOR = 1024 * 1024, SPARE_SHARE = 8, FIT_SLACK_SHARE = 8 };
 
 static struct lock large_lock;
 static struct mapping first_table[FIRST_CAPACITY];
@@ -94,7 +94,7 @@ static bool make_room(void) {
 
 /* ---- cache ---------------------------------------------------------------------------------------------------------- */
 
-static size_t cache_limit(void) { return max_size(CACHE_FLOOR, counters.live_bytes / CACHE_SHARE); }
+static size_t cache_limit(void) { return max_size(SPARE_FLOOR, counters.live_bytes / SPARE_SHARE); }
 
 static struct spare *unlink_spare(struct spare **link) {
   struct spare *spare = *link;

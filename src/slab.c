@@ -10,7 +10,12 @@
  * Nothing here locks but slab birth and retirement, in the arena. */
 #include "slab.h"
 
-enum { REMOTE_COUNT_SHIFT = 48, FULL_WAKE_SHARE = 32, WAKE_NEVER = -1, WAKE_EMPTY = 0 };
+enum { REMOTE_COUNT_SHIFT = 48, WAKE_NEVER = -1, WAKE_EMPTY = 0 };
+
+/* How many objects of a full slab must be free before it is worth coming back for: a 32nd of it, but eight of the larger
+ * objects (not over a sixth). With a 32nd alone, random sizes of 8 to 1000 bytes switch slabs at every other malloc: 0.70 s
+ * against 0.39 s, for 3 % of RSS. */
+enum { WAKE_SHARE = 32, WAKE_OBJECTS = 8, WAKE_SHARE_MAX = 6 };
 
 #define REMOTE_POINTER(head) ((struct object *)((head) & (((uint64_t)1 << REMOTE_COUNT_SHIFT) - 1)))
 
@@ -33,8 +38,8 @@ static void set_current(struct theap *heap, size_t size_class, struct slab *slab
 }
 
 static void set_full(struct slab *slab) {
-  int32_t room = slab->capacity / FULL_WAKE_SHARE;
-  set_wake(slab, slab->capacity - (room ? room : 1));
+  size_t room = max_size(slab->capacity / WAKE_SHARE, min_size(WAKE_OBJECTS, slab->capacity / WAKE_SHARE_MAX));
+  set_wake(slab, slab->capacity - (int32_t)room);
 }
 
 /* To the front: its memory is the warmest. */
@@ -103,7 +108,7 @@ static void format(struct slab *slab, size_t size_class) {
 }
 
 static struct slab *new_slab(struct theap *heap, size_t size_class, enum arena_growth growth) {
-  struct arena *arena = arena_enter(&heap->arena);
+  struct arena *arena = arena_enter(heap);
   if (!arena) return NULL;
   struct slab *slab = arena_take_slab_locked(arena, heap, growth);
   arena_leave(arena);

@@ -153,16 +153,8 @@ static size_t cache_bin(size_t bytes) {
 }
 _Static_assert(CACHE_BLOCK_MIN == 1 << 10 && CACHE_BLOCK_MAX == 1 << 15 && CACHE_BINS == 5 * 8, "cache_bin covers the range");
 
-bool cache_accepts(const struct theap *heap, size_t bytes) {
-  return bytes >= CACHE_BLOCK_MIN && bytes < CACHE_BLOCK_MAX && heap->cached_bytes + bytes <= CACHE_BYTES_MAX;
-}
-
-void cache_put(struct theap *heap, struct block *block, size_t bytes) {
-  size_t bin = cache_bin(bytes);
-  block->next = heap->cache[bin];
-  block->prev = block_key(block);
-  heap->cache[bin] = block;
-  heap->cached_bytes += bytes;
+void cache_set_limit(struct theap *heap, size_t live_bytes) {
+  heap->cache_limit = min_size(max_size(live_bytes / CACHE_SHARE, CACHE_BYTES_MIN), CACHE_BYTES_MAX);
 }
 
 static struct block *cache_pop(struct theap *heap, size_t bin) {
@@ -171,6 +163,23 @@ static struct block *cache_pop(struct theap *heap, size_t bin) {
   heap->cached_bytes -= block_bytes(block);
   block->prev = NULL;
   return block;
+}
+
+/* Every bin yields a block in turn, so that no size holds the cache for good. */
+static void cache_evict(struct theap *heap) {
+  while (heap->cached_bytes > heap->cache_limit) {
+    size_t bin = heap->cache_evict++ % CACHE_BINS;
+    if (heap->cache[bin]) block_release(cache_pop(heap, bin));
+  }
+}
+
+void cache_put(struct theap *heap, struct block *block, size_t bytes) {
+  size_t bin = cache_bin(bytes);
+  block->next = heap->cache[bin];
+  block->prev = block_key(block);
+  heap->cache[bin] = block;
+  heap->cached_bytes += bytes;
+  cache_evict(heap);
 }
 
 struct block *cache_take(struct theap *heap, size_t bytes) {

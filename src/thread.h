@@ -18,8 +18,13 @@ void theap_reclaim_dead(void);
 void theap_flush(struct theap *heap);
 
 /* The cache of freed medium blocks, bounded in bytes. */
-bool cache_accepts(const struct theap *heap, size_t bytes);
+static inline bool cache_accepts(const struct theap *heap, size_t bytes) {
+  return bytes >= CACHE_BLOCK_MIN && bytes < CACHE_BLOCK_MAX && theap_is_born(heap);
+}
+/* Keeps the block; when that is too much in all, others are given back to their arenas. */
 void cache_put(struct theap *heap, struct block *block, size_t bytes);
+/* To be told now and then how much is live in the thread's arena. */
+void cache_set_limit(struct theap *heap, size_t live_bytes);
 /* A cached block that is at most an eighth too large, or NULL. */
 struct block *cache_take(struct theap *heap, size_t bytes);
 
