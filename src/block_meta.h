@@ -168,7 +168,7 @@ enum {
   CACHE_BINS = 40,        /* eight per doubling */
   CACHE_BYTES_MIN = 32 * 1024,
   CACHE_BYTES_MAX = 1024 * 1024,
-  CACHE_SHARE = 32        /* between those two: this share of the live blocks of the thread's arena */
+  CACHE_SHARE = 8         /* between those two: this share of the live blocks of the thread's arena */
 };
 
 /* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail` and `alive`. */

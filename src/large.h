@@ -1,4 +1,4 @@
-/* Large blocks: a mapping each, recorded out of line, resized with mremap, a small bounded cache of freed ones. */
+/* Large blocks: a mapping each, recorded out of line, resized with mremap, freed ones kept for reuse within bounds. */
 #ifndef OSMEM_LARGE_H
 #define OSMEM_LARGE_H
 
@@ -21,8 +21,11 @@ enum large_state large_find(const void *payload, size_t *bytes);
 /* Free a mapping: LARGE_LIVE if it was one (and is no longer), else what is wrong. */
 enum large_state large_give(void *payload);
 
-/* Resize a live mapping, moving it if need be; NULL: refused, nothing changed. */
+/* Resize a live mapping, moving it if need be; NULL: nothing changed, refused or better copied to a new one. */
 void *large_resize(void *payload, size_t bytes);
+
+/* The block heap is about to ask for `bytes` of fresh memory: unmap cached mappings if that would raise the process's peak. */
+void large_make_way(size_t bytes);
 
 /* Unmap all that is cached; bytes released. */
 size_t large_trim(void);

@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "printf.h"
@@ -28,6 +29,18 @@ static void count(enum sys_call call, size_t in, size_t out) {
   size_t held = __atomic_add_fetch(&sys_counters.bytes_held, in - out, __ATOMIC_RELAXED);
   if (held > __atomic_load_n(&sys_counters.bytes_peak, __ATOMIC_RELAXED))
     __atomic_store_n(&sys_counters.bytes_peak, held, __ATOMIC_RELAXED);
+}
+
+size_t sys_bytes_over_peak(size_t bytes) {
+  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED) + bytes;
+  size_t peak = __atomic_load_n(&sys_counters.bytes_peak, __ATOMIC_RELAXED);
+  return held > peak ? held - peak : 0;
+}
+
+uint64_t sys_coarse_time(void) {
+  struct timespec now = {0};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 uintptr_t sys_break(void) {

@@ -25,6 +25,12 @@ extern size_t page_bytes; /* set by sys_init(); 4 KiB to 64 KiB */
 
 void sys_init(void);
 
+/* By how much `bytes` more of address space would exceed the most we ever held. */
+size_t sys_bytes_over_peak(size_t bytes);
+
+/* Nanoseconds since some start, to about 4 ms; no system call (vDSO). */
+uint64_t sys_coarse_time(void);
+
 /* The current break. A system call the first time only: libc remembers it. */
 uintptr_t sys_break(void);
 /* Move the break by `delta` (may be negative); the old break, or 0 when refused. Goes through libc's sbrk()

@@ -237,6 +237,7 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
   void *payload = allocate(heap, request, ARENA_AS_IS);
   if (payload) return payload;
   theap_reclaim_dead();
+  large_make_way(region_growth_step());
   return allocate(heap, request, ARENA_MAY_GROW);
 }
 

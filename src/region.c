@@ -59,7 +59,7 @@ static bool move_break(uintptr_t now, uintptr_t end) {
   return true;
 }
 
-static size_t growth_step(void) {
+size_t region_growth_step(void) {
   return round_up(min_size(max_size(regions[0].bytes / 8, GROWTH_MIN), GROWTH_MAX), page_bytes);
 }
 
@@ -79,7 +79,7 @@ static struct chunk *brk_chunk(size_t bytes) {
   else if (now != region_end(heap)) cap_last_chunk();
   uintptr_t start = heap->base + round_up(max_size(now, region_end(heap)) - heap->base, CHUNK_BYTES);
   if (heap->bytes == 0) start = heap->base;
-  size_t step = max_size(round_up(bytes, page_bytes), growth_step());
+  size_t step = max_size(round_up(bytes, page_bytes), region_growth_step());
   if (!move_break(now, start + step) && !move_break(now, start + round_up(bytes, page_bytes))) return NULL;
   struct chunk *chunk = (struct chunk *)start;
   chunk->info.cap = chunk_end(chunk);
@@ -136,7 +136,7 @@ static bool extend_locked(struct chunk *chunk, uintptr_t end) {
   struct region *heap = &regions[0];
   bool last = chunk->info.limit == region_end(heap);
   if (last) {
-    uintptr_t step = min_size(chunk->info.limit + growth_step(), chunk->info.cap);
+    uintptr_t step = min_size(chunk->info.limit + region_growth_step(), chunk->info.cap);
     uintptr_t from = region_end(heap);
     if (!move_break(from, max_size(step, end)) && !move_break(from, round_up(end, page_bytes))) return false;
   }

@@ -22,6 +22,9 @@ bool region_extend(struct chunk *chunk, uintptr_t end);
 /* Give the end of the brk heap back so that the chunk ends at `end`; false: the chunk is not at the heap's end. */
 bool region_shrink(struct chunk *chunk, uintptr_t end);
 
+/* How much the brk heap grows by next. */
+size_t region_growth_step(void);
+
 /* Bytes of all regions. */
 size_t region_bytes(void);
 
