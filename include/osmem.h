@@ -14,7 +14,8 @@
  *                and by os_free;
  *   misuse       a pointer that is not a live block (freed before, interior,
  *                never allocated) ends the process: one line on stderr naming
- *                the call and the pointer, then abort();
+ *                the call (all that frees is called free) and the pointer,
+ *                then abort();
  *   threads      all functions may be called from any thread at any time,
  *                from constructors, destructors and atfork handlers; a block may be
  *                freed by another thread than the one that allocated it. None
@@ -79,9 +80,9 @@ size_t os_usable_size(const void *ptr) OSMEM_ATTR(nothrow);
 bool os_trim(size_t pad) OSMEM_ATTR(nothrow);
 
 /* A snapshot of the whole process, consistent per field but not across fields while other threads run.
- * Bytes. live + free + metadata add up to what is mapped. */
+ * Bytes. The first few small objects of a size count as medium: they are blocks. */
 struct os_stats {
-  size_t heap_bytes;        /* brk heap and its fallback regions, as asked from the kernel */
+  size_t heap_bytes;        /* brk heap and its fallback regions, as asked of the kernel */
   size_t mapped_bytes;      /* large blocks in mappings of their own, in use */
   size_t cached_bytes;      /* freed mappings kept for reuse */
   size_t peak_bytes;        /* highest heap + mapped + cached seen */

@@ -22,7 +22,7 @@ EXPORT void *os_realloc(void *ptr, size_t size) { return ptr || size ? heap_real
 EXPORT void *os_reallocarray(void *ptr, size_t nmemb, size_t size) {
   size_t bytes;
   if (__builtin_mul_overflow(nmemb, size, &bytes)) bytes = SIZE_MAX;
-  return os_realloc(ptr, bytes);
+  return ptr || bytes ? heap_realloc(ptr, bytes, "os_reallocarray") : NULL;
 }
 
 EXPORT void os_free(void *ptr) { heap_free(ptr); }

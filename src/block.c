@@ -115,7 +115,7 @@ static struct block *best_fit(const struct arena *arena, size_t bytes, size_t al
 /* ---- boundary tags -------------------------------------------------------------------------------------------------- */
 
 static uintptr_t region_base(uintptr_t address) {
-  if (LIKELY(address - regions[0].base < regions[0].bytes)) return regions[0].base;
+  if (LIKELY(address - brk_base() < brk_bytes())) return brk_base();
   const struct region *region = region_of(address);
   if (!region) DIE("a block outside of all regions");
   return region->base;
@@ -124,7 +124,7 @@ static uintptr_t region_base(uintptr_t address) {
 uintptr_t slab_start(const struct slab *slab) {
   uintptr_t base = region_base((uintptr_t)slab);
   struct chunk *chunk = chunk_at(base, (uintptr_t)slab);
-  return (uintptr_t)chunk + (size_t)(slab - chunk->slabs) * GRANULE_BYTES;
+  return (uintptr_t)chunk + granule_of_slab(chunk, slab) * GRANULE_BYTES;
 }
 
 struct arena *arena_of(const void *memory) {
@@ -211,9 +211,15 @@ static bool start_chunk(struct arena *arena, size_t bytes) {
   chunk->info.next = arena->chunks;
   arena->chunks = chunk;
   arena->top = (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES;
-  arena->fresh = arena->top;
+  arena->fresh = arena->resident = arena->top;
   arena->limit = chunk->info.limit;
   return true;
+}
+
+/* A payload reaches 8 bytes past its block. */
+static void touch_top(struct arena *arena, uintptr_t end) {
+  arena->fresh = max_size(arena->fresh, end + HEADER_BYTES);
+  arena->resident = max_size(arena->resident, end + HEADER_BYTES);
 }
 
 /* Make the newest chunk's memory reach `end` and a header behind it. */
@@ -265,7 +271,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
     start = arena->top;
     arena->top = end = at + bytes;
     *zero_from = max_size(arena->fresh, at + HEADER_BYTES);
-    arena->fresh = max_size(arena->fresh, end + HEADER_BYTES); /* a payload reaches 8 bytes past its block */
+    touch_top(arena, end);
   }
   claim(at, bytes, owner);
   if (at + bytes < end)
@@ -303,7 +309,7 @@ void arena_give_locked(struct arena *arena, struct block *block) {
 static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end) {
   if (end == arena->top) {
     if (!reach(arena, want_end, ARENA_MAY_GROW)) return 0;
-    arena->fresh = max_size(arena->fresh, want_end + HEADER_BYTES);
+    touch_top(arena, want_end);
     return arena->top = want_end;
   }
   struct block *next = (struct block *)end;
@@ -454,7 +460,7 @@ _Static_assert(ARENAS_MAX <= 64, "a bit each");
 
 void arenas_before_fork(void) {
   uint64_t entered = 0;
-  for (size_t i = 0; i < arena_count(); i++) entered |= (uint64_t)lock_enter(&arenas[i]->lock) << i;
+  for (size_t i = 0; i < arena_count(); i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
   arenas_entered = entered;
 }
 
@@ -472,14 +478,59 @@ static size_t discard_pages(uintptr_t start, uintptr_t end) {
   return first < last && sys_discard((void *)first, last - first) ? last - first : 0;
 }
 
+/* What lies above `keep` at the top goes back: by the break, so that it reads as zero when it comes again, else by madvise
+ * (after which emulators differ). */
+static size_t lower_top(struct arena *arena, uintptr_t keep) {
+  uintptr_t resident = arena->resident;
+  if (region_shrink(arena->chunks, keep)) {
+    arena->limit = keep;
+    arena->fresh = min_size(arena->fresh, keep);
+    arena->resident = min_size(resident, keep);
+    return resident > keep ? resident - keep : 0;
+  }
+  if (resident <= keep) return 0;
+  arena->resident = keep;
+  return discard_pages(keep, min_size(resident, arena->limit));
+}
+
+/* A chunk becomes the newest again, its last free block the top. */
+static void reopen_chunk(struct arena *arena, struct chunk *chunk) {
+  arena->chunks = chunk;
+  /* retire_top() left its sentinel at the end, or 16 bytes before it. */
+  struct block *sentinel = (struct block *)(chunk->info.limit - HEADER_BYTES);
+  if (!block_is_tagged(sentinel) || block_bytes(sentinel) != 0) sentinel = (struct block *)((uintptr_t)sentinel - ALIGNMENT);
+  arena->top = (uintptr_t)sentinel;
+  if (!(block_header(sentinel) & BLOCK_PREV_USED)) {
+    arena->top -= sentinel->prev_bytes;
+    bin_remove(arena, (struct block *)arena->top);
+  }
+  arena->limit = arena->fresh = arena->resident = chunk->info.limit;
+}
+
+/* Give the newest chunk back whole, if nothing is left in it and it is the end of the brk heap. */
+static size_t drop_chunk(struct arena *arena) {
+  struct chunk *chunk = arena->chunks, *before = chunk->info.next;
+  size_t released = arena->resident - (uintptr_t)chunk;
+  if (arena->top != (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES || !before) return 0;
+  if (!region_shrink(chunk, (uintptr_t)chunk)) return 0;
+  reopen_chunk(arena, before);
+  return released;
+}
+
 static size_t trim_top(struct arena *arena, size_t pad) {
-  if (!arena->chunks) return 0;
+  size_t released = 0, dropped;
+  while (arena->chunks && pad < CHUNK_BYTES && (dropped = drop_chunk(arena)) > 0) released += dropped;
+  if (!arena->chunks) return released;
   uintptr_t keep = round_up(arena->top + HEADER_BYTES + min_size(pad, BLOCK_MAX), page_bytes);
-  if (keep >= arena->limit) return 0;
-  size_t released = arena->limit - keep;
-  if (!region_shrink(arena->chunks, keep)) return discard_pages(keep, arena->limit);
-  arena->limit = keep;
-  arena->fresh = min_size(arena->fresh, keep); /* what the break gives anew is zero; after madvise emulators differ */
+  return keep < arena->limit ? released + lower_top(arena, keep) : released;
+}
+
+/* The whole pages of a free block, once. */
+static size_t purge(struct block *block) {
+  uint64_t header = block_header(block);
+  if (header & BLOCK_PURGED) return 0;
+  size_t released = discard_pages((uintptr_t)(block + 1), (uintptr_t)block + block_bytes(block));
+  if (released) __atomic_store_n(&block->header, header | BLOCK_PURGED, __ATOMIC_RELAXED);
   return released;
 }
 
@@ -487,8 +538,7 @@ size_t arena_trim(struct arena *arena, size_t pad) {
   if (!arena_enter_this(arena)) return 0;
   size_t released = trim_top(arena, pad);
   for (size_t bin = bin_of(page_bytes); bin < BINS; bin++)
-    for (struct block *block = arena->bins[bin]; block; block = block->next)
-      released += discard_pages((uintptr_t)(block + 1), (uintptr_t)block + block_bytes(block));
+    for (struct block *block = arena->bins[bin]; block; block = block->next) released += purge(block);
   arena_leave(arena);
   return released;
 }
@@ -546,6 +596,8 @@ static const char *check_bins(const struct arena *arena, struct walk *walk, cons
     if (mapped != (arena->bins[bin] != NULL)) return "the bin map and a bin disagree";
     for (const struct block *block = arena->bins[bin]; block; block = block->next) {
       *where = block_payload(block);
+      const struct region *region = region_of((uintptr_t)block);
+      if (!region || !region_owns(region, (uintptr_t)block) || (uintptr_t)block % ALIGNMENT) return "a bin leads astray";
       if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of(block_bytes(block)) != bin)
         return "a bin holds a block that does not belong there";
       walk->free_blocks--;

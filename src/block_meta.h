@@ -7,8 +7,9 @@
  *
  *   chunk    8 MiB = 256 granules of 32 KiB; the first granule is its metadata; belongs to one arena
  *
- *     | 256 slabs x 64 | 256 remotes x 64 | granule 1 | granule 2 | ... | granule 255 |sentinel
- *      (records[0] is the chunk's own)  ^ first block's header: the last 16 bytes before granule 1
+ *     | 256 remotes x 64 | 256 slabs x 64 | granule 1 | granule 2 | ... | granule 255 |sentinel
+ *       both in reverse: granule 1's record is the last but one; the last is the chunk's own, and its
+ *       last 16 bytes are the first block's header. So a small heap touches one page of all this.
  *
  *   granule  either a slab: objects of one class, no headers ...
  *
@@ -91,7 +92,7 @@ struct slab {
   struct slab *next, *prev; /* the class's queue */
 } __attribute__((aligned(64)));
 
-/* One per granule, the foreign side, 16 KiB behind the owner's: a single-threaded program never touches these pages,
+/* One per granule, the foreign side, 16 KiB before the owner's: a single-threaded program never touches these pages,
  * and foreign frees do not bounce the owner's line (46 -> 51 M frees a second in the prototype). */
 struct remote {
   uint64_t head;          /* atomic: count << 48 | first object freed by another thread */
@@ -112,6 +113,7 @@ struct block {
 enum {
   BLOCK_USED = 1,      /* handed out, or in a thread's cache, or deferred */
   BLOCK_PREV_USED = 2, /* the block before is not free: prev_bytes is not ours to read */
+  BLOCK_PURGED = 4,    /* free, and its whole pages were given back */
   BLOCK_FLAGS = 15
 };
 
@@ -129,12 +131,10 @@ struct chunk_info {
 };
 
 struct chunk {
-  union {
-    struct chunk_info info;
-    struct slab slabs[CHUNK_GRANULES]; /* [0] is `info` */
-  };
   struct remote remotes[CHUNK_GRANULES];
-};
+  struct slab slabs[CHUNK_GRANULES - 1]; /* slab_of_granule() */
+  struct chunk_info info;
+} __attribute__((aligned(64)));
 
 enum { BINS = 320, BIN_WORDS = BINS / 64 };
 
@@ -149,6 +149,7 @@ struct arena {
   uintptr_t top;          /* where the next block or slab starts, 16 bytes before its payload */
   uintptr_t limit;        /* end of our memory in the newest chunk; top <= limit - HEADER_BYTES */
   uintptr_t fresh;        /* from here on never written: reads as zero */
+  uintptr_t resident;     /* from here on not written since it was given back: nothing to give back again; <= fresh */
   size_t live_bytes;      /* blocks in use, slabs not counted */
   size_t live_count;
   size_t allocations;
@@ -193,10 +194,14 @@ struct region {
   size_t bytes;   /* base + bytes == our end; only ever grows while chunks live there, but for os_trim */
 };
 
-enum { REGIONS_MAX = 256 };
+enum { REGIONS_MAX = 128 };
 
 /* [0] is the brk heap and the only one that the fast path knows. The rest is empty unless brk was refused. */
 extern struct region regions[REGIONS_MAX];
+
+static inline uintptr_t brk_base(void) { return __atomic_load_n(&regions[0].base, __ATOMIC_RELAXED); }
+
+static inline size_t brk_bytes(void) { return __atomic_load_n(&regions[0].bytes, __ATOMIC_RELAXED); }
 
 /* ---- the gate: pointer -> metadata ---------------------------------------------------------------------------------- */
 
@@ -207,7 +212,15 @@ static inline struct chunk *chunk_at(uintptr_t region_base, uintptr_t address) {
 /* The record of the granule that `address` lies in. Whether the granule is a slab: look at its owner. */
 static inline struct slab *slab_at(uintptr_t region_base, uintptr_t address) {
   uintptr_t in_chunk = (address - region_base) & (CHUNK_BYTES - 1);
-  return (struct slab *)(address - in_chunk + (in_chunk >> GRANULE_SHIFT) * sizeof(struct slab));
+  return (struct slab *)(address - in_chunk + GRANULE_BYTES) - 1 - (in_chunk >> GRANULE_SHIFT);
+}
+
+static inline struct slab *slab_of_granule(struct chunk *chunk, size_t granule) {
+  return (struct slab *)((uintptr_t)chunk + GRANULE_BYTES) - 1 - granule;
+}
+
+static inline size_t granule_of_slab(const struct chunk *chunk, const struct slab *slab) {
+  return (size_t)((const struct slab *)((uintptr_t)chunk + GRANULE_BYTES) - 1 - slab);
 }
 
 static inline struct theap *slab_owner(const struct slab *slab) { return __atomic_load_n(&slab->owner, __ATOMIC_RELAXED); }
@@ -219,7 +232,7 @@ static inline bool slab_has_object(const struct slab *slab, uintptr_t address) {
 }
 
 static inline struct remote *slab_remote(struct slab *slab) {
-  return (struct remote *)((char *)slab + offsetof(struct chunk, remotes));
+  return (struct remote *)((char *)slab - offsetof(struct chunk, slabs));
 }
 
 extern uint64_t process_secret;
@@ -257,10 +270,9 @@ static inline size_t block_bytes_for(size_t bytes) {
 }
 
 _Static_assert(sizeof(struct slab) == 64 && sizeof(struct remote) == 64, "one cache line each");
-_Static_assert(sizeof(struct chunk_info) <= sizeof(struct slab), "records[0] holds it");
+_Static_assert(sizeof(struct chunk_info) + HEADER_BYTES <= sizeof(struct slab),
+               "the last record holds it, and the header of the chunk's first block");
 _Static_assert(sizeof(struct chunk) == GRANULE_BYTES, "a chunk's metadata is its first granule");
-_Static_assert(offsetof(struct remote, line) <= sizeof(struct remote) - HEADER_BYTES,
-               "the last remote's last 16 bytes are the header of the chunk's first block");
 _Static_assert(offsetof(struct block, next) == HEADER_BYTES && sizeof(struct block) == BLOCK_MIN, "payload follows the header");
 _Static_assert(BLOCK_MAX <= (int64_t)BLOCK_BYTES_MASK, "sizes fit the header");
 _Static_assert(sizeof(struct theap) <= 4096 - HEADER_BYTES, "a thread at rest costs at most a page");

@@ -5,8 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* May `pages` be released now? True spends the cost of releasing them and of faulting them in again. Callers hold a lock of
- * theirs; two of them at once may spend a little twice. */
+/* May `pages` be released now? True spends what releasing them costs. The caller holds large_lock, as for the other. */
 bool budget_spend(size_t pages);
+
+/* Fresh pages were asked for: as far as they replace released ones, releasing those was a mistake, and is paid for. */
+void budget_regret(size_t pages);
 
 #endif

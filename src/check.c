@@ -23,10 +23,11 @@ static const char *check_slab(const struct slab *slab) {
 }
 
 static const char *check_slabs(const struct arena *arena, const void **where) {
-  for (const struct chunk *chunk = arena->chunks; chunk; chunk = chunk->info.next)
+  for (struct chunk *chunk = arena->chunks; chunk; chunk = chunk->info.next)
     for (size_t i = 1; i < CHUNK_GRANULES && (uintptr_t)chunk + i * GRANULE_BYTES < chunk->info.limit; i++) {
-      *where = &chunk->slabs[i];
-      const char *fault = slab_owner(&chunk->slabs[i]) ? check_slab(&chunk->slabs[i]) : NULL;
+      const struct slab *slab = slab_of_granule(chunk, i);
+      *where = slab;
+      const char *fault = slab_owner(slab) ? check_slab(slab) : NULL;
       if (fault) return fault;
     }
   return NULL;

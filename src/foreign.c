@@ -3,7 +3,7 @@
  * Forth: memory from glibc (an object bound to libc itself, or from before we were loaded) is recognised by not being ours, and
  * handed to __libc_free and its kin, which exist for wrappers like us. If glibc's malloc never served
  * anything, as in nearly every process, such a pointer can only be a mistake.
- * The way back is closed by deepbind.c. */
+ * The way back is closed by dynamic.c. */
 #include "foreign.h"
 
 #include <dlfcn.h>

@@ -10,8 +10,8 @@
  * buffers: 1.56 s without, 0.3 s with). Two rules keep that from costing memory:
  *   - spares never raise the process's peak: whoever needs fresh address space (here or the block heap) first unmaps as much of them as
  *     would lift the total above the highest it has been;
- *   - beyond max(SPARE_FLOOR, an eighth of the live large bytes) they are released as fast as the budget pays for it (budget.c): at
- *     once after long work, not at all in a tight loop.
+ *   - beyond max(SPARE_FLOOR, an eighth of the live large bytes) they are released while the budget pays for it (budget.c): a burst
+ *     that is over at once, a tight loop's buffers no more than once.
  * The nearest spare is made to fit: split, or grown with mremap so that only the difference is faulted in.
  *
  * Locking: one lock, dropped around the call that maps fresh memory. */
@@ -145,7 +145,8 @@ static void keep(uintptr_t base, size_t bytes) {
 
 /* Fresh address space of `bytes` is about to be asked for: unmap as much as would raise the peak. */
 static void make_way(size_t bytes) {
-  size_t over = sys_bytes_over_peak(bytes);
+  budget_regret(bytes / page_bytes);
+  size_t over = round_up(sys_bytes_over_peak(bytes), page_bytes);
   while (over > 0 && counters.cached_bytes > SPARE_FLOOR) {
     size_t before = counters.cached_bytes;
     if (!unmap_oldest(min_size(over, before - SPARE_FLOOR))) return;
@@ -313,7 +314,7 @@ void *large_resize(void *payload, size_t size) {
 }
 
 void large_make_way(size_t bytes) {
-  if (counters.cached_bytes <= SPARE_FLOOR || !lock_enter(&large_lock)) return;
+  if (!lock_enter(&large_lock)) return;
   make_way(bytes);
   lock_leave(&large_lock);
 }
@@ -355,6 +356,6 @@ void large_get_stats(struct large_stats *out) {
 
 static bool large_entered;
 
-void large_before_fork(void) { large_entered = lock_enter(&large_lock); }
+void large_before_fork(void) { large_entered = lock_enter_for_fork(&large_lock); }
 
 void large_after_fork(bool child) { lock_leave_after_fork(&large_lock, large_entered, child); }

@@ -2,7 +2,11 @@
  *
  * Three things the C library's mutex would not give: nothing is atomic while the process has one thread; a thread that
  * comes back in while it holds the lock (a signal handler that allocates) is told so instead of hanging for ever;
- * and the child of a fork may simply start over. */
+ * and the child of a fork may simply start over.
+ *
+ *   word == 0                      free
+ *   word == 2 * holder's number    held          (one word, so that a signal never sees a lock without its holder)
+ *   word == the same + 1           held, and somebody may sleep */
 #ifndef OSMEM_LOCK_H
 #define OSMEM_LOCK_H
 
@@ -13,15 +17,18 @@
 #include "os.h"
 
 struct lock {
-  uint32_t word; /* LOCK_FREE, LOCK_HELD, LOCK_CONTENDED: held and somebody may sleep */
-  const void *holder;
+  uint32_t word;
+  uint16_t forking; /* held across a fork, with nothing half done: the holder may enter again, */
+  uint16_t nested;  /* and did so many times */
 };
 
-enum { LOCK_FREE, LOCK_HELD, LOCK_CONTENDED };
-enum { LOCK_SPINS = 100 };
+enum { LOCK_SLEEPERS = 1, LOCK_SPINS = 100 };
 
-/* An address that no other living thread has; defined by thread.c. */
-const void *thread_token(void);
+/* The calling thread's number, never 0; defined by thread.c. */
+extern __thread uint32_t thread_number __attribute__((tls_model("initial-exec")));
+uint32_t thread_take_number(void);
+
+static inline uint32_t lock_word_of_me(void) { return 2 * (thread_number ? thread_number : thread_take_number()); }
 
 static inline void cpu_relax(void) {
 #if defined(__x86_64__)
@@ -31,22 +38,34 @@ static inline void cpu_relax(void) {
 #endif
 }
 
-static inline bool lock_try(struct lock *lock) {
-  if (__libc_single_threaded) {
-    if (lock->word != LOCK_FREE) return false;
-    lock->word = LOCK_HELD;
-  } else {
-    uint32_t free_word = LOCK_FREE;
-    if (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) != LOCK_FREE ||
-        !__atomic_compare_exchange_n(&lock->word, &free_word, LOCK_HELD, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-      return false;
-  }
-  __atomic_store_n(&lock->holder, thread_token(), __ATOMIC_RELAXED);
+static inline bool lock_held_by_me(const struct lock *lock) {
+  return (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) & ~(uint32_t)LOCK_SLEEPERS) == lock_word_of_me();
+}
+
+/* Other libraries' atfork handlers run between our own and may allocate. */
+static inline bool lock_enter_again(struct lock *lock) {
+  if (!lock_held_by_me(lock) || !lock->forking) return false;
+  lock->nested++;
   return true;
 }
 
-static inline bool lock_held_by_me(const struct lock *lock) {
-  return __atomic_load_n(&lock->holder, __ATOMIC_RELAXED) == thread_token();
+static inline bool lock_try_word(struct lock *lock, uint32_t word) {
+  uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+  if (seen != 0) return false;
+  if (!__libc_single_threaded)
+    return __atomic_compare_exchange_n(&lock->word, &seen, word, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+  __atomic_store_n(&lock->word, word, __ATOMIC_RELAXED);
+  return true;
+}
+
+static inline bool lock_try(struct lock *lock) { return lock_try_word(lock, lock_word_of_me()) || lock_enter_again(lock); }
+
+static inline void lock_sleep(struct lock *lock) {
+  uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
+  if (seen == 0) return;
+  uint32_t marked = seen | LOCK_SLEEPERS;
+  if (seen == marked || __atomic_compare_exchange_n(&lock->word, &seen, marked, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    sys_wait(&lock->word, marked);
 }
 
 /* Wait for the lock. False: this thread holds it already, one frame further up. */
@@ -56,25 +75,36 @@ static inline bool lock_enter(struct lock *lock) {
     if (lock_held_by_me(lock)) return false;
     cpu_relax();
   }
-  while (__atomic_exchange_n(&lock->word, LOCK_CONTENDED, __ATOMIC_ACQUIRE) != LOCK_FREE) sys_wait(&lock->word, LOCK_CONTENDED);
-  __atomic_store_n(&lock->holder, thread_token(), __ATOMIC_RELAXED);
+  /* Whoever slept takes it marked: others may sleep still. */
+  while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) lock_sleep(lock);
   return true;
 }
 
 static inline void lock_leave(struct lock *lock) {
-  __atomic_store_n(&lock->holder, NULL, __ATOMIC_RELAXED);
+  if (lock->nested) {
+    lock->nested--;
+    return;
+  }
   if (__libc_single_threaded)
-    lock->word = LOCK_FREE;
-  else if (__atomic_exchange_n(&lock->word, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_CONTENDED)
+    __atomic_store_n(&lock->word, 0, __ATOMIC_RELAXED);
+  else if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) & LOCK_SLEEPERS)
     sys_wake(&lock->word);
 }
 
-/* After a fork: what lock_enter() took before it is left in the parent; in the child it starts over, without system calls. `entered`
- * is what lock_enter() said: a lock that this thread held before stays with the frame that holds it. */
+/* Before a fork. False: this thread holds the lock already (a signal handler that interrupted us forks); it stays with the frame
+ * that holds it. */
+static inline bool lock_enter_for_fork(struct lock *lock) {
+  if (!lock_enter(lock)) return false;
+  lock->forking = 1;
+  return true;
+}
+
+/* After it: left in the parent; the child starts over, without system calls. `entered` is what lock_enter_for_fork() said. */
 static inline void lock_leave_after_fork(struct lock *lock, bool entered, bool child) {
   if (!entered) return;
+  lock->forking = 0;
   if (child)
-    *lock = (struct lock){LOCK_FREE, NULL};
+    *lock = (struct lock){0};
   else
     lock_leave(lock);
 }

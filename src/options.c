@@ -45,7 +45,7 @@ __attribute__((constructor)) static void read_options(void) {
   const char *text = secure_getenv("OSMEM_OPTIONS");
   while (text && *text) {
     size_t length = strcspn(text, ",");
-    if (length && !set_option(text, length)) print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s\"\n", text);
+    if (length && !set_option(text, length)) print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use what begins at \"%s\"\n", text);
     text += length + (text[length] == ',');
   }
   if (settings.stats) stats_open();

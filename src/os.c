@@ -43,20 +43,27 @@ uint64_t sys_coarse_time(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-uintptr_t sys_break(void) {
+/* glibc's memory of the break, which its sbrk() trusts. */
+extern void *__curbrk __attribute__((weak));
+
+/* The raw call: libc's brk() takes a filter's EPERM for a break, and musl's refuses always. */
+static uintptr_t raw_break(uintptr_t end) {
   int saved = errno;
-  void *now = sbrk(0);
+  long now = syscall(SYS_brk, end);
   errno = saved;
-  return now == (void *)-1 ? 0 : (uintptr_t)now;
+  return now == -1 ? 0 : (uintptr_t)now;
 }
 
-uintptr_t sys_grow_break(intptr_t delta) {
-  int saved = errno;
-  void *old = sbrk(delta);
-  errno = saved;
-  bool done = old != (void *)-1;
-  count(SYS_CALL_BRK, done && delta > 0 ? (size_t)delta : 0, done && delta < 0 ? (size_t)-delta : 0);
-  return done ? (uintptr_t)old : 0;
+uintptr_t sys_break(void) {
+  count(SYS_CALL_BRK, 0, 0);
+  return raw_break(0);
+}
+
+bool sys_move_break(uintptr_t now, uintptr_t end) {
+  bool moved = raw_break(end) == end;
+  if (moved && &__curbrk) __curbrk = (void *)end;
+  count(SYS_CALL_BRK, moved && end > now ? end - now : 0, moved && end < now ? now - end : 0);
+  return moved;
 }
 
 void *sys_map(size_t bytes) {

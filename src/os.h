@@ -31,11 +31,10 @@ size_t sys_bytes_over_peak(size_t bytes);
 /* Nanoseconds since some start, to about 4 ms; no system call (vDSO). */
 uint64_t sys_coarse_time(void);
 
-/* The current break. A system call the first time only: libc remembers it. */
+/* The break, as the kernel says: others may have moved it, by libc's sbrk() or behind its back. 0 when refused. */
 uintptr_t sys_break(void);
-/* Move the break by `delta` (may be negative); the old break, or 0 when refused. Goes through libc's sbrk()
- * and not the raw call, so that libc's idea of the break stays right for other users of sbrk(). */
-uintptr_t sys_grow_break(intptr_t delta);
+/* Move the break from `now`, where it was found, to `end`. libc is told, so that its sbrk() goes on from there. */
+bool sys_move_break(uintptr_t now, uintptr_t end);
 
 /* Fresh zeroed private memory, page-aligned, or NULL. */
 void *sys_map(size_t bytes);

@@ -56,8 +56,8 @@ inline void *heap_malloc(size_t bytes) {
 }
 
 inline void heap_free(void *payload) {
-  uintptr_t address = (uintptr_t)payload, base = regions[0].base;
-  if (LIKELY(address - base < regions[0].bytes)) {
+  uintptr_t address = (uintptr_t)payload, base = brk_base();
+  if (LIKELY(address - base < brk_bytes())) {
     struct slab *slab = slab_at(base, address);
     struct object *object = payload;
     /* The two tests for misuse are 6 of the 30 instructions; a block or a stranger's slab fails the first one. */
@@ -79,7 +79,7 @@ struct found {
   struct slab *slab; /* of an object */
 };
 
-static bool is_freed_object(const struct slab *slab, const struct object *object) {
+static bool is_freed_object(struct slab *slab, const struct object *object) {
   if (object->key != slab) return false;
   /* The key is an address that only a freed object holds. Our own lists can be searched, for certainty; of a stranger's
    * slab the link must look like one. */
@@ -217,11 +217,9 @@ static void *allocate_mapping(const struct request *request) {
   return payload;
 }
 
-/* Memory is short: everything that is merely kept goes back, then any tier that can serves. */
+/* Memory is short: everything that is merely kept goes back to the kernel, then any tier that can serves. */
 static COLD void *allocate_when_short(struct theap *heap, const struct request *request) {
-  theap_flush(heap);
-  theap_reclaim_dead();
-  large_trim();
+  heap_trim(0);
   void *payload = NULL;
   if (request->bytes + request->alignment < BLOCK_MAX / 2)
     for (size_t i = 0; i < arena_count() && !payload; i++) {

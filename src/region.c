@@ -1,6 +1,6 @@
 /* See region.h.
  *
- * The brk heap is regions[0]. It grows by an eighth of itself (128 KiB to 4 MiB) a step, one system call each, and only
+ * The brk heap is regions[0]. It grows in steps of 128 KiB to 4 MiB, four times what there is, one system call each, and only
  * while the break is where we left it. When somebody else moved it, the chunk at the old end is capped there for good and the next
  * chunk starts on the first chunk edge behind the stranger: simple, and rare enough that
  * the address space lost does not matter. When brk is refused, chunks come from mapped regions.
@@ -10,7 +10,10 @@
 #include "region.h"
 
 enum {
-  GROWTH_MIN = 128 * 1024,
+  GROWTH_MIN = 128 * 1024, /* the first step, for blocks, */
+  SLABS_AHEAD = 12,        /* and room for as many slabs, of which a command touches a page each: commands that make do with one brk
+                              under glibc do so here (with 8, sed does not) */
+  GROWTH_FACTOR = 4,       /* after that: address space, not memory, so the system call is what counts */
   GROWTH_MAX = 4 * 1024 * 1024,
   REGION_MIN = 256 * 1024 /* smallest fallback: metadata and a few slabs */
 };
@@ -49,18 +52,19 @@ static void set_limit(struct chunk *chunk, uintptr_t limit) {
   __atomic_store_n(&chunk->info.limit, limit, __ATOMIC_RELAXED);
 }
 
-/* Move the break from where it must be now to `end`. Another thread's sbrk() may still come in between: then what we got
- * lies apart and is left alone. */
-static bool move_break(uintptr_t now, uintptr_t end) {
-  if (sys_break() != now || end < now || end - now > PTRDIFF_MAX) return false;
-  uintptr_t old = sys_grow_break((intptr_t)(end - now));
-  if (old != now) return false;
+/* The brk heap ends at `end` from now on: `end`, or the lesser one if the kernel refuses. A stranger's call between our look at the break
+ * and this one cannot be seen: brk is absolute, and libc's own sbrk() loses that race too. */
+static bool move_break(uintptr_t now, uintptr_t end, uintptr_t lesser_end) {
+  if (!sys_move_break(now, end)) {
+    end = lesser_end;
+    if (!sys_move_break(now, end)) return false;
+  }
   publish_bytes(&regions[0], end - regions[0].base);
   return true;
 }
 
 size_t region_growth_step(void) {
-  return round_up(min_size(max_size(regions[0].bytes / 8, GROWTH_MIN), GROWTH_MAX), page_bytes);
+  return round_up(min_size(max_size(regions[0].bytes * GROWTH_FACTOR, GROWTH_MIN), GROWTH_MAX), page_bytes);
 }
 
 /* The chunk that the heap's old end lies in can never continue. */
@@ -75,12 +79,12 @@ static struct chunk *brk_chunk(size_t bytes) {
   uintptr_t now = sys_break();
   if (now == 0) return NULL;
   struct region *heap = &regions[0];
-  if (heap->bytes == 0) heap->base = round_up(now, GRANULE_BYTES);
+  if (heap->bytes == 0) __atomic_store_n(&heap->base, round_up(now, GRANULE_BYTES), __ATOMIC_RELAXED);
   else if (now != region_end(heap)) cap_last_chunk();
   uintptr_t start = heap->base + round_up(max_size(now, region_end(heap)) - heap->base, CHUNK_BYTES);
   if (heap->bytes == 0) start = heap->base;
-  size_t step = max_size(round_up(bytes, page_bytes), region_growth_step());
-  if (!move_break(now, start + step) && !move_break(now, start + round_up(bytes, page_bytes))) return NULL;
+  size_t step = max_size(round_up(bytes, page_bytes), SLABS_AHEAD * GRANULE_BYTES + region_growth_step());
+  if (!move_break(now, start + step, start + round_up(bytes, page_bytes))) return NULL;
   struct chunk *chunk = (struct chunk *)start;
   chunk->info.cap = chunk_end(chunk);
   set_limit(chunk, min_size(region_end(heap), chunk_end(chunk)));
@@ -137,8 +141,8 @@ static bool extend_locked(struct chunk *chunk, uintptr_t end) {
   bool last = chunk->info.limit == region_end(heap);
   if (last) {
     uintptr_t step = min_size(chunk->info.limit + region_growth_step(), chunk->info.cap);
-    uintptr_t from = region_end(heap);
-    if (!move_break(from, max_size(step, end)) && !move_break(from, round_up(end, page_bytes))) return false;
+    uintptr_t now = region_end(heap);
+    if (sys_break() != now || !move_break(now, max_size(step, end), round_up(end, page_bytes))) return false;
   }
   /* Another arena's chunk may have moved the break past us: then our memory is there already. */
   set_limit(chunk, min_size(region_end(heap), chunk->info.cap));
@@ -157,10 +161,10 @@ bool region_shrink(struct chunk *chunk, uintptr_t end) {
   if (!lock_enter(&growth_lock)) return false;
   struct region *heap = &regions[0];
   uintptr_t old = region_end(heap);
-  bool done = chunk->info.limit == old && sys_break() == old && end < old && sys_grow_break((intptr_t)(end - old)) == old;
+  bool done = chunk->info.limit == old && end < old && sys_break() == old && sys_move_break(old, end);
   if (done) {
     publish_bytes(heap, end - heap->base);
-    set_limit(chunk, end);
+    if (end > (uintptr_t)chunk) set_limit(chunk, end); /* else the chunk itself is gone */
   }
   lock_leave(&growth_lock);
   return done;

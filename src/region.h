@@ -19,7 +19,7 @@ struct chunk *region_new_chunk(struct arena *arena, size_t bytes);
 /* Let the chunk's memory reach `end` or further, or as far as false. Grows the brk heap geometrically. */
 bool region_extend(struct chunk *chunk, uintptr_t end);
 
-/* Give the end of the brk heap back so that the chunk ends at `end`; false: the chunk is not at the heap's end. */
+/* Give the end of the brk heap back so that the chunk ends at `end` (its very start: so that it is gone); false: the chunk is not at the heap's end. */
 bool region_shrink(struct chunk *chunk, uintptr_t end);
 
 /* How much the brk heap grows by next. */

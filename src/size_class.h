@@ -5,7 +5,7 @@
  *           24 .. 31    576, 640, ... 1024           eight steps of 64
  *
  * At most 12.5 % of an object above 128 bytes is padding. Every multiple of a power of two up to 64 that is a size here is
- * the size of its own class: that is what makes small aligned requests plain small requests (see aligned_alloc). */
+ * the size of its own class: that is what makes small aligned requests plain small requests (see heap_aligned). */
 #ifndef OSMEM_SIZE_CLASS_H
 #define OSMEM_SIZE_CLASS_H
 

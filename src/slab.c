@@ -5,7 +5,7 @@
  * each slab's list with another. Both stacks are only ever emptied whole, so there is no ABA; objects on a remote list
  * count as used, so a slab in the mail cannot retire; and remote lists are taken only by way of the mail, so a
  * slab is in the mail at most once. The list's length sits above its head (16 bits over a 48-bit
- * address), so that a list is taken over without being walked (50 -> 54 M frees a second in the prototype).
+ * address), so that the list of a slab that has run out is taken over without being walked (50 -> 54 M frees a second in the prototype).
  *
  * Nothing here locks but slab birth and retirement, in the arena. */
 #include "slab.h"
@@ -199,8 +199,13 @@ void slab_retire_empty(struct theap *heap) {
   }
 }
 
-bool slab_lists(const struct slab *slab, const struct object *object) {
-  for (const struct object *free = slab->free; free; free = free->next)
-    if (free == object) return true;
-  return false;
+static bool list_has(const struct object *list, const struct object *object) {
+  while (list && list != object) list = list->next;
+  return list != NULL;
+}
+
+bool slab_lists(struct slab *slab, const struct object *object) {
+  /* Nobody but us empties the remote list, so what we see of it stays. */
+  uint64_t head = __atomic_load_n(&slab_remote(slab)->head, __ATOMIC_ACQUIRE);
+  return list_has(slab->free, object) || list_has(REMOTE_POINTER(head), object);
 }

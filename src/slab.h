@@ -24,8 +24,8 @@ void slab_collect(struct theap *heap);
 /* Give current slabs that are empty back to their arena. Owner only. */
 void slab_retire_empty(struct theap *heap);
 
-/* Does the object stand on the slab's own free list? Owner only; O(free objects). */
-bool slab_lists(const struct slab *slab, const struct object *object);
+/* Does the object stand on one of the slab's two free lists? Owner only; O(free objects). */
+bool slab_lists(struct slab *slab, const struct object *object);
 
 static inline size_t slab_used(const struct slab *slab) { return (size_t)(slab->countdown + slab->wake); }
 

@@ -14,9 +14,9 @@
 
 static int stats_fd = -1;
 
-static void add_slabs(const struct chunk *chunk, struct os_stats *out) {
+static void add_slabs(struct chunk *chunk, struct os_stats *out) {
   for (size_t i = 1; i < CHUNK_GRANULES; i++) {
-    const struct slab *slab = &chunk->slabs[i];
+    const struct slab *slab = slab_of_granule(chunk, i);
     if ((uintptr_t)chunk + i * GRANULE_BYTES >= chunk->info.limit) break;
     if (!slab_owner(slab)) continue;
     out->small_live_count += slab_used(slab);
@@ -30,7 +30,7 @@ static void add_arena(struct arena *arena, struct os_stats *out) {
   out->medium_live_bytes += arena->live_bytes;
   out->medium_live_count += arena->live_count;
   out->medium_allocations += arena->allocations;
-  for (const struct chunk *chunk = arena->chunks; chunk; chunk = chunk->info.next) add_slabs(chunk, out);
+  for (struct chunk *chunk = arena->chunks; chunk; chunk = chunk->info.next) add_slabs(chunk, out);
   arena_leave(arena);
 }
 

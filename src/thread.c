@@ -37,7 +37,13 @@ static struct theap *heaps; /* atomic, only ever pushed on */
 static struct lock birth_lock;
 static bool ready;
 
-const void *thread_token(void) { return &self; }
+__thread uint32_t thread_number;
+
+uint32_t thread_take_number(void) {
+  static uint32_t taken; /* atomic; after 2^31 threads numbers come again, and meet in one lock hardly ever */
+  uint32_t number = __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED) & INT32_MAX;
+  return thread_number = number ? number : 1;
+}
 
 struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
 
@@ -52,11 +58,11 @@ static bool stdio_entered, birth_entered, growth_entered; /* by before_fork(); w
 static void before_fork(void) {
   bool lock_stdio = !__libc_single_threaded && _IO_list_lock && _IO_list_unlock;
   if (lock_stdio) _IO_list_lock();
-  birth_entered = lock_enter(&birth_lock);
+  birth_entered = lock_enter_for_fork(&birth_lock);
   stdio_entered = lock_stdio;
   large_before_fork();
   arenas_before_fork();
-  growth_entered = lock_enter(&growth_lock);
+  growth_entered = lock_enter_for_fork(&growth_lock);
 }
 
 static void leave_all(bool child) {
@@ -128,7 +134,10 @@ static struct theap *new_heap(void) {
   return heap;
 }
 
-static void set_up(void) {
+/* On the first allocation or by our constructor, whichever comes first: fork handlers registered before ours run while we hold
+ * every lock (they may allocate all the same, see lock_enter_again()). */
+static __attribute__((constructor)) void set_up(void) {
+  if (ready) return;
   ready = true;
   sys_init();
   process_secret = sys_secret();
@@ -137,7 +146,7 @@ static void set_up(void) {
 
 struct theap *theap_birth(void) {
   if (!lock_enter(&birth_lock)) return NULL;
-  if (!ready) set_up();
+  set_up();
   struct theap *heap = find_dead();
   if (!heap) heap = new_heap();
   if (heap) self = heap;

@@ -1,0 +1,769 @@
+#!/usr/bin/env python3
+"""Compare allocators: time, memory and page faults of real programs, of
+allocation patterns, and of single calls.
+
+Allocators take turns within each run (A B C A B C ...), so that a slow minute
+of the machine hits all of them alike. Every figure is a median over the runs;
+ratios are to glibc (or to the first allocator named, where glibc is not among
+them), below 1 is better. Units: seconds, KiB, ns.
+
+  cpu     user + system time of the process and its descendants
+  wall    elapsed time
+  rss     the largest peak of resident memory of a single process
+  faults  minor page faults of the whole tree
+  rest    patterns only: what is still resident after everything was freed
+
+The exit status is 1 when a measured command failed under some allocator.
+"""
+
+import argparse
+import glob
+import html
+import json
+import math
+import os
+import platform
+import random
+import re
+import shlex
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SOURCES = os.path.join(TOP, "tests", "bench")
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+LIMIT_S = 60  # of one run
+QUICK_SCALE, QUICK_RUNS, FULL_RUNS = 0.25, 2, 5
+
+METRICS = ("cpu", "wall", "rss", "faults", "rest", "ns")
+MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
+
+PEERS = {
+    "jemalloc": "libjemalloc.so.2",
+    "mimalloc": "libmimalloc.so.2*",
+    "tcmalloc": "libtcmalloc_minimal.so.4",
+}
+
+
+# ---- inputs of the real programs: fixed text, or lines made from a size ----
+
+def cpp_templates(n):
+    yield "#include <algorithm>\n#include <map>\n#include <string>\n#include <vector>"
+    for i in range(n):
+        yield f"""struct key{i} {{ int v; bool operator<(key{i} o) const {{ return v < o.v; }} }};
+std::string use{i}(int x) {{
+    std::map<key{i}, std::vector<std::string>> m;
+    m[{{x}}].push_back("{i}");
+    std::vector<key{i}> v;
+    for (auto &e : m) v.push_back(e.first);
+    std::sort(v.begin(), v.end());
+    return m.begin()->second[v.size() - 1];
+}}"""
+
+
+def sql_tables(n):
+    yield f"""CREATE TABLE item(id INTEGER PRIMARY KEY, kind INT, name TEXT, price REAL);
+WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < {n})
+INSERT INTO item SELECT n, n * 7919 % 1000, 'item number ' || (n * 31 % 65537), n / 7.0 FROM i;
+CREATE INDEX by_name ON item(name, price);
+SELECT kind, count(*), avg(price), length(group_concat(name)) FROM item GROUP BY kind;
+SELECT a.kind, max(b.name) FROM item a JOIN item b ON a.name = b.name GROUP BY a.kind LIMIT 10;
+DELETE FROM item WHERE kind % 3 = 0;
+SELECT name, sum(price) FROM item GROUP BY name ORDER BY 2 DESC LIMIT 10;"""
+
+
+def git_history(n):
+    dice = random.Random(1)
+    files = [[f"line {i} of file {name}" for i in range(400)] for name in range(20)]
+    for commit in range(n):
+        yield f"commit refs/heads/main\ncommitter A <a@b> {1000000000 + commit} +0000"
+        yield f"data <<END\ncommit {commit}\nEND"
+        for name in dice.sample(range(len(files)), 3):
+            for _ in range(10):
+                files[name][dice.randrange(400)] = f"changed in {commit} to {dice.random()}"
+            yield f"M 644 inline dir{name % 4}/file{name}.txt\ndata <<END"
+            yield "\n".join(files[name]) + "\nEND"
+
+
+def smt_formula(n):
+    dice = random.Random(7)
+    yield "(set-logic QF_BV)"
+    for i in range(n):
+        yield f"(declare-const x{i} (_ BitVec 16))"
+    for _ in range(n):
+        a, b, c = dice.sample(range(n), 3)
+        yield (f"(assert (bvult (bvadd (bvmul x{a} #x{dice.randint(1, 65535):04x}) x{b})"
+               f" (bvor x{c} #x{dice.randint(4096, 65535):04x})))")
+        yield f"(assert (distinct x{a} x{b}))"
+    yield "(check-sat)"
+
+
+def random_lines(n):
+    dice = random.Random(3)
+    for i in range(n):
+        yield f"{dice.getrandbits(64):016x} {i} a line to sort"
+
+
+PY_OBJECTS = """
+import random, sys
+class Node:
+    def __init__(self, key):
+        self.key, self.links, self.text = key, [], str(key) * 3
+random.seed(1)
+nodes = {}
+for step in range(int(sys.argv[1])):
+    key = random.randrange(50000)
+    node = nodes.get(key) or nodes.setdefault(key, Node(key))
+    node.links.append((step, float(step), {step}))
+    if step % 3 == 0:
+        nodes.pop(random.randrange(50000), None)
+"""
+
+PY_JSON = """
+import json, sys
+docs = [{"id": i, "name": "name %d" % i, "tags": ["a%d" % i, "b"] * 3,
+         "at": {"x": i / 7, "y": -i, "on": None}} for i in range(10000)]
+for _ in range(int(sys.argv[1])):
+    docs = json.loads(json.dumps(docs))
+"""
+
+PERL_HASHES = """
+my ($n, $seed, %count, %where) = (shift, 1);
+for my $i (1 .. $n) {
+    $seed = ($seed * 1103515245 + 12345) % 2147483648;
+    my $word = "word" . ($seed >> 8) % 50000;
+    $count{$word}++;
+    push @{$where{$word}}, "at $i";
+    delete $where{"word" . ($seed >> 12) % 50000} if $i % 4 == 0;
+}
+print join(" ", map { "$_=$count{$_}" } sort keys %count), "\\n";
+"""
+
+LUA_TREES = """
+local function tree(depth)
+    if depth == 0 then return {} end
+    return {tree(depth - 1), tree(depth - 1)}
+end
+local function count(t) return t[1] and 1 + count(t[1]) + count(t[2]) or 1 end
+local long, total = tree(15), 0
+for i = 1, tonumber(arg[1]) do total = total + count(tree(6 + i % 7)) end
+print(total + count(long))
+"""
+
+NODE_MAPS = """
+const map = new Map();
+const buffers = [];
+for (let i = 0; i < +process.argv[2]; i++) {
+    map.set('key' + i * 7919 % 50021, {i, text: 'value ' + i, list: [i, i + 1]});
+    if (i % 3 == 0) map.delete('key' + i * 31 % 50021);
+    if (i % 100 == 0) buffers[i / 100 % 200] = Buffer.alloc(10000 + i % 5000, i);
+    if (i % 5000 == 0) JSON.parse(JSON.stringify([...map.values()]));
+}
+console.log(map.size);
+"""
+
+PS_PAGES = """%!PS
+/Times-Roman findfont 9 scalefont setfont
+1 1 N {
+    /page exch def
+    0 1 60 {
+        /row exch def
+        30 row 12 mul 30 add moveto
+        page 1000 mul row add 40 string cvs show
+        ( the quick brown fox jumps over the lazy dog, again and again) show
+        newpath 400 row 12 mul 40 add row 3 mod 4 add 0 360 arc
+        row 60 div page N div 0.5 setrgbcolor fill 0 setgray
+        /table 50 dict def
+        0 1 40 { table exch dup 20 string cvs put } for
+    } for
+    showpage
+} for
+"""
+
+REDIS_CLIENT = """
+cli() { redis-cli -s {dir}/redis.sock "$@"; }
+for try in $(seq 100); do [ "$(cli ping 2>&1)" = PONG ] && break; sleep 0.02; done
+redis-benchmark -s {dir}/redis.sock -t set,get,lpush,sadd,hset -P 16 -r 50000 -d 100 -n {n} -q
+cli flushall
+redis-benchmark -s {dir}/redis.sock -t set -P 16 -r 20000 -d 700 -n {n} -q
+cli shutdown nosave
+"""
+
+
+# ---- workloads ----
+
+@dataclass(frozen=True)
+class Work:
+    """A command to measure. {dir}, {n} and {python} are filled into command,
+    prepare and driver; n is size times the scale."""
+    name: str
+    command: str
+    size: int = 0
+    files: dict = field(default_factory=dict)  # name: text, or function of n
+    prepare: str = ""       # shell text, run once
+    driver: str = ""        # shell text, run beside the command, unmeasured
+    needs: tuple = ()       # programs, besides the command's first word
+    lines: bool = False     # the command prints `name value` lines
+
+
+REAL = (
+    Work("g++ templates", "g++ -O1 -c {dir}/t.cpp -o {dir}/t.o", 10, {"t.cpp": cpp_templates}),
+    Work("python objects", "{python} {dir}/objects.py {n}", 200000, {"objects.py": PY_OBJECTS}),
+    Work("python json", "{python} {dir}/json_.py {n}", 20, {"json_.py": PY_JSON}),
+    Work("perl hashes", "perl {dir}/hashes.pl {n}", 1000000, {"hashes.pl": PERL_HASHES}),
+    Work("lua trees", "lua5.4 {dir}/trees.lua {n}", 3000, {"trees.lua": LUA_TREES}),
+    Work("sqlite", 'sqlite3 :memory: ".read {dir}/t.sql"', 200000, {"t.sql": sql_tables}),
+    # The server is the measured process; its client only drives it.
+    Work("redis", "redis-server --port 0 --unixsocket {dir}/redis.sock --save '' --dir {dir}",
+         150000, driver=REDIS_CLIENT, needs=("redis-cli", "redis-benchmark")),
+    Work("git log -p", "git --no-pager -C {dir}/repo log -p", 2000, {"history": git_history},
+         prepare="git init -q --bare {dir}/repo && git -C {dir}/repo symbolic-ref HEAD"
+                 " refs/heads/main && git -C {dir}/repo fast-import --quiet <{dir}/history"),
+    Work("z3", "z3 {dir}/f.smt2", 200, {"f.smt2": smt_formula}),
+    Work("ghostscript", "gs -q -dBATCH -dNOPAUSE -sDEVICE=ppmraw -r100 -o /dev/null"
+         " -dN={n} {dir}/pages.ps", 400, {"pages.ps": PS_PAGES}),
+    Work("node", "node {dir}/maps.js {n}", 200000, {"maps.js": NODE_MAPS}),
+    Work("sort", "sort --parallel=1 -S 50M -T {dir} -o {dir}/sorted {dir}/lines", 1500000,
+         {"lines": random_lines}),
+    Work("short commands", "sh -c 'for i in $(seq {n}); do /bin/true; done'", 500),
+)
+
+
+def pattern_works(bench):
+    """The patterns binary knows its patterns and their thread counts."""
+    listing = subprocess.run([bench.path("patterns"), "list"], text=True, check=True,
+                             capture_output=True).stdout
+    for line in listing.splitlines():
+        name, *threads = line.split()
+        for count in threads:
+            yield Work(f"{name} {count}", f"{bench.path('patterns')} {name} {count} {bench.scale}",
+                       lines=True)
+
+
+def micro_works(bench):
+    """Once in a program of one thread, once beside a sleeping thread."""
+    for name, threads in (("alone", 1), ("threaded", 2)):
+        yield Work(name, f"{bench.path('micro')} {threads} {bench.scale}", lines=True)
+
+
+SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "micro": micro_works}
+
+
+# ---- running ----
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def kill_session(process):
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+class Bench:
+    """A scratch directory with compiled tools and inputs, and how to run in it."""
+
+    def __init__(self, scratch, scale):
+        self.dir, self.scale = scratch, scale
+        self.failures = 0
+        self.env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+        # Python's own pool would hide the allocator; the rest is for sameness.
+        self.env |= {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C",
+                     "HOME": scratch}
+        for name in ("launch", "patterns", "micro"):
+            subprocess.run([os.environ.get("CC", "cc"), "-O2", "-gdwarf-4", "-pthread", "-o",
+                            self.path(name), os.path.join(SOURCES, name + ".c")], check=True)
+
+    def path(self, name):
+        """Path of a file of that name in the scratch directory."""
+        return os.path.join(self.dir, name)
+
+    def fill(self, text, work):
+        n = max(1, round(work.size * self.scale))
+        for key, value in (("{dir}", self.dir), ("{n}", str(n)), ("{python}", PYTHON)):
+            text = text.replace(key, value)
+        return text
+
+    def prepare(self, work):
+        """Write the inputs; False names what is missing."""
+        programs = [shlex.split(self.fill(work.command, work))[0], *work.needs]
+        missing = [p for p in programs if not shutil.which(p)]
+        if missing:
+            say(f"{work.name}: left out, no {', '.join(missing)} here")
+            return False
+        for name, content in work.files.items():
+            with open(self.path(name), "w") as out:
+                if callable(content):
+                    out.writelines(line + "\n" for line in
+                                   content(max(1, round(work.size * self.scale))))
+                else:
+                    out.write(content)
+        if work.prepare:
+            subprocess.run(["sh", "-c", self.fill(work.prepare, work)], env=self.env, check=True)
+        return True
+
+    def start(self, argv, stdout=subprocess.DEVNULL):
+        """In a session of its own, so that it can be ended with its children."""
+        return subprocess.Popen(argv, env=self.env, cwd=self.dir, start_new_session=True, text=True,
+                                stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL)
+
+    def drive(self, work, before):
+        """Run the workload's command behind the words `before`, its driver
+        beside it; what it printed, or None if it took too long."""
+        process = self.start([*before, *shlex.split(self.fill(work.command, work))],
+                             subprocess.PIPE if work.lines else subprocess.DEVNULL)
+        started = [process]
+        if work.driver:
+            started.append(self.start(["sh", "-c", self.fill(work.driver, work)]))
+        try:
+            return process.communicate(timeout=LIMIT_S)[0] or ""
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            for each in started:
+                kill_session(each)
+
+    def run(self, work, name, library):
+        """One measured run: a dict of metrics, or None if it failed."""
+        usage = self.path("usage")
+        printed = self.drive(work, [self.path("launch"), library, usage])
+        if printed is None:
+            return self.failed(work.name, name, f"ran longer than {LIMIT_S} s")
+        with open(usage) as report:
+            status, user, system, wall, peak, faults = map(int, report.read().split())
+        if status:
+            return self.failed(work.name, name, f"ended with status {status}")
+        sample = {"cpu": (user + system) / 1e6, "wall": wall / 1e6, "rss": peak, "faults": faults}
+        for line in printed.splitlines():
+            key, value = line.rsplit(" ", 1)
+            sample[key] = float(value)
+        return sample
+
+    def failed(self, what, name, why):
+        self.failures += 1
+        say(f"{what} under {name}: {why}")
+
+    def memory_calls(self, work, library):
+        """Memory system calls of one run, the loader's included, by name."""
+        counts = self.path("counts")
+        open(counts, "w").close()
+        if self.drive(work, ["strace", "-f", "-qq", "-c", "--seccomp-bpf", "-E",
+                             "LD_PRELOAD=" + library, "-e", "trace=" + ",".join(MEMORY_CALLS),
+                             "-o", counts]) is None:
+            return None
+        with open(counts) as table:
+            rows = [line.split() for line in table]
+        return {row[-1]: int(row[3]) for row in rows if row and row[-1] in MEMORY_CALLS} or None
+
+    def hot_instructions(self, library, pairs):
+        """Instructions that the calls of hot() took, by source line: malloc's
+        comes before free's. The profile names callees by whichever alias the
+        library exports first, so the caller's lines are the safer key. Debug
+        data newer than valgrind stops it, hence a copy of the library without."""
+        profile, bare = self.path("profile"), self.path("bare.so")
+        subprocess.run(["strip", "--strip-debug", "-o", bare, library], check=True)
+        subprocess.run(["valgrind", "-q", "--tool=callgrind", "--compress-strings=no",
+                        "--compress-pos=no", "--callgrind-out-file=" + profile,
+                        self.path("micro"), "hot", str(pairs)], check=True, cwd=self.dir,
+                       env=self.env | {"LD_PRELOAD": bare, "LD_BIND_NOW": "1"})
+        by_line, inside, call = {}, False, False
+        with open(profile) as lines:
+            for line in lines:
+                if line.startswith("fn="):
+                    inside = line.strip() == "fn=hot"
+                elif inside and call:
+                    where, cost = map(int, line.split())
+                    by_line[where] = by_line.get(where, 0) + cost
+                call = line.startswith("calls=")
+        return [by_line[where] for where in sorted(by_line)]
+
+
+# ---- allocators ----
+
+def own_libc():
+    with open("/proc/self/maps") as maps:
+        found = re.search(r"(/\S*/libc[.-]\S*so\S*)", maps.read())
+    return found and found.group(1)
+
+
+def library_of(name):
+    """Path of a known allocator, or None.
+
+    glibc is preloaded like the others: some programs (redis) are linked with
+    an allocator of their own, and only a preloaded libc comes before it."""
+    if name == "osmem":
+        path = os.path.join(TOP, "libosmem.so")
+        return path if os.path.exists(path) else None
+    if name == "glibc":
+        return own_libc()
+    for place in (os.path.dirname(own_libc() or ""), "/usr/lib/*-linux-gnu", "/usr/lib64",
+                  "/usr/lib", "/usr/local/lib"):
+        found = sorted(glob.glob(os.path.join(place, PEERS[name])))
+        if place and found:
+            return found[0]
+    return None
+
+
+def choose_allocators(text):
+    """From NAME or NAME=PATH words to {name: path}; the baseline comes first."""
+    chosen = {}
+    for word in text.split(","):
+        name, _, path = word.partition("=")
+        if path and not os.path.exists(path):
+            sys.exit(f"{name}: no such file: {path}")
+        if not path and name not in ("glibc", "osmem", *PEERS):
+            sys.exit(f"{name}: not an allocator I know; use NAME=PATH")
+        path = path or library_of(name)
+        if path:
+            chosen[name] = os.path.abspath(path)
+        elif name == "osmem":
+            say(f"osmem: left out, {os.path.join(TOP, 'libosmem.so')} is not built")
+        else:
+            say(f"{name}: left out, no {PEERS.get(name, 'libc')} on this machine")
+    return dict(sorted(chosen.items(), key=lambda item: item[0] != "glibc"))
+
+
+def active(bench, library):
+    """Is it mapped in a process that the launcher starts?"""
+    shown = subprocess.run([bench.path("launch"), library, bench.path("usage"),
+                            "cat", "/proc/self/maps"], capture_output=True, text=True,
+                           env=bench.env)
+    return os.path.realpath(library) in shown.stdout
+
+
+# ---- measuring ----
+
+@dataclass
+class Row:
+    """What one workload did under each allocator."""
+    set: str
+    name: str
+    samples: dict                                # allocator: list of metric dicts
+    calls: dict = field(default_factory=dict)    # allocator: memory calls by name
+
+    def median(self, allocator, metric):
+        values = [s[metric] for s in self.samples.get(allocator, ()) if metric in s]
+        return statistics.median(values) if values else None
+
+    def ratio(self, allocator, base, metric):
+        mine, theirs = self.median(allocator, metric), self.median(base, metric)
+        return mine / theirs if mine and theirs else None
+
+
+def measure(bench, work, allocators, runs, warm):
+    samples = {name: [] for name in allocators}
+    if warm:  # files into the page cache, so that the first allocator pays nothing extra
+        bench.run(work, *next(iter(allocators.items())))
+    for _ in range(runs):
+        for name, library in allocators.items():
+            sample = bench.run(work, name, library)
+            if sample:
+                samples[name].append(sample)
+    return samples
+
+
+def micro_rows(work, samples):
+    """One row per printed line instead of one per command."""
+    names = dict.fromkeys(key for runs in samples.values() for run in runs for key in run
+                          if key not in METRICS)
+    for name in names:
+        yield Row("micro", f"{name} {work.name}",
+                  {allocator: [{"ns": run[name]} for run in runs]
+                   for allocator, runs in samples.items()})
+
+
+def measure_set(bench, kind, options, allocators):
+    works = [w for w in SETS[kind](bench) if kind == "micro" or re.search(options.only, w.name)]
+    for i, work in enumerate(works):
+        if not bench.prepare(work):
+            continue
+        say(f"{kind} {i + 1}/{len(works)} {work.name}")
+        samples = measure(bench, work, allocators, options.runs, kind == "real")
+        if kind == "micro":
+            yield from (row for row in micro_rows(work, samples)
+                        if re.search(options.only, row.name))
+            continue
+        row = Row(kind, work.name, samples)
+        if options.syscalls:
+            row.calls = {name: bench.memory_calls(work, lib) for name, lib in allocators.items()}
+        yield row
+
+
+def count_instructions(bench, allocators):
+    """Per hot malloc and free of 64 bytes: the difference of two run lengths
+    leaves start-up out and is exact."""
+    pairs = 10000
+    for name, library in allocators.items():
+        try:
+            short, long = (bench.hot_instructions(library, n) for n in (pairs, 2 * pairs))
+        except subprocess.CalledProcessError:
+            bench.failed("hot pair", name, "no instruction count")
+            continue
+        yield name, [(b - a) / pairs for a, b in zip(short, long)]
+
+
+# ---- reports ----
+
+def geomean(values):
+    values = [v for v in values if v]
+    return math.exp(statistics.fmean(map(math.log, values))) if values else None
+
+
+def geomeans(rows, allocators, base):
+    """{metric: {allocator: ratio}} of the metrics that these rows have."""
+    means = {m: {a: geomean(row.ratio(a, base, m) for row in rows) for a in allocators}
+             for m in METRICS}
+    return {m: by for m, by in means.items() if by[base]}
+
+
+def show(value, digits=2):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def grid(lines):
+    """Columns as wide as their widest cell, all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join("  ".join(cell.rjust(w) if i else cell.ljust(w)
+                               for i, (cell, w) in enumerate(zip(line, widths)))
+                     for line in lines)
+
+
+def program_table(rows, allocators, base):
+    others = [a for a in allocators if a != base]
+    yield ["cpu and rss", f"{base} s", "MiB", *(title for a in others for title in (a, "rss"))]
+    for row in rows:
+        peak = row.median(base, "rss")
+        yield [row.name, show(row.median(base, "cpu")), show(peak and peak / 1024, 1),
+               *(show(row.ratio(a, base, m)) for a in others for m in ("cpu", "rss"))]
+
+
+def micro_table(rows, allocators, base):
+    yield ["ns", *allocators]
+    for row in rows:
+        yield [row.name, *(show(row.median(a, "ns"), 1) for a in allocators)]
+
+
+def mean_table(means, allocators):
+    yield ["geomean", *allocators]
+    for metric, by in means.items():
+        yield [metric, *(show(by[a], 3) for a in allocators)]
+
+
+def call_table(rows, allocators):
+    yield ["memory calls", *allocators]
+    for row in rows:
+        yield [row.name, *("-" if row.calls.get(a) is None else str(sum(row.calls[a].values()))
+                           for a in allocators)]
+
+
+def instruction_table(instructions):
+    yield ["instructions, 64 bytes, hot", "malloc", "free"]
+    for name, counts in instructions.items():
+        yield [name, *(show(c) for c in (*counts, None, None)[:2])]
+
+
+def tables(results, instructions, allocators, base):
+    """All tables of a report, as (title, lines)."""
+    for kind, rows in results.items():
+        table = micro_table if kind == "micro" else program_table
+        yield kind, list(table(rows, allocators, base))
+        yield f"{kind}, geometric means", list(mean_table(geomeans(rows, allocators, base),
+                                                          allocators))
+        if any(row.calls for row in rows):
+            yield f"{kind}, memory system calls", list(call_table(rows, allocators))
+    if instructions:
+        yield "instructions", list(instruction_table(instructions))
+
+
+def raw_data(results, instructions, allocators, base, options):
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": {"kernel": platform.release(), "arch": platform.machine(),
+                    "cpus": os.cpu_count()},
+        "runs": options.runs, "scale": options.scale, "baseline": base, "allocators": allocators,
+        "geomeans": {kind: geomeans(rows, allocators, base) for kind, rows in results.items()},
+        "rows": [vars(row) for rows in results.values() for row in rows],
+        "instructions": instructions,
+    }
+
+
+# ---- the page: time against memory, one dot an allocator, one panel a workload ----
+
+WIDTH, HEIGHT, EDGE = 240, 180, 28
+COLORS = ("#888888", "#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b")
+TICKS = (1, .5, 2, .8, 1.25, .2, 5, .1, 10, .9, 1.1, .05, 20)  # by importance
+
+STYLE = """
+body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 1080px; padding: 0 1em;
+       color-scheme: light dark; }
+.panels { display: flex; flex-wrap: wrap; gap: 12px; }
+svg { border: 1px solid #8884; border-radius: 6px; font-size: 9px; fill: currentColor; }
+svg line { stroke: #8884; } svg line.one { stroke: #888; } svg .title { font-size: 12px; }
+i { display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin: 0 .3em 0 1em; }
+table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
+td, th { padding: 1px 10px; text-align: right; border-bottom: 1px solid #8883; }
+td:first-child, th:first-child { text-align: left; }
+"""
+
+
+class Axis:
+    """Ratios on a logarithmic axis from pixel `start` to pixel `end`; 1 is
+    always inside."""
+
+    def __init__(self, values, start, end):
+        self.low = math.log(min([.8, *values]) * .93)
+        self.high = math.log(max([1.25, *values]) * 1.07)
+        self.start, self.end = start, end
+
+    def at(self, ratio):
+        share = (math.log(ratio) - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self):
+        """As many as find room."""
+        placed = []
+        for tick in TICKS:
+            if self.low <= math.log(tick) <= self.high and all(
+                    abs(self.at(tick) - self.at(other)) > 22 for other in placed):
+                placed.append(tick)
+        return placed
+
+
+def panel(title, dots, colors, named=False):
+    """dots: (allocator, time ratio, memory ratio, hint)."""
+    x = Axis([d[1] for d in dots], EDGE, WIDTH - 8)
+    y = Axis([d[2] for d in dots], HEIGHT - 16, 24)
+    out = [f'<svg width="{WIDTH}" height="{HEIGHT}" role="img">',
+           f'<text class="title" x="8" y="15">{html.escape(title)}</text>']
+    for tick in x.ticks():
+        mark = ' class="one"' if tick == 1 else ""
+        out.append(f'<line{mark} x1="{x.at(tick):.1f}" x2="{x.at(tick):.1f}" y1="{y.end}"'
+                   f' y2="{y.start}"/><text x="{x.at(tick):.1f}" y="{HEIGHT - 5}"'
+                   f' text-anchor="middle">{tick:g}</text>')
+    for tick in y.ticks():
+        mark = ' class="one"' if tick == 1 else ""
+        out.append(f'<line{mark} y1="{y.at(tick):.1f}" y2="{y.at(tick):.1f}" x1="{x.start}"'
+                   f' x2="{x.end}"/><text x="{EDGE - 4}" y="{y.at(tick) + 3:.1f}"'
+                   f' text-anchor="end">{tick:g}</text>')
+    for name, time_ratio, memory_ratio, hint in dots:
+        left, top = x.at(time_ratio), y.at(memory_ratio)
+        out.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" fill="{colors[name]}"'
+                   f' fill-opacity=".85"><title>{html.escape(hint)}</title></circle>')
+        if named:
+            out.append(f'<text x="{left:.1f}" y="{top - 7:.1f}" text-anchor="middle">'
+                       f'{html.escape(name)}</text>')
+    return "".join(out) + "</svg>"
+
+
+def row_panel(row, allocators, base, colors):
+    dots = []
+    for name in allocators:
+        time_ratio, memory_ratio = (row.ratio(name, base, m) for m in ("cpu", "rss"))
+        if time_ratio and memory_ratio:
+            dots.append((name, time_ratio, memory_ratio,
+                         f"{name}: {row.median(name, 'cpu'):.3f} s ({time_ratio:.2f}),"
+                         f" {row.median(name, 'rss') / 1024:.1f} MiB ({memory_ratio:.2f})"))
+    return panel(row.name, dots, colors)
+
+
+def mean_panel(kind, means, allocators, colors):
+    dots = [(a, means["cpu"][a], means["rss"][a],
+             f"{a}: {means['cpu'][a]:.3f} time, {means['rss'][a]:.3f} memory")
+            for a in allocators if means["cpu"][a] and means["rss"][a]]
+    return panel(f"{kind}: geometric mean", dots, colors, named=True)
+
+
+def html_table(lines):
+    head, *body = ([html.escape(cell) for cell in line] for line in lines)
+    return ("<table><tr><th>" + "<th>".join(head)
+            + "".join("<tr><td>" + "<td>".join(line) for line in body) + "</table>")
+
+
+def page(results, instructions, allocators, base):
+    colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(allocators)}
+    drawn = {kind: rows for kind, rows in results.items() if kind != "micro" and rows}
+    out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>Allocators</title>',
+           f"<style>{STYLE}</style><h1>Allocators compared</h1>",
+           f"<p>Across: CPU time. Up: peak resident memory. Both relative to {base} and"
+           " logarithmic: the lower left corner is fast and small.</p><p>",
+           *(f'<i style="background:{color}"></i>{html.escape(name)}'
+             for name, color in colors.items()),
+           '</p><div class="panels">',
+           *(mean_panel(kind, geomeans(rows, allocators, base), allocators, colors)
+             for kind, rows in drawn.items()), "</div>"]
+    for kind, rows in drawn.items():
+        out += [f'<h2>{kind}</h2><div class="panels">',
+                *(row_panel(row, allocators, base, colors) for row in rows), "</div>"]
+    for title, lines in tables(results, instructions, allocators, base):
+        out.append(f"<h3>{html.escape(title)}</h3>{html_table(lines)}")
+    return "\n".join(out) + "\n"
+
+
+# ---- command line ----
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true",
+                        help=f"{QUICK_RUNS} runs at {QUICK_SCALE:g} of the work")
+    parser.add_argument("--runs", type=int, metavar="N", help=f"default {FULL_RUNS}")
+    parser.add_argument("--only", default="", metavar="REGEX", help="workloads whose name matches")
+    parser.add_argument("--set", choices=(*SETS, "all"), default="all")
+    parser.add_argument("--allocators", default=",".join(("glibc", "osmem", *PEERS)),
+                        help="comma-separated: %(default)s, or NAME=PATH")
+    parser.add_argument("--syscalls", action="store_true",
+                        help="count memory system calls too, in one more run under strace")
+    parser.add_argument("--instructions", action="store_true",
+                        help="count instructions of a hot malloc and free under valgrind")
+    parser.add_argument("--json", metavar="FILE", help="write raw numbers")
+    parser.add_argument("--html", metavar="FILE", help="write a page with charts")
+    options = parser.parse_args()
+    options.scale = QUICK_SCALE if options.quick else 1.0
+    options.runs = options.runs or (QUICK_RUNS if options.quick else FULL_RUNS)
+    for tool, wanted in (("strace", options.syscalls), ("valgrind", options.instructions)):
+        if wanted and not shutil.which(tool):
+            parser.error(f"{tool} is not installed")
+    return options
+
+
+def write(path, text):
+    if path:
+        with open(path, "w") as out:
+            out.write(text)
+
+
+def main():
+    options = parse_options()
+    allocators = choose_allocators(options.allocators)
+    with tempfile.TemporaryDirectory(prefix="osmem-bench-") as scratch:
+        bench = Bench(scratch, options.scale)
+        for name, library in allocators.items():
+            if not active(bench, library):
+                sys.exit(f"{name}: {library} does not get into a process")
+        if not allocators:
+            sys.exit("no allocator to measure")
+        base = next(iter(allocators))
+        kinds = SETS if options.set == "all" else (options.set,)
+        results = {kind: list(measure_set(bench, kind, options, allocators)) for kind in kinds}
+        results = {kind: rows for kind, rows in results.items() if rows}
+        instructions = (dict(count_instructions(bench, allocators)) if options.instructions
+                        else {})
+    for title, lines in tables(results, instructions, allocators, base):
+        print(f"\n{title}\n{grid(lines)}")
+    write(options.json, json.dumps(raw_data(results, instructions, allocators, base, options),
+                                   indent=1))
+    write(options.html, page(results, instructions, allocators, base))
+    return 1 if bench.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+#!/bin/sh
+# setup.sh test|bench|PROGRAM...: see that the tools which a target of the Makefile wants are there. What is missing is installed where
+# this may be done (root and apt), else named; the tests that want it then skip visibly.
+set -u
+
+# PROGRAM or FILE, and the Debian package that brings it.
+tools_of() {
+  case $1 in
+    test) echo 'strace=strace ltrace=ltrace python3=python3 git=git perl=perl prove=perl g++=g++ sqlite3=sqlite3
+      redis-server=redis-server php=php-cli lua5.4=lua5.4 node=nodejs xz=xz-utils setarch=util-linux
+      /usr/include/cmocka.h=libcmocka-dev spin=spin' ;;
+    bench) echo 'python3=python3 g++=g++ perl=perl lua5.4=lua5.4 sqlite3=sqlite3 redis-server=redis-server
+      redis-benchmark=redis-tools git=git z3=z3 gs=ghostscript node=nodejs
+      libjemalloc.so.2=libjemalloc2 libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4' ;;
+    *) echo "$1=$1" ;;
+  esac
+}
+
+present() {
+  case $1 in
+    /*) [ -e "$1" ] ;;
+    *.so.*) ldconfig -p | grep -q "$1" ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+wanted=$(for name in "$@"; do tools_of "$name"; done)
+missing= packages=
+for tool in $wanted; do
+  present "${tool%%=*}" && continue
+  missing="$missing ${tool%%=*}"
+  packages="$packages ${tool#*=}"
+done
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "installing:$packages"
+  # A service that a package would start is none of our business (policy-rc.d is for that, but may be somebody else's).
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+  { apt-get update && apt-get install -y --no-install-recommends $packages; } >/tmp/osmem-setup.log 2>&1 ||
+    for package in $packages; do apt-get install -y --no-install-recommends "$package" >>/tmp/osmem-setup.log 2>&1; done
+fi
+for tool in $missing; do
+  present "$tool" || echo "missing: $tool (what needs it is skipped)"
+done
+exit 0

@@ -1,0 +1,65 @@
+#!/bin/sh
+# strace-compare.sh [-v | --tsv] CMD [ARG...]
+#
+# Runs CMD twice under strace, once with glibc's malloc and once with osmem
+# preloaded, children included, and sets the memory system calls side by side:
+# brk, mmap, munmap, mprotect, madvise, mremap and their total. Outside the total
+# stand, in a column, what ld.so does to map the library and, in a row, the mmaps
+# of both runs with which ld.so gets memory for its own lists: any preloaded library
+# makes these longer, and now and then by a page.
+#
+# CMD should be deterministic and repeatable; a pipeline goes in `sh -c '...'`. Its
+# standard input is empty and its output is dropped; -v sends both streams to stderr
+# and lists every other system call too. --tsv prints, for programs, every call
+# as KIND, CALL, GLIBC, OSMEM with KIND one of memory, total, loader, library, other.
+#
+# Exit status: 0 osmem needs at most as many calls in total, 1 it needs more,
+# 2 no answer: usage, no strace, the library was not mapped, or the two runs
+# ended with different exit statuses. OSMEM_LIB names another library.
+set -u
+
+die() { echo "strace-compare: $*" >&2; exit 2; }
+usage() { die "usage: ${0##*/} [-v | --tsv] CMD [ARG...]"; }
+
+here=$(cd "$(dirname "$0")" && pwd)
+view=table
+case ${1-} in
+  -v) view=verbose; shift ;;
+  --tsv) view=tsv; shift ;;
+  --) shift ;;
+  -*) usage ;;
+esac
+[ $# -gt 0 ] || usage
+command -v strace >/dev/null || die "strace is not installed"
+command -v python3 >/dev/null || die "python3 is not installed"
+lib=${OSMEM_LIB:-$here/../libosmem.so}
+[ -f "$lib" ] || die "no library at $lib: run make"
+lib=$(readlink -f "$lib")
+
+traces=$(mktemp -d) || exit 2
+trap 'rm -rf "$traces"' EXIT
+trap 'exit 2' HUP INT TERM
+
+# One file per process (-ff), so that no call is cut in two by another process;
+# the address of the calling instruction (-i) tells ld.so's mmaps from malloc's.
+# The environment of strace itself is never the preloaded one.
+traced() { # NAME PRELOAD-SETTING CMD...
+  into=$traces/$1 setting=$2
+  shift 2
+  mkdir "$into"
+  if [ "$view" = verbose ]; then
+    env -u LD_PRELOAD strace -ff -qq -i -o "$into/pid" -E "$setting" "$@" </dev/null >&2
+  else
+    env -u LD_PRELOAD strace -ff -qq -i -o "$into/pid" -E "$setting" "$@" </dev/null >/dev/null 2>"$traces/stderr"
+  fi
+}
+
+traced glibc LD_PRELOAD "$@"
+glibc_status=$?
+[ -n "$(ls "$traces/glibc")" ] || { cat "$traces/stderr" 2>/dev/null >&2; die "strace cannot trace $1"; }
+traced osmem "LD_PRELOAD=$lib" "$@"
+osmem_status=$?
+[ $glibc_status = $osmem_status ] ||
+  die "$1 ends with status $glibc_status under glibc and $osmem_status under osmem"
+
+python3 "$here/strace_count.py" "$view" "$lib" "$traces/glibc" "$traces/osmem"

@@ -1,0 +1,33 @@
+# How the C and C++ tests are built: each source below tests/unit, preload, crimes and plugin becomes one file below
+# build/tests. For inclusion by the Makefile, or alone: make -f tests/c.mk c-tests
+test_flags := -O1 -g -Wall -Wextra -fno-builtin -Iinclude -Itests
+test_libs := -lcmocka -lpthread -ldl
+built = $(addprefix build/,$(basename $(wildcard $(1))))
+
+unit_tests := $(call built,tests/unit/*.c)
+preload_tests := $(call built,tests/preload/*.c tests/preload/*.cc)
+crime_tests := $(call built,tests/crimes/*.c)
+test_plugins := $(addsuffix .so,$(call built,tests/plugin/*.c tests/plugin/*.cc))
+
+c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins)
+.PHONY: c-tests
+
+# The unit tests call os_* and are linked with the library; the others are run with it preloaded.
+$(unit_tests): libosmem.so
+$(unit_tests): test_libs := -L. -losmem -Wl,-rpath,'$$ORIGIN/../../..' $(test_libs)
+
+build/tests/plugin/%.so: tests/plugin/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(test_flags) -fPIC -shared -Wl,-rpath,'$$ORIGIN' $< -o $@
+
+build/tests/plugin/%.so: tests/plugin/%.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=gnu++17 $(test_flags) -fPIC -shared -Wl,-rpath,'$$ORIGIN' $< -o $@
+
+build/tests/%: tests/%.c tests/verbs.h include/osmem.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(test_flags) $< -o $@ $(test_libs)
+
+build/tests/%: tests/%.cc tests/verbs.h
+	@mkdir -p $(@D)
+	$(CXX) -std=gnu++17 $(test_flags) $< -o $@ $(test_libs)

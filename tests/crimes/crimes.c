@@ -1,0 +1,409 @@
+/* One tiny crime each: `crimes NAME` writes the line that the library must say on stderr to stdout, then does the deed.
+ * Without a name it lists what it knows, one "NAME KIND" per line; crimes.t holds each to its kind:
+ *   must-die    SIGABRT, and exactly that line
+ *   must-notice SIGABRT, and that line or another about the same pointer: damage to a header, or an object not used yet, may
+ *               look like any of them
+ *   innocent    looks like a crime and is none: exit status 0, nothing on stderr */
+#include "../verbs.h"
+
+#include <sys/mman.h>
+
+/* Announce the line to come, without a stream: its buffer could be the very memory just freed. */
+static void confess(const char *call, const char *what, const void *ptr)
+{
+  char line[128];
+  int length = snprintf(line, sizeof line, "osmem: %s(): %s %p\n", call, what, ptr);
+  require(write(STDOUT_FILENO, line, (size_t)length) == length);
+}
+
+static void free_and_confess(const char *what, void *ptr)
+{
+  confess("free", what, ptr);
+  free(ptr);
+}
+
+/* Blocks of one size with neighbours, all alive. */
+enum { BLOCKS = 60, MIDDLE = 30 };
+static char *blocks[BLOCKS];
+
+static void allocate(size_t bytes)
+{
+  for (size_t i = 0; i < BLOCKS; i++) require((blocks[i] = malloc(bytes)));
+}
+
+static char *one_of(size_t bytes)
+{
+  allocate(bytes);
+  return blocks[MIDDLE];
+}
+
+/* ---- double free ---- */
+
+static void at_once(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  free_and_confess("double free of", p);
+}
+
+/* Other frees and allocations of other sizes lie between; p's memory is not handed out again. */
+static void delayed(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  for (size_t i = 0; i < 5; i++) free(blocks[i]);
+  for (size_t other = 40; other < 300; other += 16) free(malloc(bytes > 1000 ? other : other + 1100));
+  free_and_confess("double free of", p);
+}
+
+static void interleaved(size_t bytes)
+{
+  char *p = one_of(bytes), *q = blocks[MIDDLE + 7];
+  free(p);
+  free(q);
+  free_and_confess("double free of", p);
+}
+
+/* p melted into its neighbours before it is freed again. */
+static void coalesced(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(blocks[MIDDLE - 1]);
+  free(p);
+  free(blocks[MIDDLE + 1]);
+  free_and_confess("double free of", p);
+}
+
+static void all_freed_before(size_t bytes)
+{
+  char *p = one_of(bytes);
+  for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+  free_and_confess("double free of", p);
+}
+
+/* Two threads that wait for work: to start one now would allocate, perhaps the very block just freed. */
+enum { HELPERS = 2 };
+static struct helper {
+  pthread_barrier_t begin, end;
+  void (*deed)(void *);
+  void *ptr;
+} helpers[HELPERS];
+
+static void *help(void *self)
+{
+  struct helper *helper = self;
+  for (;;) {
+    pthread_barrier_wait(&helper->begin);
+    helper->deed(helper->ptr);
+    pthread_barrier_wait(&helper->end);
+  }
+  return NULL;
+}
+
+static void start_helpers(void)
+{
+  for (size_t i = 0; i < HELPERS; i++) {
+    pthread_barrier_init(&helpers[i].begin, NULL, 2);
+    pthread_barrier_init(&helpers[i].end, NULL, 2);
+    spawn(help, &helpers[i]);
+  }
+}
+
+static void let(struct helper *helper, void (*deed)(void *), void *ptr)
+{
+  helper->deed = deed;
+  helper->ptr = ptr;
+  pthread_barrier_wait(&helper->begin);
+  pthread_barrier_wait(&helper->end);
+}
+
+static void free_again(void *ptr)
+{
+  free_and_confess("double free of", ptr);
+}
+
+static void second_in_a_thread(size_t bytes)
+{
+  start_helpers();
+  char *p = one_of(bytes);
+  free(p);
+  let(&helpers[0], free_again, p);
+}
+
+static void first_in_a_thread(size_t bytes)
+{
+  start_helpers();
+  char *p = one_of(bytes);
+  let(&helpers[0], free, p);
+  free_again(p);
+}
+
+static void both_in_one_thread(size_t bytes)
+{
+  start_helpers();
+  char *p = one_of(bytes);
+  let(&helpers[0], free, p);
+  let(&helpers[0], free_again, p);
+}
+
+static void both_in_threads(size_t bytes)
+{
+  start_helpers();
+  char *p = one_of(bytes);
+  let(&helpers[0], free, p);
+  let(&helpers[1], free_again, p);
+}
+
+/* The heap that the block came from has an owner no more. */
+static void *allocates_and_dies(void *bytes)
+{
+  allocate((size_t)bytes);
+  return NULL;
+}
+
+static void of_a_dead_thread(size_t bytes)
+{
+  run_thread(allocates_and_dies, (void *)bytes);
+  free(blocks[MIDDLE]);
+  free_again(blocks[MIDDLE]);
+}
+
+static void realloc_after_free(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  confess("realloc", "double free of", p);
+  p = realloc(p, bytes + 100);
+}
+
+static void realloc_to_zero_twice(size_t bytes)
+{
+  char *p = one_of(bytes);
+  require(realloc(p, 0) == NULL);
+  confess("realloc", "double free of", p);
+  p = realloc(p, 0);
+}
+
+/* ---- pointers that are none ---- */
+
+static void inside_by_16(size_t bytes) { free_and_confess("invalid pointer", one_of(bytes) + 16); }
+static void inside_by_8(size_t bytes) { free_and_confess("misaligned pointer", one_of(bytes) + 8); }
+static void inside_by_1(size_t bytes) { free_and_confess("misaligned pointer", one_of(bytes) + 1); }
+static void in_the_middle(size_t bytes) { free_and_confess("invalid pointer", one_of(bytes) + bytes / 2 / 16 * 16 + 16); }
+
+static void realloc_inside(size_t bytes)
+{
+  char *p = one_of(bytes) + 16;
+  confess("realloc", "invalid pointer", p);
+  p = realloc(p, bytes);
+}
+
+/* Stale contents of the block look like a header, if one believes what stands there. */
+static void inside_over_a_copied_header(size_t bytes)
+{
+  char *p = one_of(bytes);
+  memcpy(p + 16, p - 16, 16);
+  free_and_confess("invalid pointer", p + 32);
+}
+
+static void never_used_object(size_t bytes)
+{
+  for (int i = 0; i < 10; i++) allocate(bytes); /* far enough for the class to have a slab */
+  free_and_confess("invalid pointer", blocks[BLOCKS - 1] + (bytes + 15) / 16 * 16);
+}
+
+static void behind_the_newest(size_t bytes) { allocate(bytes), free_and_confess("invalid pointer", blocks[BLOCKS - 1] + 8000); }
+
+static void at_the_end_of_the_heap(size_t bytes)
+{
+  allocate(bytes);
+  free_and_confess("invalid pointer", (char *)sbrk(0) - 4096);
+}
+
+static void on_the_stack(size_t bytes)
+{
+  char *volatile local[4] = {0};
+  (void)bytes;
+  free_and_confess("invalid pointer", (void *)((uintptr_t)local & ~(uintptr_t)15));
+}
+
+static char static_data[256] __attribute__((aligned(16)));
+
+static void static_memory(size_t bytes)
+{
+  allocate(bytes);
+  free_and_confess("invalid pointer", static_data + 64);
+}
+
+static void a_foreign_mapping(size_t bytes)
+{
+  char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  require(p != MAP_FAILED);
+  free_and_confess("invalid pointer", p + 64);
+}
+
+static void a_small_number(size_t bytes) { free_and_confess("invalid pointer", (void *)(bytes & ~(size_t)15)); }
+static void a_high_address(size_t bytes) { free_and_confess("invalid pointer", (void *)(((size_t)1 << 63) + (bytes & ~(size_t)15))); }
+
+static void code(size_t bytes)
+{
+  (void)bytes;
+  free_and_confess("invalid pointer", (void *)((uintptr_t)code & ~(uintptr_t)15));
+}
+
+/* ---- damage ---- */
+
+static void written_before_the_payload(size_t bytes)
+{
+  char *p = one_of(bytes);
+  memset(p - 8, 'A', 8);
+  free_and_confess("corrupted block", p);
+}
+
+static void overflow_into_the_next_header(size_t bytes)
+{
+  char *p = one_of(bytes), *next = blocks[MIDDLE + 1];
+  require(next > p);
+  memset(p, 'A', (size_t)(next - p));
+  free_and_confess("corrupted block", next);
+}
+
+static void off_by_one_zero(size_t bytes)
+{
+  char *p = one_of(bytes), *next = blocks[MIDDLE + 1];
+  require(next > p);
+  p[malloc_usable_size(p)] ^= 1; /* the lowest byte of the next header */
+  free_and_confess("corrupted block", next);
+}
+
+/* ---- the innocent ---- */
+
+/* Values that look like marks of the allocator's own: addresses of neighbours, of the slab, of the block itself. */
+static void arbitrary_words(size_t bytes)
+{
+  for (size_t word = 0; word * 8 + 8 <= bytes && word < 4; word++)
+    for (uintptr_t back = 0; back < 70000; back += 64) {
+      uintptr_t *p = malloc(bytes);
+      require(p);
+      p[word] = ((uintptr_t)p & ~(uintptr_t)15) - back;
+      free(p);
+    }
+}
+
+/* What fresh memory happens to hold is copied into every live block: no mark of an earlier free may be in it. */
+static void the_contents_of_fresh_memory(size_t bytes)
+{
+  char copy[64];
+  size_t looked = bytes < sizeof copy ? bytes : sizeof copy;
+  allocate(bytes);
+  for (size_t i = 0; i < 20; i++) {
+    free(blocks[i + 20]);
+    free(blocks[i]);
+    blocks[i] = malloc(bytes);
+    blocks[i + 20] = malloc(bytes);
+    memcpy(copy, *(char *volatile *)&blocks[i], looked);
+    for (size_t j = 0; j < BLOCKS; j++) memcpy(blocks[j], copy, looked);
+  }
+  start_helpers();
+  for (size_t i = 0; i < BLOCKS; i++) let(&helpers[i % HELPERS], free, blocks[i]);
+}
+
+static void freed_once_by_many(size_t bytes)
+{
+  start_helpers();
+  for (int round = 0; round < 20; round++) {
+    allocate(bytes);
+    for (size_t i = 0; i < BLOCKS; i += 3) free(blocks[i]);
+    for (size_t i = 1; i < BLOCKS; i += 3) let(&helpers[0], free, blocks[i]);
+    for (size_t i = 2; i < BLOCKS; i += 3) let(&helpers[1], free, blocks[i]);
+  }
+}
+
+static void freed_and_reused_and_freed(size_t bytes)
+{
+  allocate(bytes);
+  for (int round = 0; round < 1000; round++) {
+    size_t i = (size_t)round * 7 % BLOCKS;
+    free(blocks[i]);
+    blocks[i] = malloc(bytes);
+    memset(blocks[i], round, bytes);
+  }
+}
+
+static void all_of_the_usable_size(size_t bytes)
+{
+  allocate(bytes);
+  for (size_t i = 0; i < BLOCKS; i++) memset(blocks[i], 0xFF, malloc_usable_size(blocks[i]));
+  for (size_t i = 0; i < BLOCKS; i++) free(blocks[i * 7 % BLOCKS]);
+}
+
+/* ---- the table ---- */
+
+enum { SMALL = 1, MEDIUM = 2, LARGE = 4, OBJECTS = 8, ONCE = 16, EVERY_SIZE = SMALL | MEDIUM | LARGE };
+static const struct {
+  size_t bytes;
+  unsigned tier;
+} CASES[] = {
+    {24, SMALL | OBJECTS | ONCE}, {500, SMALL | OBJECTS}, {5000, MEDIUM}, {60000, MEDIUM}, {200000, LARGE}, {10 * MB, LARGE},
+};
+
+#define CRIME(kind, tiers, deed) {#deed, kind, tiers, deed}
+static const struct {
+  const char *name, *kind;
+  unsigned tiers;
+  void (*deed)(size_t bytes);
+} CRIMES[] = {
+    CRIME("must-die", EVERY_SIZE, at_once),
+    CRIME("must-die", EVERY_SIZE, delayed),
+    CRIME("must-die", EVERY_SIZE, interleaved),
+    CRIME("must-die", EVERY_SIZE, coalesced),
+    CRIME("must-die", EVERY_SIZE, all_freed_before),
+    CRIME("must-die", EVERY_SIZE, second_in_a_thread),
+    CRIME("must-die", EVERY_SIZE, first_in_a_thread),
+    CRIME("must-die", EVERY_SIZE, both_in_one_thread),
+    CRIME("must-die", EVERY_SIZE, both_in_threads),
+    CRIME("must-die", EVERY_SIZE, of_a_dead_thread),
+    CRIME("must-die", EVERY_SIZE, realloc_after_free),
+    CRIME("must-die", EVERY_SIZE, realloc_to_zero_twice),
+    CRIME("must-die", EVERY_SIZE, inside_by_16),
+    CRIME("must-die", EVERY_SIZE, inside_by_8),
+    CRIME("must-die", EVERY_SIZE, inside_by_1),
+    CRIME("must-die", EVERY_SIZE, in_the_middle),
+    CRIME("must-die", EVERY_SIZE, realloc_inside),
+    CRIME("must-die", MEDIUM, inside_over_a_copied_header),
+    CRIME("must-notice", OBJECTS, never_used_object),
+    CRIME("must-die", MEDIUM, behind_the_newest),
+    CRIME("must-die", MEDIUM, at_the_end_of_the_heap),
+    CRIME("must-die", ONCE, on_the_stack),
+    CRIME("must-die", ONCE, static_memory),
+    CRIME("must-die", LARGE, a_foreign_mapping),
+    CRIME("must-die", ONCE, a_small_number),
+    CRIME("must-die", ONCE, a_high_address),
+    CRIME("must-die", ONCE, code),
+    CRIME("must-notice", MEDIUM, written_before_the_payload),
+    CRIME("must-notice", MEDIUM, overflow_into_the_next_header),
+    CRIME("must-notice", MEDIUM, off_by_one_zero),
+    CRIME("innocent", EVERY_SIZE, arbitrary_words),
+    CRIME("innocent", EVERY_SIZE, the_contents_of_fresh_memory),
+    CRIME("innocent", EVERY_SIZE, freed_once_by_many),
+    CRIME("innocent", SMALL | MEDIUM, freed_and_reused_and_freed),
+    CRIME("innocent", EVERY_SIZE, all_of_the_usable_size),
+};
+
+int main(int argc, char **argv)
+{
+  alarm(PATIENCE_S);
+  for (size_t c = 0; c < COUNT(CRIMES); c++)
+    for (size_t s = 0; s < COUNT(CASES); s++) {
+      if (!(CRIMES[c].tiers & CASES[s].tier)) continue;
+      char name[100];
+      snprintf(name, sizeof name, "%s-%zu", CRIMES[c].name, CASES[s].bytes);
+      if (argc < 2) {
+        printf("%s %s\n", name, CRIMES[c].kind);
+      } else if (strcmp(argv[1], name) == 0) {
+        CRIMES[c].deed(CASES[s].bytes);
+        return 0;
+      }
+    }
+  return argc < 2 ? 0 : 2;
+}

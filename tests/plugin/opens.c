@@ -1,0 +1,10 @@
+/* A plugin that opens another one by its bare name: ld.so finds that through the RUNPATH of the *calling* object, so
+ * whoever stands between must not become the caller. */
+#include <dlfcn.h>
+
+void *open_neighbour(const char *name);
+void *open_neighbour(const char *name)
+{
+  void *neighbour = dlopen(name, RTLD_NOW);
+  return neighbour; /* no tail call: the return address has to lie in this object */
+}

@@ -1,0 +1,161 @@
+/* Objects that come and go, and memory that crosses between allocators: plugins, RTLD_DEEPBIND, libc's own blocks. */
+#include "verbs.h"
+
+static void *open_plugin(const char *name, int flags)
+{
+  void *plugin = dlopen(plugin_path(name), flags);
+  if (!plugin) say("# %s\n", dlerror());
+  require(plugin);
+  return plugin;
+}
+
+static void *function_of(void *plugin, const char *name)
+{
+  void *function = dlsym(plugin, name);
+  require(function);
+  return function;
+}
+
+/* ---- coming and going ---- */
+
+static void *works_in_plugin(void *plugin)
+{
+  int (*work)(void) = (int (*)(void))function_of(plugin, "work");
+  require(work() == 1);
+  return NULL;
+}
+
+static void load_and_unload(void)
+{
+  for (int i = 0; i < 200; i++) {
+    void *plugin = open_plugin("allocates.so", RTLD_NOW | RTLD_LOCAL);
+    works_in_plugin(plugin);
+    run_thread(works_in_plugin, plugin);
+    require(dlclose(plugin) == 0);
+    require(dlopen(plugin_path("allocates.so"), RTLD_NOW | RTLD_NOLOAD) == NULL);
+  }
+}
+
+static void allocating_plugins_come_and_go(void)
+{
+  load_and_unload();
+  require(growth_of(load_and_unload) < 1 * MB);
+}
+
+/* A namespace of its own has a libc of its own, whose malloc shares the break with us. */
+static void a_plugin_in_its_own_namespace(void)
+{
+  for (int i = 0; i < 10; i++) {
+    void *plugin = dlmopen(LM_ID_NEWLM, plugin_path("allocates.so"), RTLD_NOW);
+    if (!plugin) say("# %s\n", dlerror());
+    require(plugin);
+    churn(1, 1000);
+    works_in_plugin(plugin);
+    churn(2, 1000);
+    require(dlclose(plugin) == 0);
+  }
+}
+
+/* ---- RTLD_DEEPBIND ---- */
+
+static void swap_blocks(int flags)
+{
+  void *plugin = open_plugin("swaps.so", flags);
+  char *(*swap)(char *) = (char *(*)(char *))function_of(plugin, "swap");
+  for (int i = 0; i < 1000; i++) {
+    size_t bytes = SIZES[(size_t)i % (COUNT(SIZES) - 1)] + 8;
+    char *ours = calloc(1, bytes);
+    memset(ours, 'a', bytes - 1);
+    char *theirs = swap(ours);
+    require(theirs && strlen(theirs) == bytes - 1 && theirs[bytes - 2] == 'a');
+    theirs = realloc(theirs, bytes * 2);
+    require(theirs && strlen(theirs) == bytes - 1);
+    require(malloc_usable_size(theirs) >= bytes * 2);
+    free(theirs);
+  }
+  require(dlclose(plugin) == 0);
+}
+
+static void plain_plugins_swap_blocks(void) { swap_blocks(RTLD_NOW | RTLD_LOCAL); }
+static void deeply_bound_plugins_swap_blocks(void) { swap_blocks(RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND); }
+static void lazy_deeply_bound_plugins_swap_blocks(void) { swap_blocks(RTLD_LAZY | RTLD_DEEPBIND); }
+
+static void dlopen_keeps_its_caller(void)
+{
+  void *opener = open_plugin("opens.so", RTLD_NOW);
+  void *(*open_neighbour)(const char *) = (void *(*)(const char *))function_of(opener, "open_neighbour");
+  require(open_neighbour("allocates.so")); /* found through $ORIGIN of opens.so */
+  require(dlopen("allocates-nowhere.so", RTLD_NOW) == NULL && dlerror());
+  require(dlopen(NULL, RTLD_NOW)); /* the program itself */
+}
+
+/* ---- blocks of libc's own allocator, from before the preload or from an object bound to libc ---- */
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_memalign(size_t, size_t);
+
+static void libc_blocks(void)
+{
+  for (int i = 0; i < 100; i++)
+    for (size_t s = 0; s < COUNT(SIZES) - 1; s++) {
+      char *p = __libc_malloc(SIZES[s]);
+      require(p && malloc_usable_size(p) >= SIZES[s]);
+      fill(p, SIZES[s], s);
+      p = realloc(p, SIZES[s] * 2 + 1);
+      require(p && holds(p, SIZES[s], s) && malloc_usable_size(p) >= SIZES[s] * 2 + 1);
+      free(p);
+      free(__libc_malloc(SIZES[s]));
+      free(__libc_memalign(4096, SIZES[s]));
+      require(realloc(__libc_malloc(SIZES[s]), 0) == NULL);
+    }
+}
+
+static void blocks_of_libc_are_recognised(void)
+{
+  libc_blocks();
+  require(growth_of(libc_blocks) < 4 * MB); /* and freed */
+}
+
+static void *frees_a_libc_block(void *block)
+{
+  free(block);
+  return NULL;
+}
+
+static void blocks_of_libc_in_other_threads(void)
+{
+  for (size_t s = 0; s < COUNT(SIZES); s++) run_thread(frees_a_libc_block, __libc_malloc(SIZES[s]));
+}
+
+/* ---- C++ in a C program ---- */
+
+static void uses_cxx(int flags)
+{
+  void *plugin = open_plugin("throws.so", flags);
+  const char *complaint = ((const char *(*)(void))function_of(plugin, "complaint"))();
+  if (complaint) say("# %s\n", complaint);
+  require(complaint == NULL);
+}
+
+/* RTLD_LOCAL: libstdc++ is there, but no weak reference of ours can see it. */
+static void cxx_plugin_local(void) { uses_cxx(RTLD_NOW | RTLD_LOCAL); }
+static void cxx_plugin_global(void) { uses_cxx(RTLD_NOW | RTLD_GLOBAL); }
+static void cxx_plugin_deeply_bound(void) { uses_cxx(RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND); }
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST(allocating_plugins_come_and_go),
+      TEST(a_plugin_in_its_own_namespace),
+      TEST(plain_plugins_swap_blocks),
+      TEST(deeply_bound_plugins_swap_blocks),
+      TEST(lazy_deeply_bound_plugins_swap_blocks),
+      TEST(dlopen_keeps_its_caller),
+      TEST(blocks_of_libc_are_recognised),
+      TEST(blocks_of_libc_in_other_threads),
+      TEST(cxx_plugin_local),
+      TEST(cxx_plugin_global),
+      TEST(cxx_plugin_deeply_bound),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}

@@ -1,0 +1,282 @@
+/* fork: from threaded programs, twice at once, out of a signal handler, beside stdio, with handlers that allocate. */
+#include "verbs.h"
+#include <spawn.h>
+#include <sys/time.h>
+
+extern char **environ;
+
+/* What threads hold in common; a child frees what its parent's threads allocated. */
+enum { PLACES = 256, BUSY = 8 };
+static void *shared[PLACES];
+
+static void replace(uint32_t *dice, size_t bytes)
+{
+  void *p = bytes ? malloc(bytes) : NULL;
+  if (p) *(char *)p = 1;
+  free(__atomic_exchange_n(&shared[next_random(dice) % PLACES], p, __ATOMIC_ACQ_REL));
+}
+
+static bool stop;
+
+/* A forking thread that waits its turn behind eight busy ones would sleep most of the test. */
+static void rest(void)
+{
+  usleep(1000);
+}
+
+static void *is_busy(void *seed)
+{
+  uint32_t dice = (uint32_t)(size_t)seed;
+  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    for (int i = 0; i < 64; i++) replace(&dice, random_size(&dice));
+    rest();
+  }
+  return NULL;
+}
+
+static void start_busy(pthread_t *threads)
+{
+  for (size_t i = 0; i < BUSY; i++) threads[i] = spawn(is_busy, (void *)(i + 1));
+}
+
+static void stop_busy(pthread_t *threads)
+{
+  __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+  for (size_t i = 0; i < BUSY; i++) join(threads[i]);
+}
+
+/* The life of a child; its exit status is checked by who forked it. */
+static void child_lives(void)
+{
+  alarm(PATIENCE_S);
+  use_each_tier();
+  for (size_t i = 0; i < PLACES; i++) free(__atomic_exchange_n(&shared[i], NULL, __ATOMIC_ACQ_REL));
+  use_each_tier();
+  _exit(0);
+}
+
+static void fork_and_check(void)
+{
+  pid_t pid = fork();
+  if (pid == 0) child_lives();
+  require(wait_for(pid) == 0);
+}
+
+static void a_thousand_forks_among_busy_threads(void)
+{
+  pthread_t busy[BUSY];
+  start_busy(busy);
+  for (int i = 0; i < 1000; i++) fork_and_check();
+  stop_busy(busy);
+  use_each_tier();
+}
+
+static void *forks_often(void *times)
+{
+  for (size_t i = 0; i < (size_t)times; i++) fork_and_check();
+  return NULL;
+}
+
+/* glibc does not serialise forks of several threads: their handlers interleave. */
+static void two_threads_fork_at_once(void)
+{
+  pthread_t one = spawn(forks_often, (void *)300), two = spawn(forks_often, (void *)300);
+  join(one);
+  join(two);
+}
+
+static void several_threads_fork_among_busy_ones(void)
+{
+  pthread_t busy[BUSY], forkers[4];
+  start_busy(busy);
+  for (size_t i = 0; i < COUNT(forkers); i++) forkers[i] = spawn(forks_often, (void *)50);
+  for (size_t i = 0; i < COUNT(forkers); i++) join(forkers[i]);
+  stop_busy(busy);
+}
+
+static void *lives_in_the_child(void *unused)
+{
+  for (int i = 0; i < 20; i++) use_each_tier();
+  return unused;
+}
+
+/* The child is a whole process: threads, forks and threads of its own. */
+static void children_have_threads_and_children(void)
+{
+  pthread_t busy[BUSY];
+  start_busy(busy);
+  for (int i = 0; i < 60; i++) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      alarm(PATIENCE_S);
+      pthread_t one = spawn(lives_in_the_child, NULL), two = spawn(lives_in_the_child, NULL);
+      fork_and_check();
+      join(one);
+      join(two);
+      exit(0);
+    }
+    require(wait_for(pid) == 0);
+  }
+  stop_busy(busy);
+}
+
+/* The last thread of a line of forks owns nothing it cannot free, and the line's memory does not grow. */
+static void a_long_line_of_forks(void)
+{
+  for (int generation = 0; generation < 100; generation++) {
+    use_each_tier();
+    pid_t pid = fork();
+    if (pid) _exit(wait_for(pid) == 0 ? 0 : 1);
+    require(resident_bytes() < 32 * MB);
+  }
+}
+
+/* ---- out of a signal handler ---- */
+
+static volatile sig_atomic_t forks_in_handler;
+
+static void forks(int signal_number)
+{
+  (void)signal_number;
+  int saved = errno;
+  pid_t pid = fork();
+  if (pid == 0) {
+    alarm(PATIENCE_S);
+    forks_in_handler = -1; /* back into whatever was interrupted */
+  } else {
+    require(pid > 0);
+    forks_in_handler++;
+  }
+  errno = saved;
+}
+
+static void fork_out_of_a_handler(void)
+{
+  struct sigaction action = {.sa_handler = forks, .sa_flags = SA_RESTART};
+  require(sigaction(SIGVTALRM, &action, NULL) == 0);
+  struct itimerval often = {{0, 1000}, {0, 1000}}; /* not inherited by children */
+  require(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
+  uint32_t dice = 1;
+  while (forks_in_handler >= 0 && forks_in_handler < 150) replace(&dice, random_size(&dice));
+  if (forks_in_handler < 0) {
+    for (int i = 0; i < 1000; i++) replace(&dice, random_size(&dice));
+    child_lives();
+  }
+  memset(&often, 0, sizeof often);
+  setitimer(ITIMER_VIRTUAL, &often, NULL);
+  int status;
+  for (int i = 0; i < 150; i++) {
+    require(wait(&status) > 0);
+    require(status == 0);
+  }
+}
+
+/* ---- beside stdio ---- */
+
+static void *reads_lines(void *unused)
+{
+  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    FILE *file = tmpfile();
+    require(file);
+    for (int i = 0; i < 50; i++) fprintf(file, "%0*d\n", i * 20 + 1, i);
+    rewind(file);
+    char *line = NULL;
+    size_t room = 0;
+    while (getline(&line, &room, file) > 0) continue;
+    free(line);
+    fclose(file);
+    rest();
+  }
+  return unused;
+}
+
+static void writes_lines(void)
+{
+  FILE *file = fopen("/dev/null", "w");
+  require(file);
+  fprintf(file, "%1000d\n", 1);
+  require(fclose(file) == 0);
+}
+
+static void fork_beside_getline_and_fclose(void)
+{
+  pthread_t readers[3];
+  for (size_t i = 0; i < COUNT(readers); i++) readers[i] = spawn(reads_lines, NULL);
+  for (int i = 0; i < 300; i++) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      alarm(PATIENCE_S);
+      writes_lines();
+      child_lives();
+    }
+    require(wait_for(pid) == 0);
+  }
+  __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+  for (size_t i = 0; i < COUNT(readers); i++) join(readers[i]);
+}
+
+/* ---- handlers of other libraries ---- */
+
+static bool handlers_allocate; /* a fork out of a signal handler may not */
+static int handled;
+
+static void allocating_handler(void)
+{
+  if (!handlers_allocate) return;
+  handled++;
+  use_each_tier();
+}
+
+__attribute__((constructor)) static void register_early(void)
+{
+  pthread_atfork(allocating_handler, allocating_handler, allocating_handler);
+}
+
+static void handlers_may_allocate(void)
+{
+  pthread_t busy[BUSY];
+  require(pthread_atfork(allocating_handler, allocating_handler, allocating_handler) == 0);
+  handlers_allocate = true;
+  start_busy(busy);
+  for (int i = 0; i < 100; i++) fork_and_check();
+  stop_busy(busy);
+  require(handled >= 400);
+}
+
+/* ---- the relatives of fork ---- */
+
+static void vfork_spawn_and_system(void)
+{
+  pthread_t busy[BUSY];
+  start_busy(busy);
+  char *const arguments[] = {(char *)"true", NULL};
+  for (int i = 0; i < 50; i++) {
+    pid_t pid;
+    require(posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environ) == 0);
+    require(wait_for(pid) == 0);
+    pid = vfork();
+    if (pid == 0) {
+      execv("/bin/true", arguments);
+      _exit(1);
+    }
+    require(wait_for(pid) == 0);
+    require(system("exit 3") == 3 << 8);
+  }
+  stop_busy(busy);
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST(a_thousand_forks_among_busy_threads),
+      TEST(two_threads_fork_at_once),
+      TEST(several_threads_fork_among_busy_ones),
+      TEST(children_have_threads_and_children),
+      TEST(a_long_line_of_forks),
+      TEST(fork_out_of_a_handler),
+      TEST(fork_beside_getline_and_fclose),
+      TEST(handlers_may_allocate),
+      TEST(vfork_spawn_and_system),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}

@@ -1,0 +1,503 @@
+/* What a hostile environment does to the heap: limits, filters, neighbours. vm.overcommit_memory=2 is a setting of
+ * the whole machine and has no test of its own: what it does, refusing memory early, the limits here do as well. */
+#include "verbs.h"
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <ucontext.h>
+
+static void everything_works(void)
+{
+  use_each_tier();
+  churn(11, 20000);
+  malloc_trim(0);
+  churn(12, 20000);
+  for (size_t s = 0; s < COUNT(SIZES); s++) {
+    char *dirty = malloc(SIZES[s]);
+    require(dirty);
+    memset(dirty, 0xEE, SIZES[s]);
+    free(dirty);
+    malloc_trim(0);
+    char *zero = calloc(1, SIZES[s]);
+    require(zero && all_zero(zero, SIZES[s]));
+    free(zero);
+  }
+  for (size_t alignment = 16; alignment <= 1 * MB; alignment *= 4) {
+    char *p = aligned_alloc(alignment, 3000);
+    require(p && is_aligned(p, alignment));
+    free(p);
+  }
+}
+
+static void *thread_works(void *seed)
+{
+  churn((uint32_t)(size_t)seed, 10000);
+  return NULL;
+}
+
+static void threads_work(void)
+{
+  everything_works();
+  pthread_t one = spawn(thread_works, (void *)1), two = spawn(thread_works, (void *)2);
+  join(one);
+  join(two);
+}
+
+/* ---- limits ---- */
+
+static void limit(int resource, size_t soft, size_t hard)
+{
+  struct rlimit bytes = {soft, hard};
+  require(setrlimit((__rlimit_resource_t)resource, &bytes) == 0);
+}
+
+static void ulimit_v_64_mb(void) { limit(RLIMIT_AS, 64 * MB, 256 * MB); }
+static void ulimit_d_16_mb(void) { limit(RLIMIT_DATA, 16 * MB, 256 * MB); }
+static void ulimit_s_unlimited(void) { limit(RLIMIT_STACK, RLIM_INFINITY, RLIM_INFINITY); }
+
+struct link {
+  struct link *next;
+};
+
+/* Blocks of `bytes` until there are none. */
+static struct link *exhaust(size_t bytes, size_t *count)
+{
+  struct link *all = NULL, *link;
+  for (*count = 0; (errno = 0, link = malloc(bytes)); ++*count) {
+    link->next = all;
+    all = link;
+  }
+  require(errno == ENOMEM);
+  return all;
+}
+
+static void release(struct link *all)
+{
+  while (all) {
+    struct link *next = all->next;
+    free(all);
+    all = next;
+  }
+}
+
+/* Each size takes what all others have left behind, forwards and back. At least `enough` bytes, every time. */
+static void exhaust_with_each_size(size_t enough)
+{
+  static const size_t EACH[] = {24, 5000, 200000, 500, 60000, 1 * MB, 24, 100000, 140000, 1000, 24};
+  for (size_t i = 0; i < COUNT(EACH); i++) {
+    size_t count;
+    struct link *all = exhaust(EACH[i], &count);
+    require(malloc(EACH[i]) == NULL && errno == ENOMEM);
+    require(calloc(1, EACH[i]) == NULL || EACH[i] < 1000);
+    if (count * EACH[i] < enough)
+      say("# only %zu blocks of %zu bytes in round %zu\n", count, EACH[i], i);
+    require(count * EACH[i] >= enough);
+    release(all);
+    use_each_tier();
+  }
+}
+
+static void half_of_64_mb(void) { exhaust_with_each_size(32 * MB); }
+static void half_of_16_mb(void) { exhaust_with_each_size(8 * MB); }
+
+/* Memory is short, then a little is freed, then the limit is raised. */
+static void recovers(void)
+{
+  size_t count, more;
+  struct link *all = exhaust(5000, &count);
+  char *data = (char *)all;
+  all = all->next;
+  fill(data, 5000, 1);
+  errno = 0;
+  require(realloc(data, 50 * MB) == NULL && errno == ENOMEM);
+  require(holds(data, 5000, 1));
+  free(data);
+  require((data = malloc(5000)));
+  for (int i = 0; i < 100; i++) {
+    struct link *next = all->next;
+    free(all);
+    all = next;
+  }
+  for (int i = 0; i < 50; i++) require(malloc(5000));
+  limit(RLIMIT_AS, 256 * MB, 256 * MB);
+  limit(RLIMIT_DATA, 256 * MB, 256 * MB);
+  struct link *others = exhaust(5000, &more);
+  require(more * 5000 >= 100 * MB);
+  release(others);
+  require(calloc(1, 50 * MB));
+  release(all);
+}
+
+/* Threads that all meet the end of memory: NULL for each, no crash, no hang, and later all is well. */
+static void *meets_the_end(void *bytes)
+{
+  for (int i = 0; i < 5; i++) {
+    struct link *all = NULL, *link;
+    while ((link = malloc((size_t)bytes))) {
+      link->next = all;
+      all = link;
+    }
+    release(all);
+  }
+  return NULL;
+}
+
+static void threads_meet_the_end(void)
+{
+  pthread_t threads[3];
+  static const size_t EACH[] = {5000, 700, 150000};
+  for (size_t i = 0; i < COUNT(threads); i++) threads[i] = spawn(meets_the_end, (void *)EACH[i]);
+  for (size_t i = 0; i < COUNT(threads); i++) join(threads[i]);
+  size_t count;
+  release(exhaust(5000, &count));
+  require(count * 5000 >= 12 * MB);
+}
+
+/* ---- filters ---- */
+
+static void install_filter(struct sock_filter *code, size_t count, unsigned flags)
+{
+  struct sock_fprog program = {(unsigned short)count, code};
+  require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) != 0) skip_test("this kernel installs no seccomp filter");
+}
+
+#define LOAD_CALL BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
+#define IF_CALL(number, action) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, action)
+#define OTHERWISE(action) BPF_STMT(BPF_RET | BPF_K, action)
+
+static void refuse(uint32_t number, uint32_t error)
+{
+  struct sock_filter code[] = {LOAD_CALL, IF_CALL(number, SECCOMP_RET_ERRNO | error), OTHERWISE(SECCOMP_RET_ALLOW)};
+  install_filter(code, COUNT(code), 0);
+}
+
+static void refusing_brk(void) { refuse(SYS_brk, EPERM); }
+static void refusing_madvise(void) { refuse(SYS_madvise, EPERM); }
+static void refusing_mremap(void) { refuse(SYS_mremap, EPERM); }
+static void refusing_getrandom(void) { refuse(SYS_getrandom, ENOSYS); }
+static void refusing_membarrier(void) { refuse(SYS_membarrier, ENOSYS); }
+static void refusing_munmap(void) { refuse(SYS_munmap, ENOMEM); }
+
+static void refusing_all_that_may_be_missing(void)
+{
+  refusing_brk();
+  refusing_madvise();
+  refusing_mremap();
+  refusing_getrandom();
+  refusing_membarrier();
+}
+
+/* The heap has begun when the filter comes. */
+static void brk_is_refused_later(void)
+{
+  use_each_tier();
+  char *old = malloc(40000);
+  fill(old, 40000, 3);
+  refusing_brk();
+  threads_work();
+  require(holds(old, 40000, 3));
+  free(old);
+}
+
+static void unlisted_call(int signal_number, siginfo_t *info, void *context)
+{
+  (void)signal_number;
+  (void)context;
+  say("# system call %d is not on the list\n", info->si_syscall);
+  _exit(1);
+}
+
+/* The list of calls an allocator may make once it has started, and what the threads of this program need to end. */
+static void only_listed_calls(void)
+{
+  struct sock_filter code[] = {
+      LOAD_CALL,
+      IF_CALL(SYS_brk, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_mmap, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_munmap, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_madvise, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_mremap, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_futex, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_write, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_exit_group, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_exit, SECCOMP_RET_ALLOW),
+      IF_CALL(SYS_rt_sigprocmask, SECCOMP_RET_ALLOW),
+      OTHERWISE(SECCOMP_RET_TRAP),
+  };
+  struct sigaction action = {.sa_sigaction = unlisted_call, .sa_flags = SA_SIGINFO};
+  require(sigaction(SIGSYS, &action, NULL) == 0);
+  install_filter(code, COUNT(code), SECCOMP_FILTER_FLAG_TSYNC);
+}
+
+static void long_work_then_a_burst(void)
+{
+  churn(21, 100000);
+  static char *blocks[2000];
+  for (int round = 0; round < 3; round++) {
+    for (size_t i = 0; i < COUNT(blocks); i++) touch(blocks[i] = malloc(20000), 20000);
+    for (size_t i = 0; i < COUNT(blocks); i++) free(blocks[i]);
+  }
+}
+
+static pthread_barrier_t threads_started, filter_in_place;
+
+static void *works_under_the_filter(void *seed)
+{
+  pthread_barrier_wait(&threads_started);
+  pthread_barrier_wait(&filter_in_place);
+  churn((uint32_t)(size_t)seed, 50000);
+  return NULL;
+}
+
+static void only_listed_system_calls_after_the_start(void)
+{
+  pthread_barrier_init(&threads_started, NULL, 3);
+  pthread_barrier_init(&filter_in_place, NULL, 3);
+  pthread_t one = spawn(works_under_the_filter, (void *)1), two = spawn(works_under_the_filter, (void *)2);
+  pthread_barrier_wait(&threads_started);
+  free(malloc(1));
+  only_listed_calls();
+  everything_works();
+  long_work_then_a_burst();
+  pthread_barrier_wait(&filter_in_place);
+  churn(3, 50000);
+  join(one);
+  join(two);
+}
+
+/* The proof that the filter bites. */
+static void calls_an_unlisted_one(void)
+{
+  dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+  only_listed_calls();
+  syscall(SYS_getpid);
+}
+
+static void the_list_is_enforced(void)
+{
+  require(fate_of(calls_an_unlisted_one) == 1 << 8);
+}
+
+/* Locked pages cannot be dropped by madvise: calloc has to zero all the same. */
+static void pages_are_locked(void)
+{
+  enum { BLOCKS = 40, BYTES = 60000 };
+  char *blocks[BLOCKS];
+  for (int round = 0; round < 3; round++) {
+    for (size_t i = 0; i < BLOCKS; i++) {
+      blocks[i] = calloc(1, BYTES);
+      require(blocks[i] && all_zero(blocks[i], BYTES));
+      memset(blocks[i], 0xEE, BYTES);
+      if (mlock(blocks[i], BYTES) != 0) skip_test("not enough memory may be locked");
+    }
+    for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+    malloc_trim(0);
+  }
+  everything_works();
+}
+
+/* ---- neighbours of the break ---- */
+
+static void *put_above_the_break(size_t gap)
+{
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  void *wanted = (void *)((program_break() + gap + page - 1) / page * page);
+  void *neighbour = mmap(wanted, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  require(neighbour == wanted);
+  fill(neighbour, page, 77);
+  return neighbour;
+}
+
+static void works_beside(void *neighbour)
+{
+  threads_work();
+  size_t count = 0;
+  struct link *all = NULL;
+  for (; count < 20000; count++) {
+    struct link *link = malloc(1000);
+    require(link);
+    link->next = all;
+    all = link;
+  }
+  release(all);
+  malloc_trim(0);
+  require(holds(neighbour, 4096, 77));
+}
+
+static void a_mapping_above_the_break_from_the_start(void) { works_beside(put_above_the_break(0)); }
+static void a_mapping_a_little_above_the_break(void) { works_beside(put_above_the_break(200 * KB)); }
+
+static void a_mapping_above_the_break_later(void)
+{
+  churn(1, 1000);
+  works_beside(put_above_the_break(0));
+}
+
+/* Memory that somebody else took with sbrk, and what it holds. */
+static struct {
+  char *at;
+  size_t bytes;
+} foreign[200];
+static size_t foreign_count;
+
+static void foreign_sbrk(size_t bytes)
+{
+  char *at = sbrk((intptr_t)bytes);
+  require(at != (char *)-1);
+  require(foreign_count < COUNT(foreign));
+  fill(at, bytes, foreign_count);
+  foreign[foreign_count].at = at;
+  foreign[foreign_count++].bytes = bytes;
+}
+
+static bool overlaps_foreign(const char *block, size_t bytes)
+{
+  for (size_t i = 0; i < foreign_count; i++)
+    if (block < foreign[i].at + foreign[i].bytes && foreign[i].at < block + bytes) return true;
+  return false;
+}
+
+static void foreign_is_intact(void)
+{
+  for (size_t i = 0; i < foreign_count; i++) require(holds(foreign[i].at, foreign[i].bytes, i));
+}
+
+/* Grow the heap by `count` blocks of mixed sizes, none of them in foreign memory, and let all of them go again. */
+static void grow_and_shrink(size_t count)
+{
+  uint32_t dice = 5;
+  struct link *all = NULL;
+  for (size_t i = 0; i < count; i++) {
+    size_t bytes = sizeof *all + random_size(&dice);
+    struct link *link = malloc(bytes);
+    require(link && !overlaps_foreign((char *)link, bytes));
+    memset(link, 0xEE, bytes);
+    link->next = all;
+    all = link;
+  }
+  foreign_is_intact();
+  release(all);
+}
+
+static void foreign_sbrk_in_between(void)
+{
+  static const size_t PIECES[] = {4096, 1, 100, 70000, 4095, 64, 1 * MB};
+  foreign_sbrk(1000); /* before the heap exists */
+  for (size_t i = 0; i < 70; i++) {
+    grow_and_shrink(200 + i * 20);
+    foreign_sbrk(PIECES[i % COUNT(PIECES)]);
+    if (i % 5 == 0) malloc_trim(0);
+    require(sbrk(4096) != (void *)-1); /* taken and given back at once */
+    require(sbrk(-4096) != (void *)-1);
+  }
+  churn(4, 20000);
+  malloc_trim(0);
+  foreign_is_intact();
+}
+
+/* Foreign memory right behind each of our own steps, before we can look at the break again. A filter hands every
+ * brk to a handler that carries it out and then takes a page more. That the stranger comes in between our look and
+ * our call nobody can see: brk is absolute, and libc's own sbrk loses that race too. */
+enum { PASSWORD = 0x6F736D65 }; /* in the sixth argument, which brk does not have: the handler's own calls */
+
+static uintptr_t real_brk(uintptr_t end)
+{
+  return (uintptr_t)syscall(SYS_brk, end, 0, 0, 0, 0, PASSWORD);
+}
+
+static void takes_a_page_behind(int signal_number, siginfo_t *info, void *context)
+{
+  (void)signal_number;
+  (void)info;
+  greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+  uintptr_t wanted = (uintptr_t)registers[REG_RDI], before = real_brk(0);
+  uintptr_t newest = foreign_count ? (uintptr_t)foreign[foreign_count - 1].at + foreign[foreign_count - 1].bytes : 0;
+  require(wanted == 0 || wanted >= newest); /* never shrink below what is not ours */
+  uintptr_t end = real_brk(wanted);
+  if (end > before && foreign_count < COUNT(foreign)) {
+    require(real_brk(end + 4096) == end + 4096);
+    fill((void *)end, 4096, foreign_count);
+    foreign[foreign_count].at = (char *)end;
+    foreign[foreign_count++].bytes = 4096;
+  }
+  registers[REG_RAX] = (greg_t)end;
+}
+
+static void foreign_sbrk_while_we_grow(void)
+{
+  struct sock_filter code[] = {
+      LOAD_CALL,
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_brk, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[5])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PASSWORD, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sigaction action = {.sa_sigaction = takes_a_page_behind, .sa_flags = SA_SIGINFO};
+  require(sigaction(SIGSYS, &action, NULL) == 0);
+  install_filter(code, COUNT(code), 0);
+  for (int i = 0; i < 30; i++) {
+    grow_and_shrink(2000 + (size_t)i * 100);
+    malloc_trim(0);
+  }
+  foreign_is_intact();
+  require(foreign_count > 0);
+}
+
+/* ---- more blocks than mappings ---- */
+
+static void ninety_thousand_large_blocks(void)
+{
+  enum { BLOCKS = 90000, BYTES = 140000 };
+  static size_t *blocks[BLOCKS];
+  char text[32] = {0};
+  int fd = open("/proc/sys/vm/max_map_count", O_RDONLY);
+  if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) skip_test("no /proc/sys/vm/max_map_count");
+  if (strtoul(text, NULL, 10) >= BLOCKS) skip_test("this machine allows more mappings than the test has blocks");
+  for (size_t i = 0; i < BLOCKS; i++) {
+    blocks[i] = malloc(BYTES);
+    require(blocks[i]);
+    *blocks[i] = i;
+  }
+  use_each_tier();
+  for (size_t i = 0; i < BLOCKS; i++) {
+    require(*blocks[i] == i);
+    free(blocks[i]);
+  }
+  malloc_trim(0);
+  require(resident_bytes() < 64 * MB);
+  churn(1, 10000);
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST_AFTER(ulimit_v_64_mb, half_of_64_mb),
+      TEST_AFTER(ulimit_v_64_mb, recovers),
+      TEST_AFTER(ulimit_v_64_mb, threads_meet_the_end),
+      TEST_AFTER(ulimit_d_16_mb, half_of_16_mb),
+      TEST_AFTER(ulimit_d_16_mb, recovers),
+      TEST_AFTER(ulimit_s_unlimited, threads_work),
+      TEST_AFTER(refusing_brk, threads_work),
+      TEST_AFTER(refusing_madvise, threads_work),
+      TEST_AFTER(refusing_mremap, threads_work),
+      TEST_AFTER(refusing_getrandom, threads_work),
+      TEST_AFTER(refusing_membarrier, threads_work),
+      TEST_AFTER(refusing_munmap, threads_work),
+      TEST_AFTER(refusing_all_that_may_be_missing, threads_work),
+      TEST(brk_is_refused_later),
+      TEST(only_listed_system_calls_after_the_start),
+      TEST(the_list_is_enforced),
+      TEST(pages_are_locked),
+      TEST(a_mapping_above_the_break_from_the_start),
+      TEST(a_mapping_a_little_above_the_break),
+      TEST(a_mapping_above_the_break_later),
+      TEST(foreign_sbrk_in_between),
+      TEST(foreign_sbrk_while_we_grow),
+      TEST(ninety_thousand_large_blocks),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}

@@ -1,0 +1,469 @@
+/* Threads: born, dying, dead; first and last operations; blocks that change hands. "Memory stays bounded" is always
+ * asserted beside a planted leak that the same measure has to see. */
+#include "verbs.h"
+
+enum { BIRTHS = 10000, PLANTED = 1000 /* bytes a thread leaks on purpose */ };
+
+static void *leak(size_t bytes)
+{
+  void *p = malloc(bytes);
+  require(p);
+  memset(p, 1, bytes);
+  return NULL;
+}
+
+/* ---- many threads ---- */
+
+static void *tidy(void *unused)
+{
+  use_each_tier();
+  return unused;
+}
+
+static void *untidy(void *unused)
+{
+  leak(PLANTED);
+  return unused;
+}
+
+static void *(*body)(void *) = tidy;
+static int births;
+
+static void born_and_gone(void)
+{
+  for (int i = 0; i < births; i += 2) {
+    pthread_t one = spawn(body, NULL), two = spawn(body, NULL);
+    join(one);
+    join(two);
+  }
+}
+
+/* 10,000 threads of the tidy kind leave nothing, of the other kind what was planted. What any process with threads needs anyway,
+ * and what two threads at once happen to hold, is some 500 KB. */
+static void memory_stays_flat(void *(*tidy_body)(void *), void *(*untidy_body)(void *))
+{
+  enum { SUM = BIRTHS * PLANTED };
+  body = tidy_body;
+  births = BIRTHS / 10;
+  born_and_gone();
+  births = BIRTHS;
+  require(growth_of(born_and_gone) < SUM / 4);
+  body = untidy_body;
+  require(growth_of(born_and_gone) > SUM / 2);
+}
+
+static void ten_thousand_threads_leave_memory_flat(void)
+{
+  memory_stays_flat(tidy, untidy);
+}
+
+/* ---- the first operation ---- */
+
+static void *inherited; /* allocated by the main thread */
+
+static void *first_free(void *size) { (void)size; return free(inherited), NULL; }
+static void *first_malloc(void *size) { return free(malloc((size_t)size)), NULL; }
+static void *first_calloc(void *size)
+{
+  void *p = calloc(1, (size_t)size);
+  require(p && all_zero(p, (size_t)size));
+  return free(p), NULL;
+}
+static void *first_realloc(void *size)
+{
+  inherited = realloc(inherited, (size_t)size * 3);
+  require(inherited && holds(inherited, (size_t)size, 5));
+  return free(inherited), NULL;
+}
+static void *first_memalign(void *size)
+{
+  void *p = memalign(4096, (size_t)size);
+  require(p && is_aligned(p, 4096));
+  return free(p), NULL;
+}
+static void *first_usable_size(void *size)
+{
+  require(malloc_usable_size(inherited) >= (size_t)size);
+  return free(inherited), NULL;
+}
+static void *first_trim(void *size) { (void)size; return malloc_trim(0), free(inherited), NULL; }
+
+static void every_first_operation(void)
+{
+  static const struct {
+    void *(*body)(void *);
+    bool takes_inherited;
+  } FIRST[] = {
+      {first_free, true},      {first_malloc, false},     {first_calloc, false}, {first_realloc, true},
+      {first_memalign, false}, {first_usable_size, true}, {first_trim, true},
+  };
+  for (size_t f = 0; f < COUNT(FIRST); f++)
+    for (size_t s = 0; s < COUNT(SIZES); s++) {
+      inherited = FIRST[f].takes_inherited ? malloc(SIZES[s]) : NULL;
+      if (inherited) fill(inherited, SIZES[s], 5);
+      run_thread(FIRST[f].body, (void *)SIZES[s]);
+    }
+}
+
+/* ---- the last operations ---- */
+
+static pthread_key_t first_key, late_key;
+
+/* Runs in every round of key destructors, and allocates and frees in each. */
+static void again(void *rounds_left)
+{
+  use_each_tier();
+  size_t left = (size_t)rounds_left - 1;
+  if (left) pthread_setspecific(first_key, (void *)left);
+}
+
+static void again_and_leak(void *unused)
+{
+  (void)unused;
+  use_each_tier();
+  leak(PLANTED);
+}
+
+/* What a C++ thread_local destructor is in C. These run before the key destructors. */
+extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *dso);
+extern void *__dso_handle;
+
+static void thread_local_destructor(void *block)
+{
+  use_each_tier();
+  free(block);
+}
+
+static void *dies_in_rounds(void *unused)
+{
+  require(__cxa_thread_atexit_impl(thread_local_destructor, malloc(100), &__dso_handle) == 0);
+  require(pthread_setspecific(first_key, (void *)(size_t)PTHREAD_DESTRUCTOR_ITERATIONS) == 0);
+  return unused;
+}
+
+static void *dies_and_leaks(void *unused)
+{
+  require(pthread_setspecific(late_key, (void *)1) == 0);
+  return unused;
+}
+
+/* The only calls of the thread come from its destructors. */
+static void malloc_in_destructors_of_several_rounds(void)
+{
+  require(pthread_key_create(&first_key, again) == 0);
+  require(pthread_key_create(&late_key, again_and_leak) == 0);
+  memory_stays_flat(dies_in_rounds, dies_and_leaks);
+}
+
+/* ---- pthread keys ---- */
+
+static pthread_key_t keys[PTHREAD_KEYS_MAX];
+
+static size_t take_all_keys(void)
+{
+  size_t taken = 0;
+  while (taken < PTHREAD_KEYS_MAX && pthread_key_create(&keys[taken], NULL) == 0) taken++;
+  return taken;
+}
+
+/* Not a test: prints its number for the next one. */
+static void count_keys(void)
+{
+  run_thread(tidy, NULL);
+  printf("%zu\n", take_all_keys());
+}
+
+static void drop_preload(void)
+{
+  unsetenv("LD_PRELOAD");
+}
+
+static void no_pthread_key_is_used(void)
+{
+  char ours[32], libc[32];
+  require(rerun("count_keys", NULL, ours, sizeof ours) == 0);
+  require(rerun("count_keys", drop_preload, libc, sizeof libc) == 0);
+  require(strcmp(ours, libc) == 0);
+}
+
+static void *sets_every_key(void *taken)
+{
+  for (size_t i = 0; i < (size_t)taken; i++) require(pthread_setspecific(keys[i], &keys[i]) == 0);
+  use_each_tier();
+  return NULL;
+}
+
+static void threads_live_when_no_key_is_left(void)
+{
+  void *taken = (void *)take_all_keys();
+  run_thread(sets_every_key, taken);
+  memory_stays_flat(tidy, untidy);
+}
+
+/* ---- small stacks ---- */
+
+static void smallest_stacks_are_enough(void)
+{
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  require(pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN) == 0);
+  for (int i = 0; i < 50; i++) {
+    pthread_t thread;
+    require(pthread_create(&thread, &attributes, tidy, NULL) == 0);
+    join(thread);
+  }
+}
+
+/* ---- blocks that change hands ---- */
+
+enum { PLACES = 512, TRADERS = 4 };
+static struct item {
+  size_t bytes, seed;
+  unsigned char contents[];
+} *market[PLACES];
+
+static struct item *make_item(uint32_t *dice)
+{
+  size_t bytes = random_size(dice), seed = next_random(dice) % 251;
+  struct item *item = malloc(sizeof *item + bytes);
+  require(item);
+  item->bytes = bytes;
+  item->seed = seed;
+  fill(item->contents, bytes, seed);
+  return item;
+}
+
+static void end_item(struct item *item)
+{
+  if (item) require(holds(item->contents, item->bytes, item->seed));
+  free(item);
+}
+
+/* Put an item in a random place and free what lay there, whoever made it. */
+static void *trade(void *seed)
+{
+  uint32_t dice = (uint32_t)(size_t)seed;
+  for (int i = 0; i < 30000; i++) {
+    struct item **place = &market[next_random(&dice) % PLACES], *item = make_item(&dice);
+    if (next_random(&dice) % 4 == 0) {
+      item = realloc(item, sizeof *item + item->bytes + 100);
+      require(item);
+    }
+    end_item(__atomic_exchange_n(place, item, __ATOMIC_ACQ_REL));
+  }
+  return NULL;
+}
+
+static void clear_market(void)
+{
+  for (size_t i = 0; i < PLACES; i++) {
+    end_item(market[i]);
+    market[i] = NULL;
+  }
+}
+
+static void trading_day(void)
+{
+  pthread_t traders[TRADERS];
+  for (size_t i = 0; i < TRADERS; i++) traders[i] = spawn(trade, (void *)(i + 1));
+  for (size_t i = 0; i < TRADERS; i++) join(traders[i]);
+  clear_market();
+}
+
+static void contents_survive_when_others_free(void)
+{
+  trading_day();
+  require(growth_of(trading_day) < 16 * MB);
+}
+
+/* A thread that only frees, fed by one that only allocates: 100 MB pass, few are in flight. */
+enum { BELT = 1024 };
+static void *belt[BELT];
+
+static void *puts_on_the_belt(void *count)
+{
+  for (size_t i = 0; i < (size_t)count; i++) {
+    void *p = malloc(16 + i % 400);
+    require(p);
+    memset(p, 1, 16);
+    while (__atomic_load_n(&belt[i % BELT], __ATOMIC_ACQUIRE)) sched_yield();
+    __atomic_store_n(&belt[i % BELT], p, __ATOMIC_RELEASE);
+  }
+  return NULL;
+}
+
+static void *takes_off_the_belt(void *count)
+{
+  for (size_t i = 0; i < (size_t)count; i++) {
+    void *p;
+    while (!(p = __atomic_exchange_n(&belt[i % BELT], NULL, __ATOMIC_ACQUIRE))) sched_yield();
+    free(p);
+  }
+  return NULL;
+}
+
+static void belt_runs(void)
+{
+  void *count = (void *)500000;
+  pthread_t maker = spawn(puts_on_the_belt, count), eater = spawn(takes_off_the_belt, count);
+  join(maker);
+  join(eater);
+}
+
+static void one_way_traffic_stays_bounded(void)
+{
+  require(growth_of(belt_runs) < 8 * MB);
+}
+
+/* ---- the dead ---- */
+
+enum { ESTATE = 100 };
+static void *estate[ESTATE];
+
+static void *leaves_an_estate(void *seed)
+{
+  uint32_t dice = (uint32_t)(size_t)seed;
+  for (size_t i = 0; i < ESTATE; i++) estate[i] = make_item(&dice);
+  return NULL;
+}
+
+static void *frees_the_estate(void *unused)
+{
+  for (size_t i = 0; i < ESTATE; i++) end_item(estate[i]);
+  return unused;
+}
+
+static void generations(void)
+{
+  for (size_t i = 0; i < 1000; i++) {
+    run_thread(leaves_an_estate, (void *)(i % 7 + 1));
+    if (i % 2) run_thread(frees_the_estate, NULL);
+    else frees_the_estate(NULL);
+  }
+}
+
+static void blocks_of_dead_threads_are_freed_by_others(void)
+{
+  generations();
+  require(growth_of(generations) < 8 * MB);
+}
+
+/* What a dead thread left and others freed serves other sizes: slabs of orphans go back too. */
+enum { ORPHANS = 40000 };
+static void *orphans[ORPHANS];
+
+static void *leaves_orphans(void *unused)
+{
+  for (size_t i = 0; i < ORPHANS; i++) touch(orphans[i] = malloc(500), 500);
+  return unused;
+}
+
+static void orphaned_memory_serves_other_sizes(void)
+{
+  run_thread(leaves_orphans, NULL);
+  size_t peak = resident_bytes();
+  for (size_t i = 0; i < ORPHANS; i++) free(orphans[i]);
+  for (size_t i = 0; i < ORPHANS / 100; i++) touch(orphans[i] = malloc(100 * 480), 100 * 480);
+  require(resident_bytes() < peak + 2 * MB);
+}
+
+/* ---- the end of the process ---- */
+
+static void *never_ends(void *seed)
+{
+  for (;;) trade(seed);
+  return NULL;
+}
+
+static void exit_with_threads_inside(void)
+{
+  for (int i = 0; i < 30; i++) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      alarm(PATIENCE_S);
+      for (size_t t = 0; t < 4; t++) spawn(never_ends, (void *)(t + 1));
+      usleep(2000);
+      exit(0);
+    }
+    require(wait_for(pid) == 0);
+  }
+}
+
+/* The main thread may leave first. */
+static void *outlives_main(void *unused)
+{
+  use_each_tier();
+  exit(0);
+  return unused;
+}
+
+static void main_thread_ends_first(void)
+{
+  spawn(outlives_main, NULL);
+  pthread_exit(NULL);
+}
+
+/* Cancellation runs destructors as well. */
+static void *waits(void *unused)
+{
+  use_each_tier();
+  pause();
+  return unused;
+}
+
+static void cancelled_threads_leave_nothing(void)
+{
+  require(pthread_key_create(&first_key, again) == 0);
+  for (int i = 0; i < 200; i++) {
+    pthread_t thread = spawn(waits, NULL);
+    pthread_cancel(thread);
+    join(thread);
+  }
+}
+
+/* 200 idle threads, each with one use of each tier behind it. glibc: 5.6 MB, of which the stacks are most. */
+static pthread_barrier_t used, measured;
+
+static void *idles(void *unused)
+{
+  use_each_tier();
+  pthread_barrier_wait(&used);
+  pthread_barrier_wait(&measured);
+  return unused;
+}
+
+static void idle_threads_hold_little(void)
+{
+  enum { IDLE = 200 };
+  pthread_t threads[IDLE];
+  pthread_barrier_init(&used, NULL, IDLE + 1);
+  pthread_barrier_init(&measured, NULL, IDLE + 1);
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < IDLE; i++) threads[i] = spawn(idles, NULL);
+  pthread_barrier_wait(&used);
+  require(resident_bytes() - before < 24 * MB);
+  pthread_barrier_wait(&measured);
+  for (size_t i = 0; i < IDLE; i++) join(threads[i]);
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST(ten_thousand_threads_leave_memory_flat),
+      TEST(every_first_operation),
+      TEST(malloc_in_destructors_of_several_rounds),
+      TEST(no_pthread_key_is_used),
+      TEST(threads_live_when_no_key_is_left),
+      TEST(smallest_stacks_are_enough),
+      TEST(contents_survive_when_others_free),
+      TEST(one_way_traffic_stays_bounded),
+      TEST(blocks_of_dead_threads_are_freed_by_others),
+      TEST(orphaned_memory_serves_other_sizes),
+      TEST(exit_with_threads_inside),
+      TEST(main_thread_ends_first),
+      TEST(cancelled_threads_leave_nothing),
+      TEST(idle_threads_hold_little),
+  };
+  if (argc > 1 && strcmp(argv[1], "count_keys") == 0) return count_keys(), 0;
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}

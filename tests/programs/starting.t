@@ -1,0 +1,87 @@
+#!/bin/sh
+# How processes are started: short of memory, without a break, without descriptors, through ld.so, preloaded twice.
+. "$(dirname "$0")/../tap.sh"
+
+maps="$python -c 'print(open(\"/proc/self/maps\").read())'"
+
+active cat cat /proc/self/maps
+is 'and not without the preload' "$(grep -c "$lib" /proc/self/maps)" 0
+
+# Address space. The second program asks for more than there is, is refused, frees, and goes on.
+cat >refused.py <<'PY'
+def hold(bytes_each):
+    held = []
+    try:
+        while len(held) * bytes_each < 4 << 30: held.append(bytearray(bytes_each))
+    except MemoryError:
+        return "refused" if held else "refused at once"
+    return "never refused"
+
+for size in (1 << 20, 20 << 10, 64 << 20):
+    print(size, hold(size))
+print(len([str(i) for i in range(10000)]))
+PY
+for megabytes in 64 96 128 256; do
+  same "ulimit -v $megabytes MB: ls -l" "ulimit -v $((megabytes << 10)); ls -l /usr"
+  same "ulimit -v $megabytes MB: python3" "ulimit -v $((megabytes << 10)); $python -c 'print(len({i: str(i) for i in range(20000)}))'"
+done
+same 'ulimit -v 256 MB: refused, freed, served again' "ulimit -v 262144; $python refused.py"
+same 'ulimit -v raised again by the program itself' "ulimit -S -v 131072; $python -c '
+import resource
+exec(open(\"refused.py\").read())
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print(len(bytearray(300 << 20)))'"
+
+# Data segment. A soft limit of 0 refuses every brk; 16 MB covers private mappings as well.
+for limit in '-S -d 0' '-d 16384'; do
+  same "ulimit $limit: ls -l" "ulimit $limit; ls -l /usr"
+  same "ulimit $limit: python3" "ulimit $limit; $python -c 'print(sum(len(str(i)) for i in range(100000)))'"
+  same "ulimit $limit: perl" "ulimit $limit; perl -e 'my %h = map { \$_ => 1 } 1 .. 20000; print scalar(keys %h)'"
+done
+is 'ulimit -S -d 0: there really is no heap' "$(run heap "$lib" "ulimit -S -d 0; $maps"; cat heap.status; grep -c '\[heap\]' heap.out)" "0
+0"
+same 'ulimit -S -d 0: 100 MB all the same' "ulimit -S -d 0; $python -c 'print(len([bytearray(3000) for i in range(33000)]))'"
+
+# Layout of the address space.
+can 'ulimit -s unlimited' sh -c 'ulimit -s unlimited' && {
+  same 'ulimit -s unlimited: python3' "ulimit -s unlimited; $python -c 'print(len([bytearray(5000) for i in range(20000)]))'"
+  same 'ulimit -s unlimited: ls, sort' 'ulimit -s unlimited; ls -l /usr | sort'
+}
+can 'setarch -R' setarch -R true && same 'setarch -R: ls, python3' "setarch -R ls -l /usr; setarch -R $python -c 'print(len([bytearray(5000) for i in range(20000)]))'"
+can 'setarch -L' setarch -L true && same 'setarch -L: ls, python3' "setarch -L ls -l /usr; setarch -L $python -c 'print(len([bytearray(5000) for i in range(20000)]))'"
+loader=$(for each in /lib64/ld-linux*.so.* /lib/ld-linux*.so.*; do "$each" /bin/true 2>/dev/null && echo "$each" && break; done)
+if can 'through ld.so' test -n "$loader"; then
+  active 'a program started through ld.so' "$loader" /bin/cat /proc/self/maps
+  same 'ld.so ls' "$loader /bin/ls -l /usr"
+  same 'ld.so python3' "$loader $python -c 'print(len([bytearray(5000) for i in range(20000)]))'"
+  is 'ld.so --preload' "$("$loader" --preload "$lib" /bin/cat /proc/self/maps | grep -q "$lib" && echo active)" active
+fi
+
+# Descriptors: none kept, none written to.
+same 'no descriptor more' 'ls /proc/self/fd'
+same 'no thread more' "grep Threads /proc/self/status"
+same 'no standard stream open' 'ls -l / >&- 2>&- <&-; echo $?; cat /dev/null >&- 2>&- <&-; echo $?'
+same 'the lowest descriptors are free' "$python -c 'import os; os._exit(10 + os.open(\"/\", os.O_RDONLY))' >&- 2>&- <&-; echo \$?"
+same 'a program that closes every descriptor' "$python -c '
+import os
+os.closerange(3, 1000)
+data = [bytearray(5000) for i in range(20000)]
+print(os.open(\"/\", os.O_RDONLY), len(data))'"
+
+# The preload itself.
+same 'listed twice' 'ls -l /usr; cat /proc/self/status | head -n 1' "$lib $lib"
+cp "$lib" twin.so
+same 'two copies under two names' "ls -l /usr; $python -c 'print(len([bytearray(5000) for i in range(20000)]))'" "$tmp/twin.so:$lib"
+
+# Statistics at exit.
+stats() { preloaded env OSMEM_OPTIONS=stats=1 "$@"; }
+first_line() { "$@" 2>&1 >/dev/null | head -n 1; }
+like 'stats=1: a table from python3' "$(first_line stats "$python" -c 1)" '^osmem'
+like 'stats=1: from ls, which closes stderr at exit' "$(first_line stats ls)" '^osmem'
+is 'stats=1: the output of the program is as before' "$(stats ls /usr 2>/dev/null)" "$(ls /usr)"
+is 'stats=1: the exit status is as before' "$(stats sh -c 'exit 7' 2>/dev/null; echo $?)" 7
+is 'no stats, no word on stderr' "$(preloaded ls 2>&1 >/dev/null)" ''
+ok 'stats=1 with stderr closed from the start' sh -c "LD_PRELOAD='$lib' OSMEM_OPTIONS=stats=1 exec ls >/dev/null 2>&-"
+stats "$python" -c 'import os; os.open("mine", os.O_CREAT | os.O_WRONLY); os._exit(0)' 2>&-
+is 'stats=1: a file that got descriptor 2 stays empty' "$(wc -c <mine)" 0
+finish

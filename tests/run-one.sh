@@ -1,0 +1,7 @@
+#!/bin/sh
+# For prove --exec: scripts run by themselves, unit tests are linked with the library, the others get it preloaded.
+case $1 in
+  *.t) exec sh "$@" ;;
+  */preload/*) LD_PRELOAD="$PWD/libosmem.so" exec "$@" ;;
+  *) exec "$@" ;;
+esac

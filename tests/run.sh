@@ -1,0 +1,25 @@
+#!/bin/sh
+# run.sh [FILTER]: every test (whose path contains FILTER) through prove(1); the last line is "N passed, N failed[, N skipped]".
+# A test is a program that speaks TAP: shell scripts tests/*/*.t, and the programs below build/tests (c.mk).
+set -u
+cd "$(dirname "$0")/.."
+filter=${1:-}
+report=$(mktemp) && trap 'rm -f "$report"' EXIT
+
+tests=$(ls tests/*/*.t build/tests/unit/* build/tests/preload/* build/tests/textbook/*.sh 2>/dev/null | grep -v '\.d$' | grep -- "$filter")
+prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests >"$report" 2>&1
+status=$?
+grep -Ev '^ok |^# (ok|[0-9]+ \.\.)' "$report" | grep -E '^not ok|^#|\.\. |Failed|Dubious|Result|SKIP|Bail|No plan|exited' | head -n 400
+
+awk -v status=$status '
+  /^ok / && /# SKIP/ { skipped++; next }
+  /^ok / { passed++ }
+  /^not ok / { failed++ }
+  /Dubious|Bail out|No plan found|Parse errors|Non-zero/ { broken++ }
+  END {
+    if (status && !failed) failed = broken ? broken : 1
+    printf "%d passed, %d failed", passed, failed
+    if (skipped) printf ", %d skipped", skipped
+    print ""
+    exit failed > 0
+  }' "$report"

@@ -1,0 +1,452 @@
+/* The strategies of the heap, each with a test that fails without it: preallocation, splitting, coalescing, best fit, tiers by
+ * size, reuse, growth in place, giving back. Every test begins on an untouched heap. */
+#include "verbs.h"
+
+#include "osmem.h"
+
+/* Out of the thread's cache and into the heap, where the strategies work; the heap's end stays. */
+static void settle(void)
+{
+  os_trim((size_t)1 << 40);
+}
+
+/* Keeps what lies before it from melting into what follows. */
+static void *fence(void)
+{
+  void *p = os_malloc(2000);
+  require(p);
+  return p;
+}
+
+/* ---- heap preallocation ---- */
+
+static void the_first_use_preallocates(void)
+{
+  uintptr_t before = program_break();
+  require(os_malloc(24));
+  uintptr_t first = program_break();
+  require(first - before >= 128 * KB && first - before <= 640 * KB);
+  for (size_t used = 0; used < 88 * KB; used += 64) {
+    require(os_malloc(64));
+    require(program_break() == first);
+  }
+}
+
+static void growth_is_geometric(void)
+{
+  size_t steps = 0;
+  uintptr_t last = program_break(), start = last;
+  while (last - start < (size_t)64 * MB) {
+    require(os_malloc(1000));
+    uintptr_t now = program_break();
+    if (now != last) steps++;
+    last = now;
+  }
+  require(steps <= 64); /* 512 in equal steps of 128 KiB */
+  struct os_stats stats;
+  os_get_stats(&stats, sizeof stats);
+  require(stats.calls_brk <= 2 * steps + 4);
+}
+
+/* ---- splitting and coalescing ---- */
+
+static void a_freed_block_serves_two_smaller_ones(void)
+{
+  char *big = os_malloc(60000);
+  fence();
+  os_free(big);
+  settle();
+  char *one = os_malloc(29000), *two = os_malloc(29000);
+  require(inside(one, big, 60000) && inside(two, big, 60000));
+  require(one + 29000 <= two || two + 29000 <= one);
+  fill(one, 29000, 1);
+  fill(two, 29000, 2);
+  require(holds(one, 29000, 1) && os_check());
+}
+
+static void the_rest_of_a_split_serves_too(void)
+{
+  char *big = os_malloc(100000);
+  fence();
+  os_free(big);
+  settle();
+  size_t within = 0;
+  for (size_t i = 0; i < 19; i++) within += inside(os_malloc(5000), big, 100000);
+  require(within == 19 && os_check());
+}
+
+/* Four neighbours, freed in each of the 24 orders: the same range serves their sum. */
+static void neighbours_coalesce_in_any_order(void)
+{
+  enum { EACH = 30000 };
+  for (size_t a = 0; a < 4; a++)
+    for (size_t b = 0; b < 4; b++)
+      for (size_t c = 0; c < 4; c++) {
+        size_t d = 6 - a - b - c;
+        if (a == b || b == c || a == c) continue;
+        char *blocks[4];
+        for (size_t i = 0; i < 4; i++) blocks[i] = os_malloc(EACH);
+        for (size_t i = 1; i < 4; i++) require(blocks[i] > blocks[i - 1]); /* side by side */
+        size_t span = (size_t)(blocks[3] + EACH - blocks[0]);
+        char *behind = fence();
+        const size_t order[] = {a, b, c, d};
+        for (size_t i = 0; i < 4; i++) {
+          os_free(blocks[order[i]]);
+          settle();
+          require(os_check());
+        }
+        char *sum = os_malloc(4 * EACH);
+        require(sum == blocks[0] && span >= 4 * EACH);
+        os_free(sum);
+        os_free(behind);
+        settle();
+      }
+}
+
+/* A live block between two free ones stays what it is. */
+static void live_blocks_do_not_coalesce(void)
+{
+  char *before = os_malloc(20000), *live = os_malloc(20000), *behind = os_malloc(20000);
+  fence();
+  fill(live, 20000, 1);
+  os_free(before);
+  os_free(behind);
+  settle();
+  char *larger = os_malloc(30000);
+  require(larger + 30000 <= live || larger >= live + 20000);
+  memset(larger, 0xEE, 30000);
+  require(holds(live, 20000, 1) && os_check());
+}
+
+static void the_best_fitting_hole_is_taken(void)
+{
+  static const size_t HOLES[] = {40000, 20000, 5008, 9000, 70000};
+  char *holes[COUNT(HOLES)];
+  for (size_t i = 0; i < COUNT(HOLES); i++) {
+    holes[i] = os_malloc(HOLES[i]);
+    fence();
+  }
+  for (size_t i = 0; i < COUNT(HOLES); i++) os_free(holes[i]);
+  settle();
+  require(os_malloc(5000) == holes[2]);
+  require(os_malloc(8500) == holes[3]);
+  require(os_malloc(69000) == holes[4]);
+  require(os_malloc(20000) == holes[1]);
+  require(os_check());
+}
+
+/* Holes are used before the end of the heap is. */
+static void the_top_is_used_last(void)
+{
+  char *holes[20];
+  for (size_t i = 0; i < COUNT(holes); i++) {
+    holes[i] = os_malloc(6000);
+    fence();
+  }
+  char *end = fence();
+  for (size_t i = 0; i < COUNT(holes); i++) os_free(holes[i]);
+  settle();
+  for (size_t i = 0; i < COUNT(holes); i++) require((char *)os_malloc(5500) < end);
+}
+
+/* Medium blocks have their exact size: thousands of them cost what they ask for and 16 bytes more. */
+static void blocks_are_exact(void)
+{
+  enum { BLOCKS = 2000 };
+  static char *blocks[BLOCKS];
+  char *low = (char *)UINTPTR_MAX, *high = NULL;
+  for (size_t i = 0; i < BLOCKS; i++) {
+    blocks[i] = os_malloc(2064);
+    if (blocks[i] < low) low = blocks[i];
+    if (blocks[i] > high) high = blocks[i];
+  }
+  require((size_t)(high - low) < BLOCKS * (2064 + 24) * 102 / 100);
+}
+
+/* ---- small objects ---- */
+
+static void small_objects_have_no_headers(void)
+{
+  static const size_t OF_CLASS[] = {16, 32, 48, 64, 128, 256, 512, 1024};
+  enum { TOTAL = 2 * MB };
+  for (size_t c = 0; c < COUNT(OF_CLASS); c++) {
+    struct os_stats before, after;
+    size_t count = TOTAL / OF_CLASS[c];
+    os_get_stats(&before, sizeof before);
+    for (size_t i = 0; i < count; i++) require(os_malloc(OF_CLASS[c]));
+    os_get_stats(&after, sizeof after);
+    require(after.slab_bytes - before.slab_bytes < TOTAL * 105 / 100 + 64 * KB);
+    require(after.slab_bytes - before.slab_bytes > TOTAL * 9 / 10);
+  }
+}
+
+/* The object freed last is in the processor's cache. The newest three of a class lie in the slab it allocates from: one that
+ * ran full stays away until more of it is free. */
+static void the_last_freed_object_comes_first(void)
+{
+  static void *objects[500];
+  for (size_t bytes = 16; bytes <= 1024; bytes *= 2) {
+    for (size_t i = 0; i < COUNT(objects); i++) objects[i] = os_malloc(bytes);
+    os_free(objects[497]);
+    os_free(objects[499]);
+    os_free(objects[498]);
+    require(os_malloc(bytes) == objects[498]);
+    require(os_malloc(bytes) == objects[499]);
+    require(os_malloc(bytes) == objects[497]);
+  }
+}
+
+/* Memory moves freely between small classes and medium blocks, both ways: the heap grows no more. */
+static void emptied_slabs_become_blocks_and_back(void)
+{
+  enum { TOTAL = 8 * MB };
+  static void *objects[TOTAL / 64];
+  uintptr_t highest = 0;
+  for (int round = 0; round < 5; round++) {
+    static const size_t EACH[] = {64, 50000, 200, 5000, 1000};
+    for (size_t e = 0; e < COUNT(EACH); e++) {
+      size_t count = TOTAL / EACH[e];
+      for (size_t i = 0; i < count; i++) require((objects[i] = os_malloc(EACH[e])));
+      if (!highest) highest = program_break() + 1 * MB + TOTAL / 8; /* classes waste an eighth, headers a little */
+      require(program_break() <= highest);
+      for (size_t i = 0; i < count; i++) os_free(objects[i]);
+    }
+    require(os_check());
+  }
+}
+
+static void a_slab_of_one_class_serves_another(void)
+{
+  enum { TOTAL = 4 * MB };
+  static void *objects[TOTAL / 16];
+  for (size_t i = 0; i < COUNT(objects); i++) objects[i] = os_malloc(16);
+  uintptr_t full = program_break();
+  for (size_t i = 0; i < COUNT(objects); i++) os_free(objects[i]);
+  for (size_t bytes = 32; bytes <= 1024; bytes *= 2) {
+    size_t count = TOTAL / bytes * 9 / 10;
+    for (size_t i = 0; i < count; i++) objects[i] = os_malloc(bytes);
+    require(program_break() <= full + 256 * KB);
+    for (size_t i = 0; i < count; i++) os_free(objects[i]);
+  }
+}
+
+/* ---- tiers ---- */
+
+static void small_memory_is_brk_and_large_is_mmap(void)
+{
+  uintptr_t start = program_break();
+  for (size_t s = 0; s < COUNT(SIZES); s++) {
+    struct os_stats before, after;
+    os_get_stats(&before, sizeof before);
+    uintptr_t p = (uintptr_t)os_malloc(SIZES[s]);
+    os_get_stats(&after, sizeof after);
+    bool in_heap = p >= start && p < program_break(), large = SIZES[s] >= 128 * KB;
+    require(in_heap == !large);
+    require(after.large_live_count - before.large_live_count == large);
+  }
+}
+
+/* ---- realloc in place ---- */
+
+static void realloc_grows_into_the_free_neighbour(void)
+{
+  char *p = os_malloc(30000), *next = os_malloc(30000);
+  fence();
+  require(next > p);
+  fill(p, 30000, 1);
+  os_free(next);
+  settle();
+  require(os_realloc(p, 45000) == p && os_realloc(p, 59000) == p);
+  require(holds(p, 30000, 1) && os_usable_size(p) >= 59000);
+  fill(p, 59000, 2);
+  require(os_check());
+}
+
+static void realloc_takes_no_more_than_it_needs_of_the_neighbour(void)
+{
+  char *p = os_malloc(30000), *next = os_malloc(60000);
+  fence();
+  os_free(next);
+  settle();
+  require(os_realloc(p, 40000) == p);
+  require(inside(os_malloc(45000), p + 40000, 60000));
+  require(os_check());
+}
+
+static void realloc_grows_into_the_top(void)
+{
+  char *p = os_malloc(2000);
+  for (size_t bytes = 2000; bytes < 120000; bytes += 3000) {
+    fill(p, bytes, 1);
+    require(os_realloc(p, bytes + 3000) == p);
+    require(holds(p, bytes, 1));
+  }
+  require(os_check());
+}
+
+static void realloc_shrinks_by_splitting(void)
+{
+  char *p = os_malloc(60000);
+  fence();
+  fill(p, 60000, 1);
+  require(os_realloc(p, 10000) == p && holds(p, 10000, 1));
+  require(os_usable_size(p) < 12000);
+  settle();
+  char *q = os_malloc(45000);
+  require(inside(q, p + 10000, 50000));
+  require(os_check());
+}
+
+static void realloc_within_a_class_stays(void)
+{
+  for (size_t bytes = 16; bytes <= 1000; bytes += 16) {
+    char *p = os_malloc(bytes);
+    require(os_realloc(p, os_usable_size(p)) == p);
+  }
+}
+
+/* mremap moves pages, not bytes: only what is new is ever touched. */
+static void realloc_of_mappings_copies_nothing(void)
+{
+  struct os_stats before, after;
+  size_t bytes = 1 * MB;
+  char *p = os_malloc(bytes);
+  fill(p, bytes, 1);
+  os_get_stats(&before, sizeof before);
+  size_t resident = resident_bytes();
+  for (; bytes < (size_t)512 * MB; bytes *= 2) {
+    p = os_realloc(p, bytes * 2);
+    require(p && holds(p, 1 * MB, 1));
+  }
+  require(resident_bytes() < resident + 8 * MB);
+  os_get_stats(&after, sizeof after);
+  require(after.calls_mremap > before.calls_mremap);
+  char *q = os_realloc(p, 1 * MB);
+  require(q == p && holds(q, 1 * MB, 1));
+  os_get_stats(&after, sizeof after);
+  require(after.mapped_bytes < before.mapped_bytes + 1 * MB);
+  os_free(q);
+  require(os_check());
+}
+
+static void realloc_between_tiers_keeps_the_data(void)
+{
+  static const size_t PATH[] = {10, 1000, 1100, 100000, 200000, 5 * MB, 150000, 130000, 90000, 1025, 1024, 17, 1};
+  char *p = os_malloc(5);
+  size_t kept = 5;
+  fill(p, kept, 3);
+  for (size_t i = 0; i < COUNT(PATH); i++) {
+    p = os_realloc(p, PATH[i]);
+    if (PATH[i] < kept) kept = PATH[i];
+    require(p && holds(p, kept, 3));
+    fill(p, kept = PATH[i], 3);
+    require(os_check());
+  }
+  os_free(p);
+}
+
+/* ---- giving back ---- */
+
+static void trim_gives_back_what_is_free(void)
+{
+  enum { BLOCKS = 3000 };
+  static void *blocks[BLOCKS];
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < BLOCKS; i++) touch(blocks[i] = os_malloc(20000), 20000);
+  uintptr_t high = program_break();
+  require(resident_bytes() > before + 50 * MB);
+  for (size_t i = 0; i < BLOCKS; i++)
+    if (i != BLOCKS / 2) os_free(blocks[i]); /* one block stays in the middle */
+  os_trim(0);
+  require(resident_bytes() < before + 4 * MB);
+  require(program_break() < high - 20 * MB);
+  require(os_check());
+}
+
+/* Wholly free pages inside slabs that a few objects keep. */
+static void trim_gives_back_pages_inside_slabs(void)
+{
+  enum { OBJECTS = 100000, EACH = 256 };
+  static void *objects[OBJECTS];
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < OBJECTS; i++) touch(objects[i] = os_malloc(EACH), EACH);
+  for (size_t i = 0; i < OBJECTS; i++)
+    if (i % 500) os_free(objects[i]);
+  os_trim(0);
+  require(resident_bytes() < before + OBJECTS / 2 * EACH);
+  for (size_t i = 0; i < OBJECTS; i += 500) fill(objects[i], EACH, i);
+  for (size_t i = 0; i < OBJECTS; i++)
+    if (i % 500) memset(objects[i] = os_malloc(EACH), 0xEE, EACH);
+  for (size_t i = 0; i < OBJECTS; i += 500) require(holds(objects[i], EACH, i));
+  require(os_check());
+}
+
+/* A big mapping's memory goes back with free, all of it by os_trim. What is freed after the memory was wanted again may stay for
+ * reuse (the budget regrets the release), but never adds to the peak. */
+static void freed_mappings_go_back(void)
+{
+  size_t before = resident_bytes();
+  void *one = os_malloc((size_t)64 * MB), *many[100];
+  touch(one, (size_t)64 * MB);
+  os_free(one);
+  require(resident_bytes() < before + 8 * MB);
+  for (size_t i = 0; i < COUNT(many); i++) touch(many[i] = os_malloc(1 * MB), 1 * MB);
+  for (size_t i = 0; i < COUNT(many); i++) os_free(many[i]);
+  require(resident_bytes() < before + 104 * MB);
+  os_trim(0);
+  require(resident_bytes() < before + 4 * MB);
+  struct os_stats stats;
+  os_get_stats(&stats, sizeof stats);
+  require(stats.cached_bytes == 0);
+}
+
+/* A tight cycle finds its pages warm: no system call a round. */
+static void a_tight_cycle_makes_no_system_calls(void)
+{
+  static const size_t EACH[] = {500, 20000, 100000, 300000};
+  for (size_t e = 0; e < COUNT(EACH); e++) {
+    struct os_stats before, after;
+    for (int i = 0; i < 2000; i++) {
+      if (i == 100) os_get_stats(&before, sizeof before);
+      char *p = os_malloc(EACH[e]);
+      p[0] = 1;
+      os_free(p);
+    }
+    os_get_stats(&after, sizeof after);
+    size_t calls = after.calls_brk + after.calls_mmap + after.calls_munmap + after.calls_madvise + after.calls_mremap -
+                   (before.calls_brk + before.calls_mmap + before.calls_munmap + before.calls_madvise + before.calls_mremap);
+    require(calls < 50);
+  }
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST(the_first_use_preallocates),
+      TEST(growth_is_geometric),
+      TEST(a_freed_block_serves_two_smaller_ones),
+      TEST(the_rest_of_a_split_serves_too),
+      TEST(neighbours_coalesce_in_any_order),
+      TEST(live_blocks_do_not_coalesce),
+      TEST(the_best_fitting_hole_is_taken),
+      TEST(the_top_is_used_last),
+      TEST(blocks_are_exact),
+      TEST(small_objects_have_no_headers),
+      TEST(the_last_freed_object_comes_first),
+      TEST(emptied_slabs_become_blocks_and_back),
+      TEST(a_slab_of_one_class_serves_another),
+      TEST(small_memory_is_brk_and_large_is_mmap),
+      TEST(realloc_grows_into_the_free_neighbour),
+      TEST(realloc_takes_no_more_than_it_needs_of_the_neighbour),
+      TEST(realloc_grows_into_the_top),
+      TEST(realloc_shrinks_by_splitting),
+      TEST(realloc_within_a_class_stays),
+      TEST(realloc_of_mappings_copies_nothing),
+      TEST(realloc_between_tiers_keeps_the_data),
+      TEST(trim_gives_back_what_is_free),
+      TEST(trim_gives_back_pages_inside_slabs),
+      TEST(freed_mappings_go_back),
+      TEST(a_tight_cycle_makes_no_system_calls),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}
