@@ -182,7 +182,7 @@ struct theap {
   struct slab *mail; /* atomic stack of slabs whose remote list became non-empty */
   size_t cached_bytes, cache_limit;
   uint32_t cache_evict; /* the bin that yields next when the cache is full */
-  struct block *cache[CACHE_BINS]; /* freed blocks, LIFO */
+  struct block *cache[CACHE_BINS + 1]; /* freed blocks, LIFO; the last bin stays empty and ends cache_take() */
   struct theap *next;              /* all heaps ever made, newest first */
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */
 };

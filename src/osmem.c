@@ -160,14 +160,11 @@ static void clear_until(void *payload, size_t bytes, uintptr_t zero_from) {
   if (end > (uintptr_t)payload) memset(payload, 0, end - (uintptr_t)payload);
 }
 
-/* A block from the thread's cache, its arena, or (any_arena) wherever one can be had. */
+/* A block of the thread's arena. */
 static struct block *take_block(struct theap *heap, size_t bytes, size_t alignment, enum arena_growth growth, uintptr_t *zero_from) {
-  *zero_from = UINTPTR_MAX;
-  struct block *block = alignment <= ALIGNMENT ? cache_take(heap, bytes) : NULL;
-  if (block) return block;
   struct arena *arena = arena_enter(heap);
   if (!arena) return NULL;
-  block = arena_take_locked(arena, bytes, alignment, growth, zero_from);
+  struct block *block = arena_take_locked(arena, bytes, alignment, growth, zero_from);
   cache_set_limit(heap, arena->live_bytes);
   arena_leave(arena);
   return block;
@@ -254,6 +251,10 @@ static __attribute__((noinline)) void *allocate_slow(const struct request *reque
 }
 
 __attribute__((noinline)) void *malloc_slow(size_t bytes) {
+  if (bytes > SMALL_MAX && bytes < CACHE_BLOCK_MAX) {
+    struct block *block = cache_take(self, block_bytes_for(bytes));
+    if (block) return block_payload(block);
+  }
   return allocate_slow(&(struct request){bytes, ALIGNMENT, false});
 }
 
@@ -264,6 +265,9 @@ void *heap_calloc(size_t count, size_t bytes) {
     struct slab *slab = self->direct[size_step(sum)];
     struct object *object = slab->free;
     if (LIKELY(object != NULL)) return memset(object_pop(slab, object), 0, sum);
+  } else if (sum < CACHE_BLOCK_MAX) {
+    struct block *block = cache_take(self, block_bytes_for(sum));
+    if (block) return memset(block_payload(block), 0, sum);
   }
   return allocate_slow(&(struct request){sum, ALIGNMENT, true});
 }

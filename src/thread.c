@@ -191,10 +191,10 @@ void cache_put(struct theap *heap, struct block *block, size_t bytes) {
   cache_evict(heap);
 }
 
+/* The request's own bin may hold it, else the next one. */
 struct block *cache_take(struct theap *heap, size_t bytes) {
-  if (bytes < CACHE_BLOCK_MIN || bytes >= CACHE_BLOCK_MAX || heap->cached_bytes == 0) return NULL;
-  size_t bin = cache_bin(bytes);
-  for (size_t end = bin + 2; bin < end && bin < CACHE_BINS; bin++) {
+  if (heap->cached_bytes < bytes || bytes >= CACHE_BLOCK_MAX) return NULL;
+  for (size_t bin = cache_bin(bytes), end = bin + 2; bin < end; bin++) {
     struct block *block = heap->cache[bin];
     if (block && block_bytes(block) - bytes <= bytes / 8) return cache_pop(heap, bin);
   }

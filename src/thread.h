@@ -25,7 +25,7 @@ static inline bool cache_accepts(const struct theap *heap, size_t bytes) {
 void cache_put(struct theap *heap, struct block *block, size_t bytes);
 /* To be told now and then how much is live in the thread's arena. */
 void cache_set_limit(struct theap *heap, size_t live_bytes);
-/* A cached block that is at most an eighth too large, or NULL. */
+/* A cached block of at least `bytes` (CACHE_BLOCK_MIN or more), at most an eighth too large; or NULL. */
 struct block *cache_take(struct theap *heap, size_t bytes);
 
 /* All heaps ever made, newest first; they are never freed. */
