@@ -13,7 +13,8 @@ warnings := -Wall -Wextra -Wundef -Wshadow -Wconversion
 # one (cxx.c). -fexceptions: bad_alloc passes through.
 flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt \
   -fno-tree-slp-vectorize -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions
-link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
+# noseparate-code: two segments instead of four to map, 10 of the 50 us that a process pays for being preloaded.
+link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,noseparate-code
 
 sources := $(wildcard src/*.c)
 headers := $(wildcard src/*.h include/*.h)

@@ -1,6 +1,6 @@
 /* See budget.h.
  *
- * A hundredth of the time that passes is earned. Releasing a page costs what the kernel takes for it (100 ns); if fresh pages are wanted
+ * A fiftieth of the time that passes is earned. Releasing a page costs what the kernel takes for it (100 ns); if fresh pages are wanted
  * afterwards, the fault (1450 ns) is charged too, and nothing more is released until the debt is paid off. So a burst that is over
  * goes back at once, and a tight allocate/free loop pays for one round of faults and then keeps its pages. No thread,
  * no timer, no signal: the clock is looked at when there is something to release. Costs measured on a virtual machine. */
@@ -9,10 +9,10 @@
 #include "os.h"
 
 enum {
-  EARN_SHARE = 100,
+  EARN_SHARE = 50,
   RELEASE_NS = 100,
   FAULT_NS = 1450,
-  CREDIT_START_NS = 20 * 1000 * 1000, /* 800 MB */
+  CREDIT_START_NS = 5 * 1000 * 1000, /* 200 MB */
   CREDIT_MAX_NS = 200 * 1000 * 1000,
   DEBT_MAX_NS = 500 * 1000 * 1000
 };
