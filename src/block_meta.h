@@ -149,7 +149,8 @@ struct arena {
   uintptr_t top;          /* where the next block or slab starts, 16 bytes before its payload */
   uintptr_t limit;        /* end of our memory in the newest chunk; top <= limit - HEADER_BYTES */
   uintptr_t fresh;        /* from here on never written: reads as zero */
-  uintptr_t resident;     /* from here on not written since it was given back: nothing to give back again; <= fresh */
+  uintptr_t resident;     /* from here on not in memory: nothing to give back */
+  size_t dense_bytes;     /* taken from the top since the last block that may stay half empty */
   size_t live_bytes;      /* blocks in use, slabs not counted */
   size_t live_count;
   size_t allocations;

@@ -13,6 +13,10 @@
 
 #include "printf.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
 struct sys_counters sys_counters;
 size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
 
@@ -100,6 +104,17 @@ bool sys_discard(void *base, size_t bytes) {
   errno = saved;
   count(SYS_CALL_MADVISE, 0, 0);
   if (!failed) __atomic_fetch_add(&sys_counters.bytes_out, bytes, __ATOMIC_RELAXED); /* pages, not address space */
+  return !failed;
+}
+
+bool sys_populate(void *base, size_t bytes) {
+  static bool refused; /* then not asked again */
+  if (__atomic_load_n(&refused, __ATOMIC_RELAXED)) return false;
+  int saved = errno;
+  int failed = madvise(base, bytes, MADV_POPULATE_WRITE);
+  if (failed && errno == EINVAL) __atomic_store_n(&refused, true, __ATOMIC_RELAXED);
+  errno = saved;
+  count(SYS_CALL_MADVISE, 0, 0);
   return !failed;
 }
 

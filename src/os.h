@@ -42,6 +42,8 @@ void *sys_map(size_t bytes);
 bool sys_unmap(void *base, size_t bytes);
 /* Resize a mapping, moving it if need be; NULL: refused, nothing changed. */
 void *sys_remap(void *base, size_t old_bytes, size_t new_bytes);
+/* Bring fresh pages into memory, all at once. False: the kernel cannot (before 5.14) or will not. */
+bool sys_populate(void *base, size_t bytes);
 /* Drop the pages' contents and residency. True only if the memory now reads as zero. */
 bool sys_discard(void *base, size_t bytes);
 
