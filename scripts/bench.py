@@ -110,6 +110,30 @@ def random_lines(n):
         yield f"{dice.getrandbits(64):016x} {i} a line to sort"
 
 
+def documents(n):
+    for i in range(n):
+        yield {"id": i, "name": f"user {i * 7919 % 10007}", "at": [i / 2, -i],
+               "tags": [f"tag {i % k}" for k in range(1, 8)]}
+
+
+def json_documents(n):
+    yield json.dumps(list(documents(n)))
+
+
+def xml_documents(n):
+    yield "<all>"
+    for d in documents(n):
+        tags = "".join(f"<tag>{tag}</tag>" for tag in d["tags"])
+        yield f'<user id="{d["id"]}"><name>{d["name"]}</name>{tags}<at x="{d["at"][0]}"/></user>'
+    yield "</all>"
+
+
+def random_words(n):
+    dice = random.Random(5)
+    for _ in range(n):
+        yield f"{dice.randint(0, 200000)} {dice.choice('abcdefgh') * dice.randint(1, 30)}"
+
+
 PY_OBJECTS = """
 import random, sys
 class Node:
@@ -210,14 +234,25 @@ class Work:
     driver: str = ""        # shell text, run beside the command, unmeasured
     needs: tuple = ()       # programs, besides the command's first word
     lines: bool = False     # the command prints `name value` lines
+    bound: bool = False     # 5 % or more of its time is in glibc's malloc (perf record)
 
 
 REAL = (
     Work("g++ templates", "g++ -O1 -c {dir}/t.cpp -o {dir}/t.o", 10, {"t.cpp": cpp_templates}),
-    Work("python objects", "{python} {dir}/objects.py {n}", 200000, {"objects.py": PY_OBJECTS}),
-    Work("python json", "{python} {dir}/json_.py {n}", 20, {"json_.py": PY_JSON}),
-    Work("perl hashes", "perl {dir}/hashes.pl {n}", 1000000, {"hashes.pl": PERL_HASHES}),
-    Work("lua trees", "lua5.4 {dir}/trees.lua {n}", 3000, {"trees.lua": LUA_TREES}),
+    Work("python objects", "{python} {dir}/objects.py {n}", 200000, {"objects.py": PY_OBJECTS},
+         bound=True),
+    Work("python json", "{python} {dir}/json_.py {n}", 20, {"json_.py": PY_JSON}, bound=True),
+    Work("perl hashes", "perl {dir}/hashes.pl {n}", 1000000, {"hashes.pl": PERL_HASHES},
+         bound=True),
+    Work("lua trees", "lua5.4 {dir}/trees.lua {n}", 3000, {"trees.lua": LUA_TREES}, bound=True),
+    Work("jq", "jq '[.[] | select(.id % 3 == 0) | .tags | map(. + \"x\")] | length' {dir}/d.json",
+         60000, {"d.json": json_documents}, bound=True),
+    Work("jq group", "jq 'group_by(.name) | map({k: .[0].name, n: length}) | length' {dir}/d.json",
+         60000, {"d.json": json_documents}, bound=True),
+    Work("xmllint", "xmllint --xpath 'count(//tag)' {dir}/d.xml", 100000,
+         {"d.xml": xml_documents}, bound=True),
+    Work("gawk", "gawk '{ c[$2]++; s[$1] = s[$1] $2 } END { for (k in s) n += length(s[k]);"
+         " print n, length(c) }' {dir}/words", 600000, {"words": random_words}, bound=True),
     Work("sqlite", 'sqlite3 :memory: ".read {dir}/t.sql"', 200000, {"t.sql": sql_tables}),
     # The server is the measured process; its client only drives it.
     Work("redis", "redis-server --port 0 --unixsocket {dir}/redis.sock --save '' --dir {dir}",
@@ -225,7 +260,7 @@ REAL = (
     Work("git log -p", "git --no-pager -C {dir}/repo log -p", 2000, {"history": git_history},
          prepare="git init -q --bare {dir}/repo && git -C {dir}/repo symbolic-ref HEAD"
                  " refs/heads/main && git -C {dir}/repo fast-import --quiet <{dir}/history"),
-    Work("z3", "z3 {dir}/f.smt2", 200, {"f.smt2": smt_formula}),
+    Work("z3", "z3 {dir}/f.smt2", 200, {"f.smt2": smt_formula}, bound=True),
     Work("ghostscript", "gs -q -dBATCH -dNOPAUSE -sDEVICE=ppmraw -r100 -o /dev/null"
          " -dN={n} {dir}/pages.ps", 400, {"pages.ps": PS_PAGES}),
     Work("node", "node {dir}/maps.js {n}", 200000, {"maps.js": NODE_MAPS}),
@@ -449,6 +484,7 @@ class Row:
     name: str
     samples: dict                                # allocator: list of metric dicts
     calls: dict = field(default_factory=dict)    # allocator: memory calls by name
+    bound: bool = False                          # see Work
 
     def median(self, allocator, metric):
         values = [s[metric] for s in self.samples.get(allocator, ()) if metric in s]
@@ -492,7 +528,7 @@ def measure_set(bench, kind, options, allocators):
             yield from (row for row in micro_rows(work, samples)
                         if re.search(options.only, row.name))
             continue
-        row = Row(kind, work.name, samples)
+        row = Row(kind, work.name, samples, bound=work.bound)
         if options.syscalls:
             row.calls = {name: bench.memory_calls(work, lib) for name, lib in allocators.items()}
         yield row
@@ -571,13 +607,22 @@ def instruction_table(instructions):
         yield [name, *(show(c) for c in (*counts, None, None)[:2])]
 
 
+def groups(results):
+    """What geometric means are taken over, as (title, rows)."""
+    for kind, rows in results.items():
+        yield kind, rows
+        if any(row.bound for row in rows):
+            yield f"{kind}, 5 % or more in malloc", [row for row in rows if row.bound]
+
+
 def tables(results, instructions, allocators, base):
     """All tables of a report, as (title, lines)."""
     for kind, rows in results.items():
         table = micro_table if kind == "micro" else program_table
         yield kind, list(table(rows, allocators, base))
-        yield f"{kind}, geometric means", list(mean_table(geomeans(rows, allocators, base),
-                                                          allocators))
+        for title, group in groups({kind: rows}):
+            means = geomeans(group, allocators, base)
+            yield f"{title}, geometric means", list(mean_table(means, allocators))
         if any(row.calls for row in rows):
             yield f"{kind}, memory system calls", list(call_table(rows, allocators))
     if instructions:
@@ -590,7 +635,7 @@ def raw_data(results, instructions, allocators, base, options):
         "machine": {"kernel": platform.release(), "arch": platform.machine(),
                     "cpus": os.cpu_count()},
         "runs": options.runs, "scale": options.scale, "baseline": base, "allocators": allocators,
-        "geomeans": {kind: geomeans(rows, allocators, base) for kind, rows in results.items()},
+        "geomeans": {title: geomeans(rows, allocators, base) for title, rows in groups(results)},
         "rows": [vars(row) for rows in results.values() for row in rows],
         "instructions": instructions,
     }

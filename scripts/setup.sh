@@ -11,7 +11,7 @@ tools_of() {
       /usr/include/cmocka.h=libcmocka-dev spin=spin' ;;
     bench) echo 'python3=python3 g++=g++ perl=perl lua5.4=lua5.4 sqlite3=sqlite3 redis-server=redis-server
       redis-benchmark=redis-tools git=git z3=z3 gs=ghostscript node=nodejs
-      libjemalloc.so.2=libjemalloc2 libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4' ;;
+      libjemalloc.so.2=libjemalloc2 jq=jq xmllint=libxml2-utils gawk=gawk libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4' ;;
     *) echo "$1=$1" ;;
   esac
 }

@@ -24,14 +24,15 @@ extern handler_function *_ZSt15get_new_handlerv(void) __attribute__((weak)); /* 
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));             /* std::__throw_bad_alloc() */
 
 static handler_function *new_handler(void) {
-  handler_function *(*get)(void) = _ZSt15get_new_handlerv;
-  if (!get) get = (handler_function * (*)(void)) cxx_symbol("_ZSt15get_new_handlerv");
+  if (_ZSt15get_new_handlerv) return _ZSt15get_new_handlerv();
+  handler_function *(*get)(void) = (handler_function * (*)(void)) cxx_symbol("_ZSt15get_new_handlerv");
+  /* cppcheck-suppress legacyUninitvar ; a false alarm about a pointer to a function that returns one */
   return get ? get() : NULL;
 }
 
 static _Noreturn void throw_bad_alloc(void) {
-  void (*throw)(void) = _ZSt17__throw_bad_allocv;
-  if (!throw) throw = (void (*)(void))cxx_symbol("_ZSt17__throw_bad_allocv");
+  if (_ZSt17__throw_bad_allocv) _ZSt17__throw_bad_allocv();
+  void (*throw)(void) = (void (*)(void))cxx_symbol("_ZSt17__throw_bad_allocv");
   if (throw) throw();
   print(STDERR_FILENO, "osmem: operator new: out of memory, and no C++ library to throw bad_alloc\n");
   abort();

@@ -149,7 +149,7 @@ uint64_t sys_secret(void) {
   return secret;
 }
 
-_Noreturn void die(const char *file, int line, const char *what) {
+void die(const char *file, int line, const char *what) {
   print(STDERR_FILENO, "osmem: internal error at %s:%u: %s\n", file, (unsigned)line, what);
   abort();
 }

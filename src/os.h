@@ -56,7 +56,7 @@ uint64_t sys_secret(void);
 
 /* One line on stderr, then abort(): for states that only a bug of ours can reach. */
 #define DIE(what) die(__FILE__, __LINE__, what)
-_Noreturn void die(const char *file, int line, const char *what);
+__attribute__((noreturn)) void die(const char *file, int line, const char *what);
 
 static inline size_t round_up(size_t n, size_t power_of_two) {
   return (n + power_of_two - 1) & ~(power_of_two - 1);

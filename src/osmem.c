@@ -185,7 +185,7 @@ static void *finish_block(struct block *block, const struct request *request, ui
 }
 
 static void *allocate_block(struct theap *heap, const struct request *request, enum arena_growth growth) {
-  uintptr_t zero_from;
+  uintptr_t zero_from = UINTPTR_MAX;
   struct block *block = take_block(heap, block_bytes_for(request->bytes), request->alignment, growth, &zero_from);
   return finish_block(block, request, zero_from);
 }

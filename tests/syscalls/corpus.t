@@ -76,7 +76,7 @@ exactly 'ls -lR' ls -lR tree
 exactly 'find' find tree -name 'file-1*' -size +0 -newer text
 exactly 'grep -r' grep -rc 'block.*9' tree
 exactly 'sort' sort --parallel=1 -k2,2 -k4,4n text
-exactly 'awk' awk '{ seen[$2 $4]++ } END { for (key in seen) print key, seen[key] }' text
+exactly 'awk' "$(command -v mawk || echo awk)" '{ seen[$2 $4]++ } END { for (key in seen) print key, seen[key] }' text
 exactly 'sed' sed -E 's/(heap|page) ([a-z]+)/\2 \1/; /free/d' text
 exactly 'xz' xz -c -T1 -1 text
 exactly 'perl, hashes' perl words.pl text
