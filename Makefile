@@ -20,7 +20,7 @@ sources := $(wildcard src/*.c)
 headers := $(wildcard src/*.h include/*.h)
 modules := $(filter-out src/unity.c src/textbook.c,$(sources))
 
-all: libosmem.so libosmem.a
+all: libosmem.so libosmem.a libosmem-textbook.so
 .PHONY: all
 .DELETE_ON_ERROR:
 
@@ -40,6 +40,10 @@ libosmem.so: build/unity.o build/dynamic.o
 
 libosmem.a: build/unity.o
 	$(AR) rcs $@ $^
+
+# The core that courses teach, on its own: readers learn from it, tests use it as an oracle.
+libosmem-textbook.so: src/textbook.c include/osmem.h Makefile
+	$(CC) -std=gnu11 $(warnings) -fPIC -fvisibility=hidden $(CFLAGS) -shared $< -o $@
 
 # ---- variants: the modules one by one, so that each file stands on its own --------------------------------------------
 

@@ -21,8 +21,7 @@
  * takes the smallest block that is large enough; the heap grows by exactly what is missing.
  *
  * It deliberately has no threads, no check for misuse, no memory given back by brk and no way to
- * survive a refused system call: DIE() ends the process. Payloads are 8-aligned, not 16-aligned as
- * osmem.h tells the compiler, so nothing in here calls os_malloc: allocate() makes no such promise. */
+ * survive a refused system call: DIE() ends the process. */
 #include "../include/osmem.h" /* the engine has a header of that name in this folder */
 
 #include <errno.h>

@@ -9,7 +9,10 @@ preload_tests := $(call built,tests/preload/*.c tests/preload/*.cc)
 crime_tests := $(call built,tests/crimes/*.c)
 test_plugins := $(addsuffix .so,$(call built,tests/plugin/*.c tests/plugin/*.cc))
 
-c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins)
+# The textbook core is tested with its system calls counted, and against the real one.
+textbook_tests := build/tests/textbook/unit build/tests/textbook/model
+
+c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests)
 .PHONY: c-tests
 
 # The unit tests call os_* and are linked with the library; the others are run with it preloaded.
@@ -31,3 +34,11 @@ build/tests/%: tests/%.c tests/verbs.h include/osmem.h
 build/tests/%: tests/%.cc tests/verbs.h
 	@mkdir -p $(@D)
 	$(CXX) -std=gnu++17 $(test_flags) $< -o $@ $(test_libs)
+
+build/tests/textbook/unit: tests/textbook/unit.c src/textbook.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O1 -g -Wall -Wextra $^ -o $@ -lcmocka -Wl,--wrap=brk,--wrap=sbrk,--wrap=mmap,--wrap=munmap
+
+build/tests/textbook/model: tests/textbook/model.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $< -o $@ -ldl
