@@ -215,7 +215,8 @@ void theap_flush(struct theap *heap) {
 }
 
 void theap_reclaim_dead(void) {
-  if (!heaps || !heaps->next || !lock_enter(&birth_lock)) return;
+  const struct theap *newest = theap_list();
+  if (!newest || !newest->next || !lock_enter(&birth_lock)) return;
   for (int i = 0; i < LOOK_AT_HEAPS; i++) {
     struct theap *heap = find_dead();
     if (!heap) break;
