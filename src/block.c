@@ -471,16 +471,19 @@ void slab_release(struct slab *slab) {
 }
 
 static uint64_t arenas_entered; /* bit i: by arenas_before_fork() */
+static size_t arenas_at_fork;
 _Static_assert(ARENAS_MAX <= 64, "a bit each");
 
 void arenas_before_fork(void) {
   uint64_t entered = 0;
-  for (size_t i = 0; i < arena_count(); i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
+  arenas_at_fork = arena_count();
+  for (size_t i = 0; i < arenas_at_fork; i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
   arenas_entered = entered;
 }
 
 void arenas_after_fork(bool child) {
   uint64_t entered = arenas_entered; /* the next fork may write it once the first arena is left */
+  if (child) __atomic_store_n(&arenas_made, arenas_at_fork, __ATOMIC_RELEASE); /* a later one is held by nobody who lives */
   for (size_t i = 0; i < ARENAS_MAX; i++)
     if (arenas[i]) lock_leave_after_fork(&arenas[i]->lock, entered >> i & 1, child);
 }

@@ -60,7 +60,7 @@ enum {
 
 /* ---- small: objects, slabs ------------------------------------------------------------------------------------------ */
 
-/* A free object. `key` is the address of its slab while it is free and cleared when it is handed out: that is how a double free is seen. */
+/* A free object. `key` is object_key() while it is free and cleared when it is handed out: that is how a double free is seen. */
 struct object {
   struct object *next;
   const void *key;
@@ -230,6 +230,11 @@ static inline struct theap *slab_owner(const struct slab *slab) { return __atomi
 static inline bool slab_has_object(const struct slab *slab, uintptr_t address) {
   uint32_t offset = address & (GRANULE_BYTES - 1);
   return offset * slab->reciprocal < slab->reciprocal && offset < __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
+}
+
+/* Differs from place to place: what a program copies out of memory that it never wrote is no key where it goes. */
+static inline const void *object_key(const struct slab *slab, const struct object *object) {
+  return (const void *)((uintptr_t)slab ^ (uintptr_t)object);
 }
 
 static inline struct remote *slab_remote(struct slab *slab) {

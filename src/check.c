@@ -15,7 +15,7 @@ static const char *check_slab(const struct slab *slab) {
   uintptr_t granule = slab_start(slab);
   for (const struct object *object = slab->free; object; object = object->next) {
     bool ours = (uintptr_t)object - granule < GRANULE_BYTES && slab_has_object(slab, (uintptr_t)object);
-    if (!ours || object->key != slab) return "a slab's free list leads astray";
+    if (!ours || object->key != object_key(slab, object)) return "a slab's free list leads astray";
     if (++free > slab->capacity) return "a slab's free list is a ring";
   }
   if (free + slab_used(slab) != slab->carved / slab->object_bytes) return "a slab's objects do not add up";

@@ -233,7 +233,9 @@ static enum large_state state_of(const struct mapping *entry) {
 }
 
 enum large_state large_find(const void *payload, size_t *bytes) {
-  if ((uintptr_t)payload % page_bytes != 0 || !lock_enter(&large_lock)) return LARGE_UNKNOWN;
+  *bytes = 0;
+  if ((uintptr_t)payload % page_bytes != 0) return LARGE_UNKNOWN;
+  if (!lock_enter(&large_lock)) return LARGE_BUSY;
   const struct mapping *entry = find((uintptr_t)payload);
   *bytes = entry->bytes;
   enum large_state state = state_of(entry);
@@ -243,7 +245,7 @@ enum large_state large_find(const void *payload, size_t *bytes) {
 
 enum large_state large_give(void *payload) {
   if ((uintptr_t)payload % page_bytes != 0) return LARGE_UNKNOWN;
-  if (!lock_enter(&large_lock)) return LARGE_LIVE; /* in a signal handler that interrupted us: lost, not harmed */
+  if (!lock_enter(&large_lock)) return LARGE_BUSY; /* lost, not harmed */
   struct mapping *entry = find((uintptr_t)payload);
   enum large_state state = state_of(entry);
   if (state == LARGE_LIVE) {

@@ -9,16 +9,17 @@
 enum large_state {
   LARGE_UNKNOWN, /* no mapping of ours starts there */
   LARGE_LIVE,
-  LARGE_FREED /* one did: the pointer was freed before */
+  LARGE_FREED, /* one did: the pointer was freed before */
+  LARGE_BUSY   /* cannot be told: in a signal handler that interrupted us here */
 };
 
 /* A mapping of at least `bytes` at a multiple of `alignment` (a power of two), or NULL. *zeroed: it reads as zero. */
 void *large_take(size_t bytes, size_t alignment, bool *zeroed);
 
-/* What `payload` is; *bytes: how many of a live one may be used. */
+/* What `payload` is; *bytes: how many of a live one may be used, else 0. */
 enum large_state large_find(const void *payload, size_t *bytes);
 
-/* Free a mapping: LARGE_LIVE if it was one (and is no longer), else what is wrong. */
+/* Free a mapping: LARGE_LIVE if it was one (and is no longer), LARGE_BUSY if it is lost, else what is wrong. */
 enum large_state large_give(void *payload);
 
 /* Resize a live mapping, moving it if need be; NULL: nothing changed, refused or better copied to a new one. */

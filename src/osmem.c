@@ -41,7 +41,7 @@ static inline void *object_pop(struct slab *slab, struct object *object) {
 
 static inline void object_push(struct slab *slab, struct object *object) {
   object->next = slab->free;
-  object->key = slab;
+  object->key = object_key(slab, object);
   slab->free = object;
   if (UNLIKELY(--slab->countdown == 0)) slab_wake(slab);
 }
@@ -62,7 +62,7 @@ inline void heap_free(void *payload) {
     struct object *object = payload;
     /* Looking for misuse takes 13 of the 36 instructions here and one of malloc's 15, and no time that could be measured (random sizes
      * of 8 to 1000 bytes: 0.70 s with and without the look at the key). A block or a stranger's slab fails the first test. */
-    if (LIKELY(slab_owner(slab) == self && slab_has_object(slab, address) && object->key != slab)) {
+    if (LIKELY(slab_owner(slab) == self && slab_has_object(slab, address) && object->key != object_key(slab, object))) {
       object_push(slab, object);
       return;
     }
@@ -81,8 +81,8 @@ struct found {
 };
 
 static bool is_freed_object(struct slab *slab, const struct object *object) {
-  if (object->key != slab) return false;
-  /* The key is an address that only a freed object holds. Our own lists can be searched, for certainty; of a stranger's
+  if (object->key != object_key(slab, object)) return false;
+  /* Only a freed object holds the key. Our own lists can be searched, for certainty; of a stranger's
    * slab the link must look like one. */
   if (slab_owner(slab) == self) return slab_lists(slab, object);
   uintptr_t link = (uintptr_t)object->next;
@@ -109,7 +109,7 @@ static struct found find_outside(void *payload, const char *call) {
   enum large_state state = large_find(payload, &found.usable);
   if (state == LARGE_FREED) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
   if (state == LARGE_UNKNOWN) found.kind = STRANGER;
-  return found;
+  return found; /* LARGE_BUSY: some mapping, 0 bytes of it known */
 }
 
 /* What a pointer that must be live is. Ends the process if it is ours and not live. */
@@ -144,7 +144,7 @@ static void free_found(struct found found, void *payload, const char *call) {
       break;
     case BLOCK: free_block(payload); break;
     case MAPPING:
-      if (large_give(payload) != LARGE_LIVE) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
+      if (large_give(payload) == LARGE_FREED) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
       break;
     case STRANGER: foreign_free(payload, call); break;
   }
@@ -327,7 +327,7 @@ void *heap_realloc(void *payload, size_t bytes, const char *call) {
     return NULL;
   }
   if (found.kind == STRANGER) return foreign_realloc(payload, bytes, call);
-  if (bytes > PTRDIFF_MAX) {
+  if (bytes > PTRDIFF_MAX || found.usable == 0) {
     errno = ENOMEM;
     return NULL;
   }

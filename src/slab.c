@@ -89,7 +89,7 @@ static bool carve(struct slab *slab) {
     at -= size;
     struct object *object = (struct object *)(base + at);
     object->next = next;
-    object->key = slab;
+    object->key = object_key(slab, object);
   }
   slab->free = next;
   __atomic_store_n(&slab->carved, end, __ATOMIC_RELAXED);
@@ -156,7 +156,7 @@ static void post(struct slab *slab, struct remote *remote) {
 
 void slab_free_remote(struct slab *slab, struct object *object) {
   struct remote *remote = slab_remote(slab);
-  object->key = slab;
+  object->key = object_key(slab, object);
   uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), new;
   do {
     object->next = REMOTE_POINTER(old);

@@ -94,12 +94,35 @@ static void interruptions_are_harmless(void)
   while (ticks < 5) churns((void *)3);
 }
 
+static void *mappings[8000];
+static volatile size_t mappings_left;
+
+static void frees_a_mapping(int signal_number)
+{
+  (void)signal_number;
+  if (mappings_left) free(mappings[--mappings_left]);
+}
+
+/* What the handler frees is live, whatever the code it interrupted was doing: never misuse. */
+static void a_handler_may_free_large_blocks(void)
+{
+  for (size_t i = 0; i < COUNT(mappings); i++) require(mappings[i] = malloc(140000));
+  mappings_left = COUNT(mappings);
+  install(SIGALRM, frees_a_mapping, SA_RESTART);
+  struct itimerval often = {{0, 50}, {0, 50}};
+  require(setitimer(ITIMER_REAL, &often, NULL) == 0);
+  for (size_t i = 0; mappings_left; i++) free(malloc(200000 + i % 100 * 4096));
+  struct itimerval never = {{0, 0}, {0, 0}};
+  require(setitimer(ITIMER_REAL, &never, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
       TEST(a_handler_of_abort_may_allocate),
       TEST(a_crash_inside_malloc_ends_the_process),
       TEST(interruptions_are_harmless),
+      TEST(a_handler_may_free_large_blocks),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }

@@ -446,6 +446,28 @@ static void idle_threads_hold_little(void)
   for (size_t i = 0; i < IDLE; i++) join(threads[i]);
 }
 
+static void *frees(void *block)
+{
+  free(block);
+  return NULL;
+}
+
+/* Memory that was never written may hold what smaller objects left there when they were freed. A program may copy it
+ * within its block, to where a freed object of this size has its mark, and have another thread free the block. */
+static void copies_of_unwritten_memory_are_no_keys(void)
+{
+  static void *small[40000];
+  for (int round = 0; round < 2; round++) {
+    for (size_t i = 0; i < COUNT(small); i++) require(small[i] = malloc(16));
+    for (size_t i = 0; i < COUNT(small); i++) free(small[i]);
+  }
+  for (size_t i = 0; i < 2000; i++) {
+    struct { long x, y; } *pairs = small[i] = malloc(64);
+    memmove(&pairs[0], &pairs[1], sizeof pairs[0]);
+  }
+  for (size_t i = 0; i < 2000; i++) run_thread(frees, small[i]);
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -463,6 +485,7 @@ int main(int argc, char **argv)
       TEST(main_thread_ends_first),
       TEST(cancelled_threads_leave_nothing),
       TEST(idle_threads_hold_little),
+      TEST(copies_of_unwritten_memory_are_no_keys),
   };
   if (argc > 1 && strcmp(argv[1], "count_keys") == 0) return count_keys(), 0;
   return run_table(TESTS, COUNT(TESTS), argc, argv);
