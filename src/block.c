@@ -34,6 +34,7 @@ enum { CONTENTION_STEP = 16, CONTENTION_MOVE = 8 * CONTENTION_STEP };
 static struct arena first_arena;
 static struct arena *arenas[ARENAS_MAX] = {&first_arena};
 static size_t arenas_made = 1; /* atomic */
+static struct lock making_lock; /* guards adding one */
 
 /* ---- bins ----------------------------------------------------------------------------------------------------------- */
 
@@ -413,16 +414,16 @@ static bool arena_may_be_added(void) {
 }
 
 static struct arena *make_arena(void) {
-  if (!arena_may_be_added() || !lock_enter(&growth_lock)) return NULL;
-  struct arena *arena = sys_map(round_up(sizeof *arena, page_bytes));
+  if (!lock_enter(&making_lock)) return NULL;
+  struct arena *arena = arena_may_be_added() ? sys_map(round_up(sizeof *arena, page_bytes)) : NULL;
   size_t index = arena_count();
-  if (arena && index < ARENAS_MAX) {
+  if (arena) {
     arena->index = (uint32_t)index;
     lock_try(&arena->lock);
     arenas[index] = arena;
     __atomic_store_n(&arenas_made, index + 1, __ATOMIC_RELEASE);
   }
-  lock_leave(&growth_lock);
+  lock_leave(&making_lock);
   return arena;
 }
 
@@ -471,21 +472,22 @@ void slab_release(struct slab *slab) {
 }
 
 static uint64_t arenas_entered; /* bit i: by arenas_before_fork() */
-static size_t arenas_at_fork;
+static bool making_entered;
 _Static_assert(ARENAS_MAX <= 64, "a bit each");
 
 void arenas_before_fork(void) {
   uint64_t entered = 0;
-  arenas_at_fork = arena_count();
-  for (size_t i = 0; i < arenas_at_fork; i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
+  making_entered = lock_enter_for_fork(&making_lock); /* no arena is added while we take them all */
+  for (size_t i = 0; i < arena_count(); i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
   arenas_entered = entered;
 }
 
 void arenas_after_fork(bool child) {
   uint64_t entered = arenas_entered; /* the next fork may write it once the first arena is left */
-  if (child) __atomic_store_n(&arenas_made, arenas_at_fork, __ATOMIC_RELEASE); /* a later one is held by nobody who lives */
+  bool making = making_entered;
   for (size_t i = 0; i < ARENAS_MAX; i++)
     if (arenas[i]) lock_leave_after_fork(&arenas[i]->lock, entered >> i & 1, child);
+  lock_leave_after_fork(&making_lock, making, child);
 }
 
 /* ---- trim ----------------------------------------------------------------------------------------------------------- */
