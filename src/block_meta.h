@@ -165,9 +165,13 @@ enum { ARENAS_MAX = 64 };
 
 enum {
   BLOCKS_BEFORE_SLAB = 8, /* a class earns its slab: page faults of `ls` 28 -> 9, of `bash -c` 38 -> 11 */
-  CACHE_BLOCK_MIN = 1024,
+  CACHE_BLOCK_MIN_LOG = 10,
+  CACHE_BLOCK_MIN = 1 << CACHE_BLOCK_MIN_LOG,
   CACHE_BLOCK_MAX = 32 * 1024,
-  CACHE_BINS = 40,        /* eight per doubling */
+  CACHE_BINS_PER_DOUBLING_LOG = 4,
+  CACHE_BINS_PER_DOUBLING = 1 << CACHE_BINS_PER_DOUBLING_LOG,
+  CACHE_BINS = 5 * CACHE_BINS_PER_DOUBLING,
+  CACHE_BINS_TRIED = 3,   /* by a request: blocks up to an eighth too large are in these */
   CACHE_BYTES_MIN = 32 * 1024,
   CACHE_BYTES_MAX = 1024 * 1024,
   CACHE_SHARE = 8         /* between those two: this share of the live blocks of the thread's arena */
@@ -183,7 +187,7 @@ struct theap {
   struct slab *mail; /* atomic stack of slabs whose remote list became non-empty */
   size_t cached_bytes, cache_limit;
   uint32_t cache_evict; /* the bin that yields next when the cache is full */
-  struct block *cache[CACHE_BINS + 1]; /* freed blocks, LIFO; the last bin stays empty and ends cache_take() */
+  struct block *cache[CACHE_BINS + CACHE_BINS_TRIED]; /* freed blocks, LIFO; the last bins stay empty, cache_take() may look there */
   struct theap *next;              /* all heaps ever made, newest first */
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */
 };

@@ -128,7 +128,7 @@ static struct found find_live(void *payload, const char *call) {
 static void free_block(void *payload) {
   struct block *block = block_of(payload);
   size_t bytes = block_bytes(block);
-  if (cache_accepts(self, bytes))
+  if (cache_accepts(bytes) && theap_is_born(self))
     cache_put(self, block, bytes);
   else
     block_release(block);
@@ -150,7 +150,21 @@ static void free_found(struct found found, void *payload, const char *call) {
   }
 }
 
+/* The medium tier's fast path. A block whose header has its tag and says that it is in use, and which does not say that it
+ * waits in a cache, is live; everything else is for the gate to judge. */
+static inline bool free_to_cache(void *payload) {
+  struct block *block = block_of(payload);
+  uint64_t header = block_header(block);
+  size_t bytes = header & BLOCK_BYTES_MASK;
+  bool live = !((header ^ block_tag(block) ^ BLOCK_USED) & (BLOCK_TAG_MASK | BLOCK_USED)) && block->prev != block_key(block);
+  if (!live || !cache_accepts(bytes) || !theap_is_born(self)) return false;
+  cache_put(self, block, bytes);
+  return true;
+}
+
 __attribute__((noinline)) void free_slow(void *payload) {
+  uintptr_t address = (uintptr_t)payload, base = brk_base();
+  if (LIKELY(address - base < brk_bytes()) && !slab_owner(slab_at(base, address)) && free_to_cache(payload)) return;
   if (payload) free_found(find_live(payload, "free"), payload, "free");
 }
 

@@ -156,54 +156,21 @@ struct theap *theap_birth(void) {
 
 /* ---- the block cache ------------------------------------------------------------------------------------------------ */
 
-static size_t cache_bin(size_t bytes) {
-  unsigned log = 63 - (unsigned)__builtin_clzl(bytes);
-  return (log - 10) * 8 + ((bytes >> (log - 3)) & 7);
-}
-_Static_assert(CACHE_BLOCK_MIN == 1 << 10 && CACHE_BLOCK_MAX == 1 << 15 && CACHE_BINS == 5 * 8, "cache_bin covers the range");
-
 void cache_set_limit(struct theap *heap, size_t live_bytes) {
   heap->cache_limit = min_size(max_size(live_bytes / CACHE_SHARE, CACHE_BYTES_MIN), CACHE_BYTES_MAX);
 }
 
-static struct block *cache_pop(struct theap *heap, size_t bin) {
-  struct block *block = heap->cache[bin];
-  heap->cache[bin] = block->next;
-  heap->cached_bytes -= block_bytes(block);
-  block->prev = NULL;
-  return block;
-}
-
 /* Every bin yields a block in turn, so that no size holds the cache for good. */
-static void cache_evict(struct theap *heap) {
+void cache_evict(struct theap *heap) {
   while (heap->cached_bytes > heap->cache_limit) {
     size_t bin = heap->cache_evict++ % CACHE_BINS;
-    if (heap->cache[bin]) block_release(cache_pop(heap, bin));
+    if (heap->cache[bin]) block_release(cache_pop(heap, &heap->cache[bin]));
   }
-}
-
-void cache_put(struct theap *heap, struct block *block, size_t bytes) {
-  size_t bin = cache_bin(bytes);
-  block->next = heap->cache[bin];
-  block->prev = block_key(block);
-  heap->cache[bin] = block;
-  heap->cached_bytes += bytes;
-  cache_evict(heap);
-}
-
-/* The request's own bin may hold it, else the next one. */
-struct block *cache_take(struct theap *heap, size_t bytes) {
-  if (heap->cached_bytes < bytes || bytes >= CACHE_BLOCK_MAX) return NULL;
-  for (size_t bin = cache_bin(bytes), end = bin + 2; bin < end; bin++) {
-    struct block *block = heap->cache[bin];
-    if (block && block_bytes(block) - bytes <= bytes / 8) return cache_pop(heap, bin);
-  }
-  return NULL;
 }
 
 static void cache_flush(struct theap *heap) {
   for (size_t bin = 0; bin < CACHE_BINS; bin++)
-    while (heap->cache[bin]) block_release(cache_pop(heap, bin));
+    while (heap->cache[bin]) block_release(cache_pop(heap, &heap->cache[bin]));
 }
 
 /* ---- taking back ---------------------------------------------------------------------------------------------------- */

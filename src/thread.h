@@ -17,16 +17,46 @@ void theap_reclaim_dead(void);
 /* The same for the caller's own heap. */
 void theap_flush(struct theap *heap);
 
-/* The cache of freed medium blocks, bounded in bytes. */
-static inline bool cache_accepts(const struct theap *heap, size_t bytes) {
-  return bytes >= CACHE_BLOCK_MIN && bytes < CACHE_BLOCK_MAX && theap_is_born(heap);
+/* ---- the cache of freed medium blocks, bounded in bytes; here, because it is the medium tier's fast path --------------- */
+
+static inline bool cache_accepts(size_t bytes) { return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN; }
+
+static inline size_t cache_bin(size_t bytes) {
+  unsigned log = 63 - (unsigned)__builtin_clzl(bytes);
+  return (log - CACHE_BLOCK_MIN_LOG) * CACHE_BINS_PER_DOUBLING + (bytes >> (log - CACHE_BINS_PER_DOUBLING_LOG)) % CACHE_BINS_PER_DOUBLING;
 }
-/* Keeps the block; when that is too much in all, others are given back to their arenas. */
-void cache_put(struct theap *heap, struct block *block, size_t bytes);
+
+/* Too much is cached: give blocks back to their arenas. */
+void cache_evict(struct theap *heap);
+
+static inline void cache_put(struct theap *heap, struct block *block, size_t bytes) {
+  struct block **bin = &heap->cache[cache_bin(bytes)];
+  block->next = *bin;
+  block->prev = block_key(block);
+  *bin = block;
+  heap->cached_bytes += bytes;
+  if (UNLIKELY(heap->cached_bytes > heap->cache_limit)) cache_evict(heap);
+}
+
+static inline struct block *cache_pop(struct theap *heap, struct block **bin) {
+  struct block *block = *bin;
+  *bin = block->next;
+  heap->cached_bytes -= block_bytes(block);
+  block->prev = NULL;
+  return block;
+}
+
+/* A cached block of at least `bytes`, at most an eighth too large; or NULL. The request's own bin may hold one, the next always does
+ * unless it is empty, the one after that sometimes. */
+static inline struct block *cache_take(struct theap *heap, size_t bytes) {
+  struct block **bin = &heap->cache[cache_bin(bytes)];
+  for (int i = 0; i < CACHE_BINS_TRIED; i++, bin++)
+    if (*bin && block_bytes(*bin) - bytes <= bytes / 8) return cache_pop(heap, bin);
+  return NULL;
+}
+
 /* To be told now and then how much is live in the thread's arena. */
 void cache_set_limit(struct theap *heap, size_t live_bytes);
-/* A cached block of at least `bytes` (CACHE_BLOCK_MIN or more), at most an eighth too large; or NULL. */
-struct block *cache_take(struct theap *heap, size_t bytes);
 
 /* All heaps ever made, newest first; they are never freed. */
 struct theap *theap_list(void);
