@@ -27,9 +27,8 @@ enum {
 
 enum { POPULATE_SHARE = 128, POPULATE_MIN = 64 * 1024, POPULATE_MAX = 4 * 1024 * 1024, DENSE_BLOCK_MAX = 4096 };
 
-/* A thread moves to another arena when it found its own taken more often than once in CONTENTION_STEP, a few times in a row: moving at
- * every collision made two threads swap arenas, and stranded the free memory of each (RSS 1.8 of glibc's against 1.1). */
-enum { CONTENTION_STEP = 16, CONTENTION_MOVE = 8 * CONTENTION_STEP };
+/* So much free memory in another arena is worth a look there. */
+enum { WORTH_A_LOOK = 64 * 1024 };
 
 static struct arena first_arena;
 static struct arena *arenas[ARENAS_MAX] = {&first_arena};
@@ -55,14 +54,16 @@ static void bin_insert(struct arena *arena, struct block *block, size_t bytes) {
   block->prev = NULL;
   if (first) first->prev = block;
   arena->bins[bin] = block;
+  __atomic_store_n(&arena->free_bytes, arena->free_bytes + bytes, __ATOMIC_RELAXED);
   arena->bin_map[bin / 64] |= (uint64_t)1 << bin % 64;
 }
 
 static void bin_remove(struct arena *arena, struct block *block) {
-  size_t bin = bin_of(block_bytes(block));
+  size_t bytes = block_bytes(block), bin = bin_of(bytes);
   struct block *next = block->next, *prev = block->prev;
   bool linked = block_is_tagged(block) && (prev ? prev->next : arena->bins[bin]) == block && (!next || next->prev == block);
   if (UNLIKELY(!linked)) report_misuse("free", MISUSE_CORRUPTED, block_payload(block));
+  __atomic_store_n(&arena->free_bytes, arena->free_bytes - bytes, __ATOMIC_RELAXED);
   if (next) next->prev = prev;
   if (prev)
     prev->next = next;
@@ -210,7 +211,10 @@ static void retire_top(struct arena *arena) {
 static bool start_chunk(struct arena *arena, size_t bytes) {
   struct chunk *chunk = region_new_chunk(arena, bytes);
   if (!chunk) return false;
-  if (arena->chunks) retire_top(arena);
+  if (arena->chunks) {
+    retire_top(arena);
+    arena->older_bytes += arena->chunks->info.limit - (uintptr_t)arena->chunks;
+  }
   chunk->info.next = arena->chunks;
   arena->chunks = chunk;
   arena->top = (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES;
@@ -220,10 +224,11 @@ static bool start_chunk(struct arena *arena, size_t bytes) {
 }
 
 /* The top moves into pages that were never touched. When it is slabs and small blocks that move it, their users will fill the next pages
- * too: have the kernel bring in the next 128th of the heap at once, at 960 ns a page instead of 1470. Not below
- * 8 MiB of heap: what is never used of it would show. And not among larger blocks, which may never be filled (z3: RSS 1.02 -> 1.06). */
+ * too: have the kernel bring in the next 128th of the arena at once, at 960 ns a page instead of 1470. Not below
+ * 8 MiB of it: what is never used of it would show. And not among larger blocks, which may never be filled (z3: RSS 1.02 -> 1.06). */
 static void populate_ahead(struct arena *arena, uintptr_t end) {
-  size_t ahead = min_size(brk_bytes() / POPULATE_SHARE, POPULATE_MAX);
+  size_t used = arena->older_bytes + (arena->top - (uintptr_t)arena->chunks);
+  size_t ahead = min_size(used / POPULATE_SHARE, POPULATE_MAX);
   if (ahead < POPULATE_MIN || arena->dense_bytes < ahead) return;
   uintptr_t first = round_up(arena->resident, page_bytes), last = min_size(round_up(end + ahead, page_bytes), arena->limit);
   if (first < last && sys_populate((void *)first, last - first)) arena->resident = last;
@@ -282,6 +287,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
     if (end - at - bytes < BLOCK_MIN) bytes = end - at;
     *zero_from = UINTPTR_MAX; /* nothing is known */
   } else {
+    if (growth == ARENA_FREED_ONLY) return 0;
     at = reserve_top(arena, bytes, alignment, growth);
     if (!at) return 0;
     start = arena->top;
@@ -410,7 +416,7 @@ static bool arena_may_be_added(void) {
   int cpu = sched_getcpu();
   size_t seen = max_size(__atomic_load_n(&processors, __ATOMIC_RELAXED), cpu < 0 ? 1 : (size_t)cpu + 1);
   __atomic_store_n(&processors, seen, __ATOMIC_RELAXED);
-  return arena_count() < min_size(2 * seen, ARENAS_MAX);
+  return arena_count() < min_size(2 * max_size(seen, 2), ARENAS_MAX);
 }
 
 static struct arena *make_arena(void) {
@@ -418,8 +424,6 @@ static struct arena *make_arena(void) {
   struct arena *arena = arena_may_be_added() ? sys_map(round_up(sizeof *arena, page_bytes)) : NULL;
   size_t index = arena_count();
   if (arena) {
-    arena->index = (uint32_t)index;
-    lock_try(&arena->lock);
     arenas[index] = arena;
     __atomic_store_n(&arenas_made, index + 1, __ATOMIC_RELEASE);
   }
@@ -427,31 +431,68 @@ static struct arena *make_arena(void) {
   return arena;
 }
 
-/* The next arena that nobody holds, or a new one; it is the thread's own from now on. */
-static struct arena *enter_another(struct theap *heap) {
-  size_t count = arena_count();
-  for (size_t i = 1; i < count; i++) {
-    struct arena *arena = arenas[(heap->arena->index + i) % count];
-    if (try_arena(arena)) return heap->arena = arena;
+static size_t threads_of(const struct arena *arena) { return __atomic_load_n(&arena->threads, __ATOMIC_RELAXED); }
+
+bool arena_is_shared(const struct arena *arena) { return threads_of(arena) > 1; }
+
+/* One store changes a living thread's arena: a signal handler must always find one. */
+static void set_own_arena(struct theap *heap, struct arena *arena) {
+  struct arena *before = heap->arena;
+  if (arena) __atomic_fetch_add(&arena->threads, 1, __ATOMIC_RELAXED);
+  heap->arena = arena;
+  if (before) __atomic_fetch_sub(&before->threads, 1, __ATOMIC_RELAXED);
+}
+
+void arena_join(struct theap *heap, struct arena *arena) { set_own_arena(heap, arena); }
+
+void arena_quit(struct theap *heap) { set_own_arena(heap, NULL); }
+
+struct arena *arena_least_crowded(void) {
+  struct arena *best = arenas[0];
+  for (size_t i = 1; i < arena_count(); i++)
+    if (threads_of(arenas[i]) < threads_of(best)) best = arenas[i];
+  return best;
+}
+
+void arena_move_out(struct theap *heap) {
+  struct arena *best = arena_least_crowded();
+  if (threads_of(best) + 1 >= threads_of(heap->arena)) best = make_arena();
+  if (best) arena_join(heap, best);
+}
+
+bool arena_join_orphan(struct theap *heap, size_t bytes) {
+  for (size_t i = 0; i < arena_count(); i++) {
+    size_t free_bytes = __atomic_load_n(&arenas[i]->free_bytes, __ATOMIC_RELAXED);
+    if (threads_of(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK)) continue;
+    arena_join(heap, arenas[i]);
+    return true;
   }
+  return false;
+}
+
+static COLD struct arena *enter_contended(struct arena *own) {
+  if (arena_enter_this(own)) return own;
+  /* A signal handler that interrupted us in there: any other arena will do. */
+  for (size_t i = 0; i < arena_count(); i++)
+    if (try_arena(arenas[i])) return arenas[i];
   struct arena *added = make_arena();
-  return added ? heap->arena = added : NULL;
+  return added && try_arena(added) ? added : NULL;
 }
 
-static COLD struct arena *enter_contended(struct theap *heap) {
-  heap->contention += CONTENTION_STEP;
-  bool move = heap->contention >= CONTENTION_MOVE;
-  if (!move && arena_enter_this(heap->arena)) return heap->arena;
-  heap->contention = 0;
-  struct arena *other = enter_another(heap);
-  if (other) return other;
-  return arena_enter_this(heap->arena) ? heap->arena : NULL;
+struct arena *arena_enter(const struct theap *heap) {
+  return LIKELY(try_arena(heap->arena)) ? heap->arena : enter_contended(heap->arena);
 }
 
-struct arena *arena_enter(struct theap *heap) {
-  if (UNLIKELY(!try_arena(heap->arena))) return enter_contended(heap);
-  if (heap->contention) heap->contention--;
-  return heap->arena;
+struct slab *arena_borrow_slab(struct theap *heap) {
+  for (size_t i = 0; i < arena_count(); i++) {
+    struct arena *arena = arenas[i];
+    bool worth = arena != heap->arena && __atomic_load_n(&arena->free_bytes, __ATOMIC_RELAXED) >= WORTH_A_LOOK;
+    if (!worth || !try_arena(arena)) continue;
+    struct slab *slab = arena_take_slab_locked(arena, heap, ARENA_FREED_ONLY);
+    arena_leave(arena);
+    if (slab) return slab;
+  }
+  return NULL;
 }
 
 void block_release(struct block *block) {
@@ -480,6 +521,10 @@ void arenas_before_fork(void) {
   making_entered = lock_enter_for_fork(&making_lock); /* no arena is added while we take them all */
   for (size_t i = 0; i < arena_count(); i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
   arenas_entered = entered;
+}
+
+void arenas_forget_threads(void) {
+  for (size_t i = 0; i < arena_count(); i++) __atomic_store_n(&arenas[i]->threads, 0, __ATOMIC_RELAXED);
 }
 
 void arenas_after_fork(bool child) {
@@ -516,6 +561,7 @@ static size_t lower_top(struct arena *arena, uintptr_t keep) {
 /* A chunk becomes the newest again, its last free block the top. */
 static void reopen_chunk(struct arena *arena, struct chunk *chunk) {
   arena->chunks = chunk;
+  arena->older_bytes -= chunk->info.limit - (uintptr_t)chunk;
   /* retire_top() left its sentinel at the end, or 16 bytes before it. */
   struct block *sentinel = (struct block *)(chunk->info.limit - HEADER_BYTES);
   if (!block_is_tagged(sentinel) || block_bytes(sentinel) != 0) sentinel = (struct block *)((uintptr_t)sentinel - ALIGNMENT);
@@ -568,7 +614,7 @@ size_t arena_trim(struct arena *arena, size_t pad) {
 /* The walk so far: what the next thing must find to its left, and the sums. */
 struct walk {
   size_t prev_free_bytes;
-  size_t live_bytes, live_count, slabs, free_blocks;
+  size_t live_bytes, live_count, slabs, free_blocks, free_bytes;
 };
 
 static const char *check_slab_start(struct walk *walk, const struct slab *slab) {
@@ -588,6 +634,7 @@ static const char *check_block(struct walk *walk, const struct block *block) {
   if (!used && walk->prev_free_bytes) return "two free neighbours were not coalesced";
   walk->prev_free_bytes = used ? 0 : bytes;
   walk->free_blocks += !used;
+  walk->free_bytes += used ? 0 : bytes;
   walk->live_count += used && bytes;
   walk->live_bytes += used ? bytes : 0;
   return NULL;
@@ -633,8 +680,9 @@ const char *arena_check(struct arena *arena, const void **where) {
   for (const struct chunk *chunk = arena->chunks; chunk && !fault; chunk = chunk->info.next)
     fault = check_chunk(arena, chunk, &walk, where);
   if (!fault) fault = check_bins(arena, &walk, where);
-  if (!fault && (walk.live_bytes != arena->live_bytes || walk.live_count != arena->live_count || walk.slabs != arena->slabs))
-    fault = "the counters of live memory are off";
+  if (!fault && (walk.live_bytes != arena->live_bytes || walk.live_count != arena->live_count || walk.slabs != arena->slabs ||
+                 walk.free_bytes != arena->free_bytes))
+    fault = "the counters of an arena are off";
   arena_leave(arena);
   return fault;
 }

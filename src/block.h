@@ -7,14 +7,24 @@
 /* The arena of a block or slab record's memory. */
 struct arena *arena_of(const void *memory);
 
-/* Lock an arena for a thread: its own, or, when that is contended again and again, another or a new one, which is its own
- * from then on. NULL: this thread is inside the allocator already and no other arena can be had. */
-struct arena *arena_enter(struct theap *heap);
+/* Lock the thread's own arena. NULL: this thread is inside the allocator already and no other arena can be had. */
+struct arena *arena_enter(const struct theap *heap);
 void arena_leave(struct arena *arena);
 /* Wait for this very arena. */
 bool arena_enter_this(struct arena *arena);
 
-enum arena_growth { ARENA_AS_IS, ARENA_MAY_GROW };
+/* Which arena is a thread heap's own: that of the first thread, until it shares it with others and comes there often (thread.c). */
+bool arena_is_shared(const struct arena *arena);
+void arena_join(struct theap *heap, struct arena *arena);
+void arena_quit(struct theap *heap);
+struct arena *arena_least_crowded(void);
+/* To an arena that fewer threads have for their own, or a new one, if either can be had. */
+void arena_move_out(struct theap *heap);
+/* To one that no thread has for its own, if its free memory makes `bytes` likely; false: there is none. */
+bool arena_join_orphan(struct theap *heap, size_t bytes);
+
+/* Where memory may come from: what was freed; the top of the heap, too; and more from the kernel. */
+enum arena_growth { ARENA_FREED_ONLY, ARENA_AS_IS, ARENA_MAY_GROW };
 
 /* The arena's lock is held for all of these. */
 
@@ -28,6 +38,9 @@ bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes)
 /* A granule for a slab; its record's owner is set, the rest is the caller's to fill. */
 struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, enum arena_growth growth);
 void arena_give_slab_locked(struct arena *arena, struct slab *slab);
+
+/* A slab for the heap out of what is free in other arenas than its own, or NULL: called without any lock, waits for none. */
+struct slab *arena_borrow_slab(struct theap *heap);
 
 /* The start of a slab's granule. */
 uintptr_t slab_start(const struct slab *slab);
@@ -45,6 +58,8 @@ const char *arena_check(struct arena *arena, const void **where);
 size_t arena_count(void);
 struct arena *arena_at(size_t index);
 
+/* All threads are gone: no arena is anybody's own. */
+void arenas_forget_threads(void);
 /* fork(): take all locks in order, release those; or start over in the child. */
 void arenas_before_fork(void);
 void arenas_after_fork(bool child);

@@ -138,14 +138,15 @@ struct chunk {
 
 enum { BINS = 320, BIN_WORDS = BINS / 64 };
 
-/* A block heap. Everything in it is guarded by `lock` but for `deferred`.
+/* A block heap. Everything in it is guarded by `lock` but for `threads`, `free_bytes` and `deferred`.
  *
- *   free memory == blocks in bins + [top, limit); no two free blocks are neighbours, none is next to top */
+ *   free memory == blocks in bins (free_bytes) + [top, limit); no two free blocks are neighbours, none is next to top */
 struct arena {
   struct lock lock;
-  uint32_t index;
+  uint32_t threads;       /* atomic: heaps whose own arena this is; those of ended threads too, until they are found */
   struct block *deferred; /* atomic stack: blocks freed while the lock was taken */
   struct chunk *chunks;   /* the newest, where top is, comes first; NULL: nothing allocated yet */
+  size_t older_bytes;     /* of the other chunks */
   uintptr_t top;          /* where the next block or slab starts, 16 bytes before its payload */
   uintptr_t limit;        /* end of our memory in the newest chunk; top <= limit - HEADER_BYTES */
   uintptr_t fresh;        /* from here on never written: reads as zero */
@@ -153,6 +154,7 @@ struct arena {
   size_t dense_bytes;     /* taken from the top since the last block that may stay half empty */
   size_t live_bytes;      /* blocks in use, slabs not counted */
   size_t live_count;
+  size_t free_bytes;      /* in bins; atomic, read by others */
   size_t allocations;
   size_t slabs;
   uint64_t bin_map[BIN_WORDS];
@@ -183,7 +185,7 @@ struct theap {
   struct slab *queue[SIZE_CLASSES]; /* slabs with free objects */
   uint8_t blocks_given[SIZE_CLASSES];
   struct arena *arena;
-  uint32_t contention; /* see arena_enter() */
+  uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
   struct slab *mail; /* atomic stack of slabs whose remote list became non-empty */
   size_t cached_bytes, cache_limit;
   uint32_t cache_evict; /* the bin that yields next when the cache is full */

@@ -235,7 +235,7 @@ static COLD void *allocate_when_short(struct theap *heap, const struct request *
   void *payload = NULL;
   if (request->bytes + request->alignment < BLOCK_MAX / 2)
     for (size_t i = 0; i < arena_count() && !payload; i++) {
-      heap->arena = arena_at(i);
+      arena_join(heap, arena_at(i));
       payload = allocate_block(heap, request, ARENA_MAY_GROW);
     }
   return payload ? payload : allocate_mapping(request);
@@ -244,9 +244,11 @@ static COLD void *allocate_when_short(struct theap *heap, const struct request *
 static void *allocate_on_heap(struct theap *heap, const struct request *request) {
   bool small = request->bytes <= SMALL_MAX && request->alignment <= SMALL_MAX;
   void *(*allocate)(struct theap *, const struct request *, enum arena_growth) = small ? allocate_small : allocate_block;
+  theap_settle(heap);
   void *payload = allocate(heap, request, ARENA_AS_IS);
   if (payload) return payload;
   theap_reclaim_dead();
+  if (arena_join_orphan(heap, request->bytes) && (payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   large_make_way(region_growth_step());
   return allocate(heap, request, ARENA_MAY_GROW);
 }

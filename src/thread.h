@@ -12,6 +12,9 @@ struct theap *theap_birth(void);
 
 static inline bool theap_is_born(const struct theap *heap) { return heap->arena != NULL; }
 
+/* See that the heap has an arena where it meets few others. */
+void theap_settle(struct theap *heap);
+
 /* Take back what threads that ended have left: their caches and empty slabs. Looks at a few heaps a call. */
 void theap_reclaim_dead(void);
 /* The same for the caller's own heap. */
