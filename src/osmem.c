@@ -150,7 +150,15 @@ static void free_found(struct found found, void *payload, const char *call) {
   }
 }
 
-/* The medium tier's fast path. A block whose header has its tag and says that it is in use, and which does not say that it
+/* The fast path of what the caller does not own: an object of another thread's slab, */
+static inline bool free_to_owner(struct slab *slab, void *payload) {
+  struct object *object = payload;
+  if (!slab_has_object(slab, (uintptr_t)payload) || object->key == object_key(slab, object)) return false;
+  slab_free_remote(slab, object);
+  return true;
+}
+
+/* and a block, which goes into the caller's cache. One whose header has its tag and says that it is in use, and which does not say that it
  * waits in a cache, is live; everything else is for the gate to judge. */
 static inline bool free_to_cache(void *payload) {
   struct block *block = block_of(payload);
@@ -164,7 +172,11 @@ static inline bool free_to_cache(void *payload) {
 
 __attribute__((noinline)) void free_slow(void *payload) {
   uintptr_t address = (uintptr_t)payload, base = brk_base();
-  if (LIKELY(address - base < brk_bytes()) && !slab_owner(slab_at(base, address)) && free_to_cache(payload)) return;
+  if (LIKELY(address - base < brk_bytes())) {
+    struct slab *slab = slab_at(base, address);
+    struct theap *owner = slab_owner(slab);
+    if (owner ? owner != self && free_to_owner(slab, payload) : free_to_cache(payload)) return;
+  }
   if (payload) free_found(find_live(payload, "free"), payload, "free");
 }
 

@@ -137,13 +137,14 @@ static void *pop(struct slab *slab) {
 static bool has_objects(struct slab *slab) { return slab->free || carve(slab); }
 
 void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth) {
-  if (__atomic_load_n(&heap->mail, __ATOMIC_RELAXED)) slab_collect(heap);
   struct slab *slab = current_slab(heap, size_class);
   if (slab != NO_SLAB) {
     if (has_objects(slab)) return pop(slab);
     set_full(slab);
     set_current(heap, size_class, NO_SLAB);
   }
+  /* The mail only when it is needed: what waits there grows meanwhile, and one exchange fetches more. */
+  if (!heap->queue[size_class] && __atomic_load_n(&heap->mail, __ATOMIC_RELAXED)) slab_collect(heap);
   slab = heap->queue[size_class];
   if (slab)
     dequeue(slab);
