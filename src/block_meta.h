@@ -90,6 +90,7 @@ struct slab {
   uint16_t capacity;
   uint32_t prev_free_bytes; /* stands in for the header: size of the free block before this slab, 0: that one is in use */
   struct slab *next, *prev; /* the class's queue */
+  struct object *later;     /* freed by others, and not yet joined to `free`: that would mean to walk a list */
 } __attribute__((aligned(64)));
 
 /* One per granule, the foreign side, 16 KiB before the owner's: a single-threaded program never touches these pages,

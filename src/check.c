@@ -9,15 +9,22 @@
 #include "slab.h"
 #include "thread.h"
 
+static const char *check_list(const struct slab *slab, const struct object *list, size_t *count) {
+  uintptr_t granule = slab_start(slab);
+  for (const struct object *object = list; object; object = object->next) {
+    bool ours = (uintptr_t)object - granule < GRANULE_BYTES && slab_has_object(slab, (uintptr_t)object);
+    if (!ours || object->key != object_key(slab, object)) return "a slab's free list leads astray";
+    if (++*count > slab->capacity) return "a slab's free list is a ring";
+  }
+  return NULL;
+}
+
 /* free + used == carved, in objects; every free object is one of the slab's and says it is free. */
 static const char *check_slab(const struct slab *slab) {
   size_t free = 0;
-  uintptr_t granule = slab_start(slab);
-  for (const struct object *object = slab->free; object; object = object->next) {
-    bool ours = (uintptr_t)object - granule < GRANULE_BYTES && slab_has_object(slab, (uintptr_t)object);
-    if (!ours || object->key != object_key(slab, object)) return "a slab's free list leads astray";
-    if (++free > slab->capacity) return "a slab's free list is a ring";
-  }
+  const char *fault = check_list(slab, slab->free, &free);
+  if (!fault) fault = check_list(slab, slab->later, &free);
+  if (fault) return fault;
   if (free + slab_used(slab) != slab->carved / slab->object_bytes) return "a slab's objects do not add up";
   return NULL;
 }
