@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Trace small programs that use the textbook core and compare with references reviewed by hand.
+"""Trace small programs that use one of the cores and compare with references reviewed by hand.
 
-Each tests/snippets/NAME.c is linked with libosmem-textbook.so and run under `ltrace -S`: the os_* calls
-and, indented below the call that made them, the memory system calls brk, mmap and munmap. Addresses
-differ from run to run, so they become labels: HeapStart is where the break was at first, <mapped-N> is
-the N-th mapping, anything inside is label + offset. The rest must be equal to tests/ref/NAME.ref:
+Each snippet of tests/snippets and tests/snippets/CORE is linked with that core (engine: libosmem.so, textbook:
+libosmem-textbook.so) and run under `ltrace -S`: the os_* calls and, indented below the call that made them, the
+memory system calls. Addresses differ from run to run, so they become labels: Break is where the break was at
+first, HeapStart the same rounded up to where that core lets its heap begin, <mapped-N> is the N-th mapping (mremap
+makes a new one, since the kernel decides whether it moves), anything inside is label + offset. The rest must be
+equal to tests/ref/CORE/NAME.ref:
 
     # why the trace is right, in words
     # blocks left: 1
-    os_malloc(1000) = HeapStart + 0x20
-      brk(NULL) = HeapStart
-      brk(HeapStart + 0x20000) = HeapStart + 0x20000
+    os_malloc(1000) = HeapStart + 0x8000
+      brk(NULL) = Break
+      brk(HeapStart + 0x80000) = HeapStart + 0x80000
 
 Where there is no ltrace, strace shows and the suite compares the system calls only, and says so.
 A snippet that does not end with status 0 has a last line that tells how it ended.
@@ -27,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
@@ -35,26 +38,53 @@ SNIPPETS = TESTS / "snippets"
 REFERENCES = TESTS / "ref"
 UNREVIEWED = "# UNREVIEWED: say here why this trace is right."
 
-# ---- what a trace shows ---------------------------------------------------------------------------
 
-TRACERS = {
-    "ltrace": ["ltrace", "-S"],
-    "strace": ["strace", "-X", "raw", "-e", "trace=brk,mmap,munmap,close"],
+@dataclass
+class Core:
+    name: str
+    library: str
+    variable: str  # in the environment: another library to test
+    heap_alignment: int  # its heap begins at the first such multiple from the break on
+
+    def snippets(self):
+        """Name and source of every snippet: those for both cores, and its own."""
+        sources = [*SNIPPETS.glob("*.c"), *(SNIPPETS / self.name).glob("*.c")]
+        return {path.stem: path for path in sorted(sources, key=lambda path: path.stem)}
+
+
+CORES = {
+    "engine": Core("engine", "libosmem.so", "OSMEM_LIB", 32 * 1024),
+    "textbook": Core("textbook", "libosmem-textbook.so", "OSMEM_TEXTBOOK_LIB", 1),
 }
+
+# ---- what a trace shows ---------------------------------------------------------------------------
 
 # The arguments that count, and the result. ltrace guesses at four arguments; what is beyond these is dropped.
 LIBRARY_CALLS = {
     "os_malloc": (["size"], "pointer"),
     "os_calloc": (["size", "size"], "pointer"),
     "os_realloc": (["pointer", "size"], "pointer"),
+    "os_aligned_alloc": (["size", "size"], "pointer"),
     "os_free": (["pointer"], None),
+    "os_trim": (["size"], None),
 }
 SYSTEM_CALLS = {
     "brk": (["pointer"], "pointer"),
     "mmap": (["pointer", "size", "prot", "flags"], "pointer"),
     "munmap": (["pointer", "size"], "status"),
+    "mremap": (["pointer", "size", "size", "remap"], "pointer"),
+    "madvise": (["pointer", "size", "advice"], "status"),
 }
 SIGNATURES = {**LIBRARY_CALLS, **SYSTEM_CALLS}
+NAMES = {
+    "remap": {1: "MREMAP_MAYMOVE"},
+    "advice": {mmap.MADV_DONTNEED: "MADV_DONTNEED", 23: "MADV_POPULATE_WRITE"},
+}
+
+TRACERS = {
+    "ltrace": ["ltrace", "-S"],
+    "strace": ["strace", "-X", "raw", "-e", "trace=" + ",".join([*SYSTEM_CALLS, "close"])],
+}
 
 # `SYS_brk(0) = 1`, `brk@SYS(0) = 1` (newer ltrace), `brk(0) = 1` (strace), `prog->os_malloc(8 <unfinished ...>`
 CALL = re.compile(r"(?:\S+->)?(?:SYS_)?(\w+)(?:@\S+)?\(([^)<]*)(?:\)\s*= (\S+)|<unfinished)")
@@ -73,9 +103,10 @@ class Trace:
 
     HEAP_LIMIT = 1 << 30  # no snippet's heap is larger, and no mapping that close to it
 
-    def __init__(self, raw_lines):
+    def __init__(self, raw_lines, heap_alignment):
         self.lines = []
         self.live = set()
+        self.heap_alignment = heap_alignment
         self.heap = None
         self.mappings = []  # (start, end), oldest first
         self.open_call = None  # (index of its line, name, arguments) of the os_* call we are in
@@ -113,9 +144,17 @@ class Trace:
             if raw_result:
                 self.see_result(name, raw_result)
         else:
-            result = number(raw_result)
-            self.learn_addresses(name, arguments, result)
-            self.end_line(-1, name, result)
+            self.see_system_result(name, arguments, number(raw_result))
+
+    def see_system_result(self, name, arguments, result):
+        if name == "brk" and self.heap is None:
+            self.heap = -(-result // self.heap_alignment) * self.heap_alignment
+            self.lines[-1] += " = Break"
+            return
+        if name in ("mmap", "mremap") and result > 0:
+            bytes_now = arguments[1] if name == "mmap" else arguments[2]
+            self.mappings.append((result, result + bytes_now))
+        self.end_line(-1, name, result)
 
     def see_result(self, name, raw_result):
         if not self.open_call or self.open_call[1] != name:
@@ -131,19 +170,13 @@ class Trace:
         if kind:
             self.lines[index] += " = " + self.show(kind, result)
 
-    def learn_addresses(self, name, arguments, result):
-        if name == "brk" and self.heap is None:
-            self.heap = result
-        elif name == "mmap" and result > 0:
-            self.mappings.append((result, result + arguments[1]))
-
     def count_blocks(self, name, arguments, result):
         if name == "os_free":
             self.live.discard(arguments[0])
             return
         if name == "os_realloc" and (result or arguments[1] == 0):
             self.live.discard(arguments[0])
-        if result:
+        if result and SIGNATURES[name][1] == "pointer":
             self.live.add(result)
 
     def show(self, kind, value):
@@ -153,6 +186,8 @@ class Trace:
             return flag_names(value, "PROT_READ", "PROT_WRITE", "PROT_EXEC")
         if kind == "flags":
             return flag_names(value, "MAP_PRIVATE", "MAP_SHARED", "MAP_ANONYMOUS")
+        if kind in NAMES:
+            return NAMES[kind].get(value, str(value))
         return str(value % (1 << 64)) if kind == "size" else str(value)
 
     def label(self, address):
@@ -183,10 +218,10 @@ def system_calls(lines):
 
 
 class Reference:
-    """tests/ref/NAME.ref: comments that say why, the number of blocks left, and the trace."""
+    """tests/ref/CORE/NAME.ref: comments that say why, the number of blocks left, and the trace."""
 
-    def __init__(self, name):
-        self.path = REFERENCES / f"{name}.ref"
+    def __init__(self, folder, name):
+        self.path = folder / f"{name}.ref"
         text = self.path.read_text().splitlines() if self.path.exists() else []
         self.comments = [line for line in text if line.startswith("#")]
         self.lines = [line for line in text if line and not line.startswith("#")]
@@ -208,25 +243,26 @@ class Reference:
 # ---- running --------------------------------------------------------------------------------------
 
 
-def build(name, library, folder):
+def build(name, options, folder):
     """Compile a snippet. Lazy binding and no optimisation: ltrace watches calls through the PLT."""
     program = folder / name
     compiler = os.environ.get("CC", "cc").split()
-    options = ["-std=gnu11", "-O0", "-Wall", "-Wextra", "-Wno-unused-result", f"-I{TOP / 'include'}", "-Wl,-z,lazy"]
-    source = SNIPPETS / f"{name}.c"
-    subprocess.run([*compiler, *options, source, library, f"-Wl,-rpath,{library.parent}", "-o", program])
+    flags = ["-std=gnu11", "-O0", "-Wall", "-Wextra", "-Wno-unused-result", "-Wl,-z,lazy", f"-Wl,-rpath,{options.library.parent}"]
+    include = [f"-I{path}" for path in (TOP / "include", SNIPPETS, SNIPPETS / options.core.name)]
+    source = options.core.snippets()[name]
+    subprocess.run([*compiler, *flags, *include, source, options.library, "-o", program])
     return program
 
 
-def trace(name, library, tracer, folder):
+def trace(name, options, folder):
     """Build and run a snippet. A program that does not exist has an empty trace, which no reference accepts."""
-    program = build(name, library, folder)
+    program = build(name, options, folder)
     output = folder / f"{name}.trace"
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("LD_")}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("LD_", "OSMEM_"))}
     subprocess.run(
-        [*TRACERS[tracer], "-o", output, program], env={**clean, "LC_ALL": "C"}, stdin=subprocess.DEVNULL
+        [*TRACERS[options.tracer], "-o", output, program], env={**clean, "LC_ALL": "C"}, stdin=subprocess.DEVNULL
     )
-    return Trace(output.read_text().splitlines() if output.exists() else [])
+    return Trace(output.read_text().splitlines() if output.exists() else [], options.core.heap_alignment)
 
 
 def judge(trace, reference, options):
@@ -248,10 +284,10 @@ def judge(trace, reference, options):
 
 def report(name, trace, options):
     """Print the verdict on one snippet. True if it passed."""
-    reference = Reference(name)
+    reference = Reference(options.references, name)
     if options.record and reference.record(trace, options.force):
-        print(f"recorded {reference.path.relative_to(TOP)}: review it")
-        reference = Reference(name)
+        print(f"recorded {os.path.relpath(reference.path)}: review it")
+        reference = Reference(options.references, name)
     complaint, expected, actual = judge(trace, reference, options)
     left = f" ({trace.blocks_left} blocks left)" if options.leaks and not complaint else ""
     print(f"failed {name}: {complaint}" if complaint else f"passed {name}{left}")
@@ -279,25 +315,31 @@ def parse_options():
     parser.add_argument("--record", action="store_true", help="write the references that are missing or not reviewed")
     parser.add_argument("--force", action="store_true", help="with --record: also those that were reviewed")
     parser.add_argument("--tracer", choices=TRACERS, help="default: ltrace, else strace")
-    default_library = os.environ.get("OSMEM_TEXTBOOK_LIB", TOP / "libosmem-textbook.so")
-    parser.add_argument("--library", type=Path, default=default_library, help="default: $OSMEM_TEXTBOOK_LIB, else the one at the top")
+    parser.add_argument("--core", choices=CORES, default="engine", help="default: engine")
+    parser.add_argument("--library", type=Path, help="default: $OSMEM_LIB or $OSMEM_TEXTBOOK_LIB, else the core's at the top")
+    parser.add_argument("--references", type=Path, metavar="FOLDER", help="default: tests/ref/CORE")
     options = parser.parse_args()
 
+    options.core = CORES[options.core]
     options.tracer = options.tracer or next(filter(shutil.which, TRACERS), None)
-    options.library = Path(options.library).resolve()
+    default_library = os.environ.get(options.core.variable, TOP / options.core.library)
+    options.library = Path(options.library or default_library).resolve()
+    options.references = options.references or REFERENCES / options.core.name
     if options.tracer is None or not shutil.which(options.tracer):
         parser.error(f"{options.tracer or 'ltrace or strace'} is needed, and not installed")
     if options.tracer == "strace" and (options.record or options.leaks):
         parser.error("-m and --record need ltrace: strace does not see library calls")
     if not options.library.exists():
         parser.error(f"no library at {options.library}: run make")
-    options.names = select(options.names, parser)
+    options.names = select(options, parser)
     return options
 
 
-def select(patterns, parser):
-    known = sorted(path.stem for path in SNIPPETS.glob("*.c"))
-    if orphans := sorted({path.stem for path in REFERENCES.glob("*.ref")} - set(known)):
+def select(options, parser):
+    known, patterns = list(options.core.snippets()), options.names
+    if twice := {path.stem for path in SNIPPETS.glob("*.c")} & {path.stem for path in (SNIPPETS / options.core.name).glob("*.c")}:
+        parser.error(f"snippets for both cores and for one: {', '.join(sorted(twice))}")
+    if orphans := sorted({path.stem for path in options.references.glob("*.ref")} - set(known)):
         parser.error(f"references without a snippet: {', '.join(orphans)}")
     for pattern in patterns:
         if not fnmatch.filter(known, pattern):
@@ -310,7 +352,7 @@ def main():
     if options.tracer == "strace":
         print("under strace: system calls only, library calls are not compared")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-        traces = pool.map(lambda name: trace(name, options.library, options.tracer, Path(folder)), options.names)
+        traces = pool.map(lambda name: trace(name, options, Path(folder)), options.names)
         passed = sum(report(name, seen, options) for name, seen in zip(options.names, traces))
     failed = len(options.names) - passed
     print(f"{passed} passed, {failed} failed")

@@ -1,4 +1,4 @@
-/* Arrays by calloc: the product counts, rounded up to 8 bytes; nothing and an overflow are NULL; a page is mapped. */
+/* Arrays by calloc: the product counts, rounded up; nothing and an overflow are NULL. */
 #include "snippet.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* A rest of 40 bytes is the smallest that can be a block: header and 8 bytes. */
+/* The rest is the smallest that can be a block, and serves. */
 #include "snippet.h"
 
 int main(void)
@@ -7,6 +7,6 @@ int main(void)
   os_calloc(1, 8);
   fill(block, 1000);
   os_free(block);
-  expect_zero(os_calloc(1, 1000 - HEADER - 8), 1000 - HEADER - 8);
+  expect_zero(os_calloc(1, 1000 - SMALLEST_BLOCK), 1000 - SMALLEST_BLOCK);
   expect_zero(os_calloc(1, 8), 8);
 }

@@ -1,4 +1,4 @@
-/* Arrays of all element sizes: each length rounded up to 8 bytes, one behind the other; the large one is mapped. */
+/* Arrays of all element sizes: each length rounded up, one behind the other; the large one is mapped. */
 #include "snippet.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* A rest of 40 bytes is the smallest that can be a block: header and 8 bytes. */
+/* The rest is the smallest that can be a block, and serves. */
 #include "snippet.h"
 
 int main(void)
@@ -6,6 +6,6 @@ int main(void)
   void *block = os_malloc(1000);
   os_malloc(8);
   os_free(block);
-  os_malloc(1000 - HEADER - 8);
+  os_malloc(1000 - SMALLEST_BLOCK);
   os_malloc(8);
 }

@@ -1,4 +1,4 @@
-/* A block that grows merges one free neighbour at a time and stops when it fits: the second stays. */
+/* A block grows over free neighbours no further than it must: what it leaves is a block, until it is needed too. */
 #include "snippet.h"
 
 int main(void)

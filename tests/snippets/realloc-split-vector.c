@@ -1,4 +1,4 @@
-/* A vector of blocks that all shrink in place; then the equal rests are used in order. */
+/* A vector of blocks that all shrink in place; then the rests are used. */
 #include "snippet.h"
 
 int main(void)

@@ -1,7 +1,7 @@
-/* For every traced snippet: a mark in the trace, a few sizes, and checks of contents that a trace cannot show.
+/* For every traced snippet: a mark in the trace, and checks of contents that a trace cannot show.
  *
- * Sizes in the snippets are chosen so that each address of the reference can be added up by hand: a block of
- * `size` bytes takes HEADER + size, the first payload is at HeapStart + HEADER. */
+ * tests/snippets holds the programs that show the same thing on both cores, textbook/ and engine/ those made for one. Each core's
+ * sizes.h has the figures from which the addresses of its references are added up by hand. */
 #ifndef SNIPPET_H
 #define SNIPPET_H
 
@@ -10,12 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-  KIB = 1024,
-  HEADER = 32,
-  PREALLOCATED = 128 * KIB, /* what the first brk brings */
-  PAGE = 4096,
-};
+#include <sizes.h> /* of the core that is traced */
+
+enum { KIB = 1024 };
 
 /* run-tests.py reads the trace from this close on: before it ld.so is at work. Nor does a snippet run for ever. */
 __attribute__((constructor)) static void begin(void)
