@@ -1,0 +1,13 @@
+/* A block that outgrows the heap moves into a mapping; that shrinks where it is, until half of 128 KiB is too much for so little. */
+#include "snippet.h"
+
+int main(void)
+{
+  void *block = os_realloc(NULL, 100000);
+  fill(block, 60000);
+  block = os_realloc(block, 200000);
+  block = os_realloc(block, 100000);
+  block = os_realloc(block, 60000);
+  expect_filled(block, 60000);
+  os_realloc(NULL, 200000);
+}
