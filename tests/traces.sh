@@ -23,6 +23,7 @@ can_trace() { command -v "$1" >/dev/null && "$1" -o /dev/null true >/dev/null 2>
 
 # traces CORE: library calls and system calls under ltrace, and that strace sees the same; or what can be had of it.
 traces() {
+  can "$1: the traced snippets (their references are for pages of 4096)" test "$(getconf PAGESIZE)" = 4096 || return
   if can_trace ltrace; then
     report "$1" ltrace -m
     can "$1: strace sees the same system calls" can_trace strace &&
