@@ -15,6 +15,7 @@
 
 #include <sched.h>
 
+#include "budget.h"
 #include "region.h"
 #include "report.h"
 
@@ -47,28 +48,35 @@ static size_t bin_of(size_t bytes) {
   return EXACT_BINS + ((log - EXACT_BINS_LOG) << BINS_PER_DOUBLING_LOG) + step;
 }
 
-static void bin_insert(struct arena *arena, struct block *block, size_t bytes) {
+static void count_free(struct arena *arena, size_t bytes, size_t clean_bytes) {
+  __atomic_store_n(&arena->free_bytes, arena->free_bytes + bytes, __ATOMIC_RELAXED);
+  arena->clean_bytes += clean_bytes;
+}
+
+static void bin_insert(struct arena *arena, struct block *block, size_t bytes, size_t clean_bytes) {
   size_t bin = bin_of(bytes);
   struct block *first = arena->bins[bin];
   block->next = first;
   block->prev = NULL;
   if (first) first->prev = block;
   arena->bins[bin] = block;
-  __atomic_store_n(&arena->free_bytes, arena->free_bytes + bytes, __ATOMIC_RELAXED);
+  count_free(arena, bytes, clean_bytes);
   arena->bin_map[bin / 64] |= (uint64_t)1 << bin % 64;
 }
 
-static void bin_remove(struct arena *arena, struct block *block) {
-  size_t bytes = block_bytes(block), bin = bin_of(bytes);
+/* Returns how much of the block is not in memory. */
+static size_t bin_remove(struct arena *arena, struct block *block) {
+  size_t bytes = block_bytes(block), bin = bin_of(bytes), clean_bytes = block_clean_bytes(block);
   struct block *next = block->next, *prev = block->prev;
   bool linked = block_is_tagged(block) && (prev ? prev->next : arena->bins[bin]) == block && (!next || next->prev == block);
   if (UNLIKELY(!linked)) report_misuse("free", MISUSE_CORRUPTED, block_payload(block));
-  __atomic_store_n(&arena->free_bytes, arena->free_bytes - bytes, __ATOMIC_RELAXED);
+  count_free(arena, -bytes, -clean_bytes);
   if (next) next->prev = prev;
   if (prev)
     prev->next = next;
   else if (!(arena->bins[bin] = next))
     arena->bin_map[bin / 64] &= ~((uint64_t)1 << bin % 64);
+  return clean_bytes;
 }
 
 /* The first non-empty bin from `bin` on, or BINS. */
@@ -164,22 +172,26 @@ static void set_prev_free(struct arena *arena, uintptr_t start, size_t bytes) {
   __atomic_store_n(&block->header, bytes ? header & ~(uint64_t)BLOCK_PREV_USED : header | BLOCK_PREV_USED, __ATOMIC_RELAXED);
 }
 
-/* Free space that has no free neighbour becomes a block in a bin. */
-static void make_free(struct arena *arena, uintptr_t start, size_t bytes) {
+/* Free space that has no free neighbour becomes a block in a bin. Up to `clean_bytes` of it are not in memory. */
+static void make_free(struct arena *arena, uintptr_t start, size_t bytes, size_t clean_bytes) {
   struct block *block = (struct block *)start;
-  set_header(block, bytes, BLOCK_PREV_USED);
+  bool purged = clean_bytes && bytes >= page_bytes;
+  set_header(block, bytes, BLOCK_PREV_USED | (purged ? BLOCK_PURGED : 0));
+  clean_bytes = purged ? min_size(clean_bytes, bytes) : 0;
+  if (UNLIKELY(purged)) *block_clean_word(block) = clean_bytes;
   set_prev_free(arena, start + bytes, bytes);
-  bin_insert(arena, block, bytes);
+  bin_insert(arena, block, bytes, clean_bytes);
 }
 
 /* Space in use becomes free and coalesces with what is free around it. */
 static void coalesce(struct arena *arena, uintptr_t start, size_t bytes, size_t prev_free_bytes) {
   uintptr_t end = start + bytes;
+  size_t clean_bytes = 0;
   if (prev_free_bytes) {
     start -= prev_free_bytes;
     struct block *prev = (struct block *)start;
     if (UNLIKELY(block_bytes(prev) != prev_free_bytes)) report_misuse("free", MISUSE_CORRUPTED, block_payload(prev));
-    bin_remove(arena, prev);
+    clean_bytes += bin_remove(arena, prev);
   }
   if (end == arena->top) {
     arena->top = start;
@@ -190,10 +202,10 @@ static void coalesce(struct arena *arena, uintptr_t start, size_t bytes, size_t 
     if (UNLIKELY(!block_is_tagged(next))) report_misuse("free", MISUSE_CORRUPTED, block_payload(next));
     if (!(block_header(next) & BLOCK_USED)) {
       end += block_bytes(next);
-      bin_remove(arena, next);
+      clean_bytes += bin_remove(arena, next);
     }
   }
-  make_free(arena, start, end - start);
+  make_free(arena, start, end - start, clean_bytes);
 }
 
 /* ---- the top -------------------------------------------------------------------------------------------------------- */
@@ -205,7 +217,8 @@ static void retire_top(struct arena *arena) {
   uintptr_t start = arena->top;
   arena->top = 0;
   set_header((struct block *)sentinel, 0, BLOCK_USED | BLOCK_PREV_USED);
-  if (rest >= BLOCK_MIN) make_free(arena, start, rest);
+  size_t absent = sentinel > arena->resident ? sentinel - max_size(arena->resident, start) : 0;
+  if (rest >= BLOCK_MIN) make_free(arena, start, rest, absent);
 }
 
 static bool start_chunk(struct arena *arena, size_t bytes) {
@@ -239,7 +252,10 @@ static void touch_top(struct arena *arena, uintptr_t end, size_t bytes, bool den
   uintptr_t touched = end + HEADER_BYTES; /* a payload reaches 8 bytes past its block */
   arena->fresh = max_size(arena->fresh, touched);
   arena->dense_bytes = dense ? arena->dense_bytes + bytes : 0;
-  if (touched > arena->resident) populate_ahead(arena, touched);
+  if (touched > arena->resident) {
+    budget_regret((touched - arena->resident + page_bytes - 1) / page_bytes);
+    populate_ahead(arena, touched);
+  }
   arena->resident = max_size(arena->resident, touched);
 }
 
@@ -258,6 +274,81 @@ static uintptr_t reserve_top(struct arena *arena, size_t bytes, size_t alignment
   if (growth == ARENA_AS_IS || !start_chunk(arena, bytes + alignment + 2 * BLOCK_MIN)) return 0;
   at = place_in(arena->top, SIZE_MAX / 2, bytes, alignment);
   return reach(arena, at + bytes, growth) ? at : 0;
+}
+
+/* ---- giving back ---------------------------------------------------------------------------------------------------- */
+
+/* What is free and in memory ("dirty") is kept for reuse up to a share of what is in use, and beyond that goes back to the kernel in runs of
+ * 64 KiB and more, while the budget pays for it (budget.h). Short runs only where dirt abounds: cc1plus would make 99 calls more. */
+enum { DIRTY_MIN = 4 * 1024 * 1024, DIRTY_SHARE = 8, FLOOD = 4, RUN_MIN = 64 * 1024, PATIENCE = 256 };
+
+/* Drop the whole pages of [start, end). */
+static size_t discard_pages(uintptr_t start, uintptr_t end) {
+  uintptr_t first = round_up(start, page_bytes), last = round_down(end, page_bytes);
+  return first < last && sys_discard((void *)first, last - first) ? last - first : 0;
+}
+
+/* The whole pages of a free block. */
+static size_t purge(struct arena *arena, struct block *block) {
+  size_t bytes = block_bytes(block), dirty = bytes - block_clean_bytes(block);
+  size_t released = discard_pages((uintptr_t)(block_clean_word(block) + 1), (uintptr_t)block + bytes);
+  if (released == 0) return 0;
+  arena->clean_bytes += dirty;
+  *block_clean_word(block) = bytes;
+  __atomic_store_n(&block->header, block_header(block) | BLOCK_PURGED, __ATOMIC_RELAXED);
+  return min_size(released, dirty);
+}
+
+static size_t top_dirty_bytes(const struct arena *arena) {
+  return arena->resident > arena->top ? arena->resident - arena->top : 0;
+}
+
+static size_t dirty_bytes(const struct arena *arena) { return arena->free_bytes - arena->clean_bytes + top_dirty_bytes(arena); }
+
+static size_t dirty_limit(const struct arena *arena) {
+  size_t in_use = arena->older_bytes + (arena->top - (uintptr_t)arena->chunks) - arena->free_bytes;
+  return max_size(in_use / DIRTY_SHARE, DIRTY_MIN);
+}
+
+/* The top keeps `pad`. Its address space stays: a break that goes up and down costs more calls. */
+static void purge_top(struct arena *arena, size_t pad) {
+  uintptr_t keep = round_up(arena->top + HEADER_BYTES + pad, page_bytes);
+  if (arena->resident < keep + RUN_MIN || !budget_spend((arena->resident - keep) / page_bytes)) return;
+  discard_pages(keep, arena->resident);
+  arena->resident = keep;
+}
+
+/* The largest runs first, until no more than `keep` is dirty or the budget is used up. */
+static void purge_runs(struct arena *arena, size_t keep, size_t run_min) {
+  for (size_t bin = BINS - 1, last = bin_of(run_min); bin >= last; bin--)
+    for (struct block *block = arena->bins[bin]; block; block = block->next) {
+      if (dirty_bytes(arena) <= keep) return;
+      size_t dirty = block_bytes(block) - block_clean_bytes(block);
+      if (dirty < run_min) continue;
+      if (!budget_spend(dirty / page_bytes)) return;
+      purge(arena, block);
+    }
+}
+
+static COLD void give_back(struct arena *arena) {
+  size_t limit = dirty_limit(arena);
+  if (dirty_bytes(arena) <= limit) {
+    arena->patience = PATIENCE;
+    return;
+  }
+  purge_top(arena, limit / 4);
+  bool flood = dirty_bytes(arena) > FLOOD * limit;
+  purge_runs(arena, limit / 2, flood ? RUN_MIN : max_size(RUN_MIN, limit / 16));
+  if (dirty_bytes(arena) > limit) arena->patience = PATIENCE; /* no budget, or no runs */
+}
+
+/* After each free. */
+static inline void settle_dirt(struct arena *arena) {
+  if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;
+  if (arena->patience > 0)
+    arena->patience--;
+  else
+    give_back(arena);
 }
 
 /* ---- take and give -------------------------------------------------------------------------------------------------- */
@@ -279,12 +370,14 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
                       uintptr_t *zero_from) {
   struct block *block = best_fit(arena, bytes, alignment);
   uintptr_t start, end, at;
+  size_t clean_bytes = 0;
   if (block) {
     start = (uintptr_t)block;
     end = start + block_bytes(block);
     at = place_in(start, end - start, bytes, alignment);
-    bin_remove(arena, block);
+    clean_bytes = bin_remove(arena, block);
     if (end - at - bytes < BLOCK_MIN) bytes = end - at;
+    if (clean_bytes) budget_regret(min_size(bytes, clean_bytes) / page_bytes);
     *zero_from = UINTPTR_MAX; /* nothing is known */
   } else {
     if (growth == ARENA_FREED_ONLY) return 0;
@@ -297,10 +390,10 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
   }
   claim(at, bytes, owner);
   if (at + bytes < end)
-    make_free(arena, at + bytes, end - at - bytes);
+    make_free(arena, at + bytes, end - at - bytes, clean_bytes);
   else
     set_prev_free(arena, end, 0);
-  if (at != start) make_free(arena, start, at - start);
+  if (at != start) make_free(arena, start, at - start, 0);
   return at;
 }
 
@@ -325,6 +418,7 @@ void arena_give_locked(struct arena *arena, struct block *block) {
   /* The header stays in memory after coalescing and says "free": a later double free reads it. */
   __atomic_store_n(&block->header, header & ~(uint64_t)BLOCK_USED, __ATOMIC_RELAXED);
   coalesce(arena, (uintptr_t)block, bytes, header & BLOCK_PREV_USED ? 0 : block->prev_bytes);
+  settle_dirt(arena);
 }
 
 /* Take the free neighbour behind [start, end), or as much of the top as is missing to `want_end`: the new end, or 0. */
@@ -369,6 +463,7 @@ void arena_give_slab_locked(struct arena *arena, struct slab *slab) {
   __atomic_store_n(&slab->owner, NULL, __ATOMIC_RELAXED);
   arena->slabs--;
   coalesce(arena, start, GRANULE_BYTES, slab->prev_free_bytes);
+  settle_dirt(arena);
 }
 
 /* ---- locking -------------------------------------------------------------------------------------------------------- */
@@ -537,12 +632,6 @@ void arenas_after_fork(bool child) {
 
 /* ---- trim ----------------------------------------------------------------------------------------------------------- */
 
-/* Drop the whole pages of [start, end). */
-static size_t discard_pages(uintptr_t start, uintptr_t end) {
-  uintptr_t first = round_up(start, page_bytes), last = round_down(end, page_bytes);
-  return first < last && sys_discard((void *)first, last - first) ? last - first : 0;
-}
-
 /* What lies above `keep` at the top goes back: by the break, so that it reads as zero when it comes again, else by madvise
  * (after which emulators differ). */
 static size_t lower_top(struct arena *arena, uintptr_t keep) {
@@ -591,20 +680,12 @@ static size_t trim_top(struct arena *arena, size_t pad) {
   return keep < arena->limit ? released + lower_top(arena, keep) : released;
 }
 
-/* The whole pages of a free block, once. */
-static size_t purge(struct block *block) {
-  uint64_t header = block_header(block);
-  if (header & BLOCK_PURGED) return 0;
-  size_t released = discard_pages((uintptr_t)(block + 1), (uintptr_t)block + block_bytes(block));
-  if (released) __atomic_store_n(&block->header, header | BLOCK_PURGED, __ATOMIC_RELAXED);
-  return released;
-}
-
 size_t arena_trim(struct arena *arena, size_t pad) {
   if (!arena_enter_this(arena)) return 0;
   size_t released = trim_top(arena, pad);
   for (size_t bin = bin_of(page_bytes); bin < BINS; bin++)
-    for (struct block *block = arena->bins[bin]; block; block = block->next) released += purge(block);
+    for (struct block *block = arena->bins[bin]; block; block = block->next)
+      if (block_clean_bytes(block) < block_bytes(block)) released += purge(arena, block);
   arena_leave(arena);
   return released;
 }
@@ -614,7 +695,7 @@ size_t arena_trim(struct arena *arena, size_t pad) {
 /* The walk so far: what the next thing must find to its left, and the sums. */
 struct walk {
   size_t prev_free_bytes;
-  size_t live_bytes, live_count, slabs, free_blocks, free_bytes;
+  size_t live_bytes, live_count, slabs, free_blocks, free_bytes, clean_bytes;
 };
 
 static const char *check_slab_start(struct walk *walk, const struct slab *slab) {
@@ -635,6 +716,7 @@ static const char *check_block(struct walk *walk, const struct block *block) {
   walk->prev_free_bytes = used ? 0 : bytes;
   walk->free_blocks += !used;
   walk->free_bytes += used ? 0 : bytes;
+  walk->clean_bytes += used ? 0 : block_clean_bytes(block);
   walk->live_count += used && bytes;
   walk->live_bytes += used ? bytes : 0;
   return NULL;
@@ -681,7 +763,7 @@ const char *arena_check(struct arena *arena, const void **where) {
     fault = check_chunk(arena, chunk, &walk, where);
   if (!fault) fault = check_bins(arena, &walk, where);
   if (!fault && (walk.live_bytes != arena->live_bytes || walk.live_count != arena->live_count || walk.slabs != arena->slabs ||
-                 walk.free_bytes != arena->free_bytes))
+                 walk.free_bytes != arena->free_bytes || walk.clean_bytes != arena->clean_bytes))
     fault = "the counters of an arena are off";
   arena_leave(arena);
   return fault;

@@ -114,7 +114,7 @@ struct block {
 enum {
   BLOCK_USED = 1,      /* handed out, or in a thread's cache, or deferred */
   BLOCK_PREV_USED = 2, /* the block before is not free: prev_bytes is not ours to read */
-  BLOCK_PURGED = 4,    /* free, and its whole pages were given back */
+  BLOCK_PURGED = 4,    /* free, and some of its pages were given back: block_clean_bytes() says how many */
   BLOCK_FLAGS = 15
 };
 
@@ -141,7 +141,7 @@ enum { BINS = 320, BIN_WORDS = BINS / 64 };
 
 /* A block heap. Everything in it is guarded by `lock` but for `threads`, `free_bytes` and `deferred`.
  *
- *   free memory == blocks in bins (free_bytes) + [top, limit); no two free blocks are neighbours, none is next to top */
+ *   free memory == blocks in bins (free_bytes) + [top, limit), of which clean_bytes and [resident, limit) are not in memory; no two free blocks are neighbours, none is next to top */
 struct arena {
   struct lock lock;
   uint32_t threads;       /* atomic: heaps whose own arena this is; those of ended threads too, until they are found */
@@ -156,6 +156,8 @@ struct arena {
   size_t live_bytes;      /* blocks in use, slabs not counted */
   size_t live_count;
   size_t free_bytes;      /* in bins; atomic, read by others */
+  size_t clean_bytes;     /* of them: given back to the kernel */
+  uint32_t patience;      /* so many frees are let go by before pages are given back again */
   size_t allocations;
   size_t slabs;
   uint64_t bin_map[BIN_WORDS];
@@ -265,6 +267,13 @@ static inline bool block_is_tagged(const struct block *block) {
 static inline struct block *block_of(const void *payload) { return (struct block *)((uintptr_t)payload - HEADER_BYTES); }
 
 static inline void *block_payload(const struct block *block) { return (char *)block + HEADER_BYTES; }
+
+/* Of a free block with BLOCK_PURGED: a word behind the links. Such a block has a page at least. */
+static inline size_t *block_clean_word(const struct block *block) { return (size_t *)(block + 1); }
+
+static inline size_t block_clean_bytes(const struct block *block) {
+  return UNLIKELY(block_header(block) & BLOCK_PURGED) ? *block_clean_word(block) : 0;
+}
 
 static inline size_t block_usable(const struct block *block) { return block_bytes(block) - sizeof block->header; }
 

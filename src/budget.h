@@ -1,14 +1,28 @@
-/* What giving memory back may cost. */
+/* What giving memory back to the kernel may cost: about 2 % of the time, faulting it in again included. */
 #ifndef OSMEM_BUDGET_H
 #define OSMEM_BUDGET_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* May `pages` be released now? True spends what releasing them costs. The caller holds large_lock, as for the other. */
+#include "os.h"
+
+/* From now on time is earned. */
+void budget_start(void);
+
+/* May `pages` be released now? If so, they are paid for. */
 bool budget_spend(size_t pages);
 
-/* Fresh pages were asked for: as far as they replace released ones, releasing those was a mistake, and is paid for. */
-void budget_regret(size_t pages);
+/* Fresh pages are wanted: if as many were released before, that was a mistake, and is paid for. */
+void budget_regret_slow(size_t pages);
+
+extern size_t budget_outstanding_pages; /* released and not asked for again; atomic */
+
+static inline void budget_regret(size_t pages) {
+  if (__atomic_load_n(&budget_outstanding_pages, __ATOMIC_RELAXED)) budget_regret_slow(pages);
+}
+
+/* In the child of a fork: nothing is released before it has worked for it, so a short-lived child never does. */
+void budget_start_over(void);
 
 #endif

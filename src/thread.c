@@ -15,6 +15,7 @@
 #include <errno.h>
 
 #include "block.h"
+#include "budget.h"
 #include "large.h"
 #include "region.h"
 #include "slab.h"
@@ -83,6 +84,7 @@ static void after_fork_in_child(void) {
   /* The robust list went with the other threads. Their heaps stay as they are: one may have been interrupted anywhere. But what is
    * free in their arenas is ours to use. */
   arenas_forget_threads();
+  budget_start_over();
   if (!theap_is_born(self)) return;
   hold_alive(self);
   struct arena *own = self->arena;
@@ -147,6 +149,7 @@ static __attribute__((constructor)) void set_up(void) {
   ready = true;
   sys_init();
   process_secret = sys_secret();
+  budget_start();
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 

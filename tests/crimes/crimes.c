@@ -357,7 +357,8 @@ static const struct {
     CRIME("must-die", EVERY_SIZE, delayed),
     CRIME("must-die", EVERY_SIZE, interleaved),
     CRIME("must-die", EVERY_SIZE, coalesced),
-    CRIME("must-die", EVERY_SIZE, all_freed_before),
+    CRIME("must-die", SMALL | LARGE, all_freed_before),
+    CRIME("must-notice", MEDIUM, all_freed_before), /* the header may be gone: pages of free runs go back to the kernel */
     CRIME("must-die", EVERY_SIZE, second_in_a_thread),
     CRIME("must-die", EVERY_SIZE, first_in_a_thread),
     CRIME("must-die", EVERY_SIZE, both_in_one_thread),
