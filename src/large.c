@@ -77,26 +77,6 @@ static void bury(struct mapping *entry) {
   entry->bytes = 0;
 }
 
-/* Room for one more entry: a larger table when live ones crowd it, the same size without tombstones otherwise. */
-static bool make_room(void) {
-  if (filled < capacity / 4 * 3) return true;
-  size_t new_capacity = counters.live_count >= capacity / 2 ? capacity * 2 : capacity;
-  struct mapping *new_table = sys_map(round_up(new_capacity * sizeof *table, page_bytes));
-  if (!new_table) return filled < capacity - 1;
-  struct mapping *old_table = table;
-  size_t old_capacity = capacity;
-  table = new_table;
-  capacity = new_capacity;
-  filled = 0;
-  for (size_t i = 0; i < old_capacity; i++) {
-    if (old_table[i].bytes == 0) continue;
-    *find(old_table[i].base) = old_table[i];
-    filled++;
-  }
-  if (old_table != first_table) sys_unmap(old_table, round_up(old_capacity * sizeof *table, page_bytes));
-  return true;
-}
-
 /* ---- spares --------------------------------------------------------------------------------------------------------- */
 
 static struct spare remove_spare(size_t index) {
@@ -141,6 +121,31 @@ static void keep(uintptr_t base, size_t bytes) {
   if (spare_count == SPARES_MAX && !unmap_oldest(SIZE_MAX)) remove_spare(0);
   spares[spare_count++] = (struct spare){base, bytes};
   counters.cached_bytes += bytes;
+}
+
+/* Memory that was never handed out, or is a table no more. What the kernel will not take back is a spare. */
+static void unmap_or_keep(uintptr_t base, size_t bytes) {
+  if (bytes > 0 && !sys_unmap((void *)base, bytes)) keep(base, bytes);
+}
+
+/* Room for one more entry: a larger table when live ones crowd it, the same size without tombstones otherwise. */
+static bool make_room(void) {
+  if (filled < capacity / 4 * 3) return true;
+  size_t new_capacity = counters.live_count >= capacity / 2 ? capacity * 2 : capacity;
+  struct mapping *new_table = sys_map(round_up(new_capacity * sizeof *table, page_bytes));
+  if (!new_table) return filled < capacity - 1;
+  struct mapping *old_table = table;
+  size_t old_capacity = capacity;
+  table = new_table;
+  capacity = new_capacity;
+  filled = 0;
+  for (size_t i = 0; i < old_capacity; i++) {
+    if (old_table[i].bytes == 0) continue;
+    *find(old_table[i].base) = old_table[i];
+    filled++;
+  }
+  if (old_table != first_table) unmap_or_keep((uintptr_t)old_table, round_up(old_capacity * sizeof *table, page_bytes));
+  return true;
 }
 
 /* Fresh address space of `bytes` is about to be asked for: unmap as much as would raise the peak. */
@@ -193,16 +198,13 @@ static uintptr_t take_spare(size_t *bytes) {
 
 /* ---- interface ------------------------------------------------------------------------------------------------------ */
 
-/* Fresh memory; what alignment asked for too much is unmapped again at both ends (if the kernel refuses, it stays, untouched). */
-static void *map_aligned(size_t bytes, size_t alignment) {
-  if (alignment <= page_bytes) return sys_map(bytes);
-  char *base = sys_map(bytes + alignment - page_bytes);
-  if (!base) return NULL;
-  char *payload = (char *)round_up((uintptr_t)base, alignment);
-  size_t head = (size_t)(payload - base), tail = alignment - page_bytes - head;
-  if (head) sys_unmap(base, head);
-  if (tail) sys_unmap(payload + bytes, tail);
-  return payload;
+/* What alignment asked for too much goes back at both ends of a fresh mapping. */
+static uintptr_t cut(uintptr_t fresh, size_t bytes, size_t slack, size_t alignment) {
+  uintptr_t base = round_up(fresh, alignment);
+  size_t head = base - fresh;
+  unmap_or_keep(fresh, head);
+  unmap_or_keep(base + bytes, slack - head);
+  return base;
 }
 
 void *large_take(size_t size, size_t alignment, bool *zeroed) {
@@ -214,8 +216,10 @@ void *large_take(size_t size, size_t alignment, bool *zeroed) {
   if (!base) {
     make_way(bytes);
     lock_leave(&large_lock);
-    base = (uintptr_t)map_aligned(bytes, alignment);
-    if (!base || !lock_enter(&large_lock)) return NULL;
+    size_t slack = max_size(alignment, page_bytes) - page_bytes;
+    uintptr_t fresh = (uintptr_t)sys_map(bytes + slack);
+    if (!fresh || !lock_enter(&large_lock)) return NULL;
+    base = cut(fresh, bytes, slack, alignment);
   }
   if (make_room()) {
     insert(base, bytes);
