@@ -360,9 +360,12 @@ void *heap_realloc(void *payload, size_t bytes, const char *call) {
     return NULL;
   }
   void *resized = resize(found, payload, bytes);
-  if (!resized) resized = move(found, payload, bytes, call);
-  if (!resized && bytes <= found.usable) resized = payload; /* no memory to move to, but it fits where it is */
-  return resized;
+  if (resized) return resized;
+  int saved = errno;
+  resized = move(found, payload, bytes, call);
+  if (resized || bytes > found.usable) return resized;
+  errno = saved; /* no memory to move to, but it fits where it is */
+  return payload;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------- */
