@@ -575,7 +575,8 @@ static COLD struct arena *enter_contended(struct arena *own) {
 }
 
 struct arena *arena_enter(const struct theap *heap) {
-  return LIKELY(try_arena(heap->arena)) ? heap->arena : enter_contended(heap->arena);
+  struct arena *own = heap->arena; /* a handler that comes meanwhile may give the thread another */
+  return LIKELY(try_arena(own)) ? own : enter_contended(own);
 }
 
 struct slab *arena_borrow_slab(struct theap *heap) {
