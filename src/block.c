@@ -34,7 +34,7 @@ enum { WORTH_A_LOOK = 64 * 1024 };
 static struct arena first_arena;
 static struct arena *arenas[ARENAS_MAX] = {&first_arena};
 static size_t arenas_made = 1; /* atomic */
-static struct lock making_lock; /* guards adding one */
+static struct lock making_lock = {.rank = LOCK_MAKING}; /* guards adding one */
 
 /* ---- bins ----------------------------------------------------------------------------------------------------------- */
 

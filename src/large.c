@@ -34,7 +34,7 @@ struct spare {
 
 enum { FIRST_CAPACITY = 128, SPARES_MAX = 64, SPARE_FLOOR = 512 * 1024, SPARE_SHARE = 8, SLACK_SHARE = 8 };
 
-static struct lock large_lock;
+static struct lock large_lock = {.rank = LOCK_LARGE};
 static struct mapping first_table[FIRST_CAPACITY];
 static struct mapping *table = first_table;
 static size_t capacity = FIRST_CAPACITY; /* a power of two */
@@ -218,7 +218,11 @@ void *large_take(size_t size, size_t alignment, bool *zeroed) {
     lock_leave(&large_lock);
     size_t slack = max_size(alignment, page_bytes) - page_bytes;
     uintptr_t fresh = (uintptr_t)sys_map(bytes + slack);
-    if (!fresh || !lock_enter(&large_lock)) return NULL;
+    if (!fresh) return NULL;
+    if (!lock_enter(&large_lock)) { /* in a signal handler that may not wait: it has got the lock before by chance */
+      sys_unmap((void *)fresh, bytes + slack);
+      return NULL;
+    }
     base = cut(fresh, bytes, slack, alignment);
   }
   if (make_room()) {

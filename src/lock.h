@@ -1,8 +1,12 @@
 /* A mutex that knows its holder: four bytes of state, a futex behind it.
  *
  * Three things the C library's mutex would not give: nothing is atomic while the process has one thread; a thread that
- * comes back in while it holds the lock (a signal handler that allocates) is told so instead of hanging for ever;
- * and the child of a fork may simply start over.
+ * comes back in (a signal handler that allocates) is told so instead of hanging for ever; and the child of a fork may
+ * simply start over.
+ *
+ * Locks have ranks, and who holds one waits only for those of later ranks. The library's own frames keep to that by themselves;
+ * a handler on top of them does not: it would wait for an arena while the frame below it holds the
+ * growth lock, which that arena's holder waits for. So it gets what is free, else is told no.
  *
  *   word == 0                      free
  *   word == 2 * holder's number    held          (one word, so that a signal never sees a lock without its holder)
@@ -16,10 +20,13 @@
 
 #include "os.h"
 
+enum lock_rank { LOCK_BIRTH = -3, LOCK_LARGE, LOCK_MAKING, LOCK_ARENA /* 0: fresh memory is an arena */, LOCK_GROWTH };
+
 struct lock {
   uint32_t word;
   uint16_t forking; /* held across a fork, with nothing half done: the holder may enter again, */
-  uint16_t nested;  /* and did so many times */
+  uint8_t nested;   /* and did so many times */
+  int8_t rank;
 };
 
 enum { LOCK_SLEEPERS = 1, LOCK_SPINS = 100 };
@@ -27,6 +34,10 @@ enum { LOCK_SLEEPERS = 1, LOCK_SPINS = 100 };
 /* The calling thread's number, never 0; defined by thread.c. */
 extern __thread uint32_t thread_number __attribute__((tls_model("initial-exec")));
 uint32_t thread_take_number(void);
+
+/* What it holds: a number of four bits for each rank, the first rank lowest. A lock counts from before it is taken until after it
+ * is left, so that a handler never sees too few. */
+extern __thread uint32_t thread_locks __attribute__((tls_model("initial-exec")));
 
 static inline uint32_t lock_word_of_me(void) { return 2 * (thread_number ? thread_number : thread_take_number()); }
 
@@ -58,7 +69,24 @@ static inline bool lock_try_word(struct lock *lock, uint32_t word) {
   return true;
 }
 
-static inline bool lock_try(struct lock *lock) { return lock_try_word(lock, lock_word_of_me()) || lock_enter_again(lock); }
+static inline uint32_t lock_unit(const struct lock *lock) { return (uint32_t)1 << 4 * (lock->rank - LOCK_BIRTH); }
+
+static inline void lock_count(const struct lock *lock) {
+  thread_locks += lock_unit(lock);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline void lock_uncount(const struct lock *lock) {
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  thread_locks -= lock_unit(lock);
+}
+
+static inline bool lock_try(struct lock *lock) {
+  lock_count(lock);
+  if (lock_try_word(lock, lock_word_of_me()) || lock_enter_again(lock)) return true;
+  lock_uncount(lock);
+  return false;
+}
 
 static inline void lock_sleep(struct lock *lock) {
   uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
@@ -68,34 +96,39 @@ static inline void lock_sleep(struct lock *lock) {
     sys_wait(&lock->word, marked);
 }
 
-/* Wait for the lock. False: this thread holds it already, one frame further up. */
-static inline bool lock_enter(struct lock *lock) {
+static inline bool lock_enter_if(struct lock *lock, bool may_wait) {
   for (int spin = 0; spin < LOCK_SPINS; spin++) {
     if (lock_try(lock)) return true;
-    if (lock_held_by_me(lock)) return false;
+    if (!may_wait || lock_held_by_me(lock)) return false;
     cpu_relax();
   }
+  lock_count(lock);
   /* Whoever slept takes it marked: others may sleep still. */
   while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) lock_sleep(lock);
   return true;
 }
 
+/* Wait for the lock. False: this thread is inside the library already, one frame further up, where it holds this lock or one that
+ * this lock's holder may wait for. */
+static inline bool lock_enter(struct lock *lock) { return lock_enter_if(lock, thread_locks < lock_unit(lock)); }
+
 static inline void lock_leave(struct lock *lock) {
-  if (lock->nested) {
+  if (lock->nested)
     lock->nested--;
-    return;
-  }
-  if (__libc_single_threaded)
+  else if (__libc_single_threaded)
     __atomic_store_n(&lock->word, 0, __ATOMIC_RELAXED);
   else if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) & LOCK_SLEEPERS)
     sys_wake(&lock->word);
+  lock_uncount(lock);
 }
 
-/* Before a fork. False: this thread holds the lock already (a signal handler that interrupted us forks); it stays with the frame
- * that holds it. */
+/* Before a fork, which takes all locks in the order of their ranks and does not count them: no handler of it ever waits, see
+ * lock_enter_again(). False: this thread holds the lock already (a signal handler that interrupted us forks); it stays with the
+ * frame that holds it. */
 static inline bool lock_enter_for_fork(struct lock *lock) {
-  if (!lock_enter(lock)) return false;
+  if (!lock_enter_if(lock, true)) return false;
   lock->forking = 1;
+  lock_uncount(lock);
   return true;
 }
 
@@ -103,10 +136,12 @@ static inline bool lock_enter_for_fork(struct lock *lock) {
 static inline void lock_leave_after_fork(struct lock *lock, bool entered, bool child) {
   if (!entered) return;
   lock->forking = 0;
-  if (child)
-    *lock = (struct lock){0};
-  else
-    lock_leave(lock);
+  if (child) {
+    *lock = (struct lock){.rank = lock->rank};
+    return;
+  }
+  lock_count(lock);
+  lock_leave(lock);
 }
 
 #endif

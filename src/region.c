@@ -19,7 +19,7 @@ enum {
 };
 
 struct region regions[REGIONS_MAX];
-struct lock growth_lock;
+struct lock growth_lock = {.rank = LOCK_GROWTH};
 
 static size_t region_count = 1; /* atomic; [0] is always there, if only as zero bytes */
 static uintptr_t next_chunk;    /* in the newest fallback region: not handed out from here on */

@@ -35,10 +35,10 @@ uint64_t process_secret;
 
 static struct theap first_heap;
 static struct theap *heaps; /* atomic, only ever pushed on */
-static struct lock birth_lock;
+static struct lock birth_lock = {.rank = LOCK_BIRTH};
 static bool ready;
 
-__thread uint32_t thread_number;
+__thread uint32_t thread_number, thread_locks;
 
 uint32_t thread_take_number(void) {
   static uint32_t taken; /* atomic; after 2^31 threads numbers come again, and meet in one lock hardly ever */

@@ -4,7 +4,7 @@
 
 #include "block_meta.h"
 
-/* The calling thread's heap; never NULL: `unborn` before its first allocation. With its number (lock.h) all that is thread-local. */
+/* The calling thread's heap; never NULL: `unborn` before its first allocation. With what lock.h knows of it, all that is thread-local. */
 extern __thread struct theap *self __attribute__((tls_model("initial-exec")));
 
 /* A heap for the calling thread, left in `self`; the library is set up on the first call of all. NULL: no memory. */
