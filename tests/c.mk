@@ -1,4 +1,4 @@
-# How the C and C++ tests are built: each source below tests/unit, preload, crimes and plugin becomes one file below
+# How the C and C++ tests are built: each source below tests/unit, fault, preload, crimes and plugin becomes one file below
 # build/tests. For inclusion by the Makefile, or alone: make -f tests/c.mk c-tests
 test_flags := -O1 -g -Wall -Wextra -fno-builtin -Iinclude -Itests
 test_libs := -lcmocka -lpthread -ldl
@@ -12,7 +12,11 @@ test_plugins := $(addsuffix .so,$(call built,tests/plugin/*.c tests/plugin/*.cc)
 # The textbook core is tested with its system calls counted, and against the real one.
 textbook_tests := build/tests/textbook/unit build/tests/textbook/model
 
-c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests)
+# The release build, linked in with its system calls in the test's hands.
+fault_tests := $(call built,tests/fault/*.c)
+fault_wraps := $(foreach name,mmap munmap mremap madvise syscall getauxval,-Wl,--wrap=$(name))
+
+c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests)
 .PHONY: c-tests
 
 # The unit tests call os_* and are linked with the library; the others are run with it preloaded.
@@ -34,6 +38,10 @@ build/tests/%: tests/%.c tests/verbs.h include/osmem.h
 build/tests/%: tests/%.cc tests/verbs.h
 	@mkdir -p $(@D)
 	$(CXX) -std=gnu++17 $(test_flags) $< -o $@ $(test_libs)
+
+build/tests/fault/%: tests/fault/%.c tests/fault/kernel.h tests/verbs.h $(headers) libosmem.a
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(test_flags) $< libosmem.a -o $@ -rdynamic $(test_libs) $(fault_wraps)
 
 build/tests/textbook/unit: tests/textbook/unit.c src/textbook.c
 	@mkdir -p $(@D)
