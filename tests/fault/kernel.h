@@ -4,7 +4,9 @@
  *   kernel.refuse    which kinds of calls fail, from the how-manieth to the how-manieth of them
  *   kernel.visit     called first at every call of the library, and when it is about to wait for a lock
  *   kernel.page      if not 0: pages of that size, as kernels for 16 and 64 KiB have them. Must be so from the start
+ *   kernel.most      if not 0: mmap of more bytes than that is refused
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
+ *   kernel.old       MADV_POPULATE_WRITE is not known, as before Linux 5.14
  *   kernel.mapped    bytes the library has mapped and not unmapped: what it really holds
  *
  * libc's own calls do not come here. */
@@ -16,6 +18,10 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /* BRK is the kernel's way to refuse: the break stays. BRK_FILTER is a seccomp filter's, which answers with an error even when only asked. */
 enum kind { BRK, BRK_FILTER, MMAP, MUNMAP, MREMAP, MADVISE, KINDS, WAIT };
 
@@ -24,8 +30,8 @@ static struct {
   size_t from, to; /* counted from 1 over all calls of these kinds */
   size_t counted, refused;
   size_t seen[KINDS];
-  size_t mapped, page;
-  bool keeps;
+  size_t mapped, page, most;
+  bool keeps, old;
   void (*visit)(enum kind kind);
 } kernel;
 
@@ -97,7 +103,7 @@ static char *map_on_edge(size_t bytes)
 void *__wrap_mmap(void *hint, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
   visit(MMAP);
-  if (refuses(MMAP)) return errno = ENOMEM, MAP_FAILED;
+  if (refuses(MMAP) || (kernel.most && bytes > kernel.most)) return errno = ENOMEM, MAP_FAILED;
   bytes = pages_up(bytes);
   void *base = kernel.page ? map_on_edge(bytes) : __real_mmap(hint, bytes, protection, flags, fd, offset);
   if (base != MAP_FAILED) add(&kernel.mapped, bytes);
@@ -134,8 +140,18 @@ int __wrap_madvise(void *base, size_t bytes, int advice)
   visit(MADVISE);
   if (!is_page(base)) return refusal(EINVAL);
   if (refuses(MADVISE)) return refusal(ENOMEM);
+  if (kernel.old && advice == MADV_POPULATE_WRITE) return refusal(EINVAL);
   if (kernel.keeps && advice == MADV_DONTNEED) return 0;
   return __real_madvise(base, pages_up(bytes), advice);
+}
+
+/* On the edge of one of the larger pages, or as far behind one as the environment says. */
+static uintptr_t first_break(void)
+{
+  const char *behind = getenv("OSMEM_TEST_BREAK");
+  uintptr_t edge = pages_up((uintptr_t)__real_syscall(SYS_brk, 0)), start = edge + (behind ? strtoul(behind, NULL, 10) : 0);
+  require((uintptr_t)__real_syscall(SYS_brk, pages_up(start)) == pages_up(start));
+  return start;
 }
 
 /* With larger pages the memory reaches to the end of the break's page, and what stands there stays when the break goes down. */
@@ -143,7 +159,7 @@ static uintptr_t move_break(uintptr_t end)
 {
   static uintptr_t now;
   if (!kernel.page) return (uintptr_t)__real_syscall(SYS_brk, end);
-  if (!now) now = (uintptr_t)__real_syscall(SYS_brk, 0);
+  if (!now) now = first_break();
   if (end && (uintptr_t)__real_syscall(SYS_brk, pages_up(end)) == pages_up(end)) now = end;
   return now;
 }

@@ -1,0 +1,220 @@
+/* Kernels that are not this machine's: with pages of 16 and 64 KiB, as aarch64 has them; one whose MADV_DONTNEED succeeds and
+ * keeps the contents, as under qemu-user; one before 5.14, that knows no MADV_POPULATE_WRITE; and misers, that have little to give
+ * at once or take nothing back, until the library's own tables are full. */
+#include "kernel.h"
+
+#include "osmem.h"
+
+static void refuse_for_good(unsigned kinds)
+{
+  kernel.refuse = kinds;
+  kernel.from = 1;
+  kernel.to = SIZE_MAX;
+}
+
+/* ---- larger pages ---- */
+
+static void page_16_kb(void) { setenv("OSMEM_TEST_PAGE", "16384", 1); }
+static void page_64_kb(void) { setenv("OSMEM_TEST_PAGE", "65536", 1); }
+
+/* The break in the middle of a large page, as it may be when the program begins: the heap's chunks then begin there too. */
+static void page_64_kb_halved(void)
+{
+  page_64_kb();
+  setenv("OSMEM_TEST_BREAK", "32768", 1);
+}
+
+static bool calloc_is_zero(size_t bytes)
+{
+  char *p = os_calloc(1, bytes);
+  bool zero = p && all_zero(p, bytes);
+  memset(p, 0xEE, bytes);
+  os_free(p);
+  return zero;
+}
+
+static void all_sizes_and_alignments(void)
+{
+  for (size_t s = 0; s < COUNT(SIZES); s++)
+    for (size_t alignment = 16; alignment <= 1 * MB; alignment *= 4) {
+      char *p = os_aligned_alloc(alignment, SIZES[s]);
+      require(p && is_aligned(p, alignment));
+      fill(p, SIZES[s], s);
+      p = os_realloc(p, SIZES[s] * 2);
+      require(p && holds(p, SIZES[s], s));
+      os_free(p);
+      require(calloc_is_zero(SIZES[s]));
+    }
+}
+
+/* The heap grows over several chunks and gives each back again, dirty: what comes back must read as if it were new. */
+static void chunks_come_and_go(void)
+{
+  static char *blocks[400];
+  for (int round = 0; round < 4; round++) {
+    uintptr_t before = program_break();
+    for (size_t i = 0; i < COUNT(blocks); i++) {
+      size_t bytes = 1000 + (i * 7919 + (size_t)round * 4096) % 110000;
+      blocks[i] = os_calloc(1, bytes);
+      require(blocks[i] && all_zero(blocks[i], bytes));
+      memset(blocks[i], 0xEE, bytes);
+      os_free(os_malloc(i % 1024)); /* slabs at the ends of all chunks */
+    }
+    uintptr_t high = program_break();
+    require(high > before + 16 * MB && os_check());
+    for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+    require(os_trim(0) && os_check());
+    require(program_break() < high - 16 * MB);
+  }
+}
+
+/* Three blocks of four go, and their pages with them; what is put there reads as zero if it is meant to. */
+static void holes_are_purged(void)
+{
+  static char *blocks[200];
+  enum { EACH = 80000 };
+  for (size_t i = 0; i < COUNT(blocks); i++) memset(blocks[i] = os_malloc(EACH), 0xEE, EACH);
+  for (size_t i = 0; i < COUNT(blocks); i++)
+    if (i % 4) os_free(blocks[i]);
+  size_t before = kernel.seen[MADVISE];
+  require(os_trim(0) && kernel.seen[MADVISE] > before && os_check());
+  for (size_t i = 0; i < COUNT(blocks); i++)
+    if (i % 4) require((blocks[i] = os_calloc(1, EACH)) && all_zero(blocks[i], EACH));
+  for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+}
+
+static void everything_works(void)
+{
+  use_each_tier();
+  churn(1, 20000);
+  require(os_check());
+  all_sizes_and_alignments();
+  chunks_come_and_go();
+  holes_are_purged();
+  for (size_t pad = 1; pad < 1 * MB; pad *= 3) {
+    churn((uint32_t)pad, 2000);
+    os_trim(pad);
+    require(os_check());
+  }
+  struct os_stats stats;
+  os_trim(0);
+  os_get_stats(&stats, sizeof stats);
+  require(stats.small_live_count == 0 && stats.large_live_count == 0 && stats.medium_live_count == 0);
+}
+
+static void larger_pages(void)
+{
+  require(kernel.page > 4096);
+  everything_works();
+  require(kernel.seen[BRK] && kernel.seen[MMAP] && kernel.seen[MUNMAP] && kernel.seen[MREMAP]);
+}
+
+/* The same where all chunks come from mmap. */
+static void larger_pages_without_a_break(void)
+{
+  refuse_for_good(1 << BRK);
+  use_each_tier();
+  churn(1, 20000);
+  require(os_check());
+  all_sizes_and_alignments();
+  require(kernel.page > 4096 && kernel.refused > 0);
+}
+
+/* ---- DONTNEED that keeps ---- */
+
+static void purged_memory_is_not_zero(void)
+{
+  kernel.keeps = true;
+  everything_works();
+}
+
+/* Nor is it when brk is refused and the top of a region is dropped by madvise. */
+static void purged_regions_are_not_zero(void)
+{
+  kernel.keeps = true;
+  refuse_for_good(1 << BRK | 1 << MUNMAP);
+  for (int round = 0; round < 50; round++) {
+    for (size_t s = 0; s < COUNT(SIZES); s++) require(calloc_is_zero(SIZES[s]));
+    os_trim(0);
+    require(os_check());
+  }
+  require(kernel.refused > 0);
+}
+
+/* ---- without MADV_POPULATE_WRITE ---- */
+
+static void a_dense_heap(void)
+{
+  for (size_t i = 0; i < 200000; i++) require(os_malloc(100));
+}
+
+/* Asked for once; a kernel that does not know it is not asked again. */
+static void populate_is_not_known(void)
+{
+  kernel.old = true;
+  a_dense_heap();
+  require(kernel.seen[MADVISE] == 1);
+  require(os_check());
+}
+
+static void populate_is_known(void)
+{
+  a_dense_heap();
+  require(kernel.seen[MADVISE] > 1);
+}
+
+/* ---- full tables ---- */
+
+/* No break, and mmap in small pieces: as many regions as there can be, then a mapping for each block. */
+static void regions_run_out(void)
+{
+  static char *blocks[10000];
+  struct os_stats stats;
+  refuse_for_good(1 << BRK);
+  kernel.most = 512 * KB;
+  for (size_t i = 0; i < COUNT(blocks); i++) {
+    require((blocks[i] = os_malloc(5000)));
+    fill(blocks[i], 5000, i);
+  }
+  os_get_stats(&stats, sizeof stats);
+  require(stats.heap_bytes < COUNT(blocks) * 5000 && stats.large_live_count > 1000 && os_check());
+  for (size_t i = 0; i < COUNT(blocks); i++) require(holds(blocks[i], 5000, i));
+  for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+  require(os_check());
+  use_each_tier();
+}
+
+/* More freed mappings that are no neighbours than there is room to keep, and the kernel takes none back. */
+static void spares_run_out(void)
+{
+  static char *blocks[300];
+  refuse_for_good(1 << MUNMAP);
+  for (size_t i = 0; i < COUNT(blocks); i++) require((blocks[i] = os_malloc(150000)));
+  for (size_t i = 0; i < COUNT(blocks); i += 2) os_free(blocks[i]);
+  require(kernel.refused > 0 && os_check());
+  for (size_t i = 1; i < COUNT(blocks); i += 2) fill(blocks[i], 150000, i);
+  for (size_t i = 0; i < COUNT(blocks); i += 2) {
+    require((blocks[i] = os_calloc(1, 150000)) && all_zero(blocks[i], 150000));
+    memset(blocks[i], 0xEE, 150000);
+  }
+  for (size_t i = 1; i < COUNT(blocks); i += 2) require(holds(blocks[i], 150000, i));
+  for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+  require(os_check());
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST_AFTER(page_16_kb, larger_pages),
+      TEST_AFTER(page_64_kb, larger_pages),
+      TEST_AFTER(page_64_kb_halved, larger_pages),
+      TEST_AFTER(page_64_kb, larger_pages_without_a_break),
+      TEST(purged_memory_is_not_zero),
+      TEST(purged_regions_are_not_zero),
+      TEST(populate_is_not_known),
+      TEST(populate_is_known),
+      TEST(regions_run_out),
+      TEST(spares_run_out),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}
