@@ -3,10 +3,14 @@
  *   must-die    SIGABRT, and exactly that line
  *   must-notice SIGABRT, and that line or another about the same pointer: damage to a header, or an object not used yet, may
  *               look like any of them
- *   innocent    looks like a crime and is none: exit status 0, nothing on stderr */
+ *   innocent    looks like a crime and is none: exit status 0, nothing on stderr
+ *   unseen      is a crime, and the release build cannot see it: the same. `crimes table` says why; if one of them is seen
+ *               one day, it fails here and leaves the table */
 #include "../verbs.h"
 
 #include <sys/mman.h>
+
+#include "osmem.h"
 
 /* Announce the line to come, without a stream: its buffer could be the very memory just freed. */
 static void confess(const char *call, const char *what, const void *ptr)
@@ -184,6 +188,88 @@ static void realloc_to_zero_twice(size_t bytes)
   p = realloc(p, 0);
 }
 
+static void reallocarray_after_free(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  confess("reallocarray", "double free of", p);
+  p = reallocarray(p, 2, bytes);
+}
+
+static void usable_size_after_free(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  confess("malloc_usable_size", "double free of", p);
+  malloc_usable_size(p);
+}
+
+/* The program is not linked with the library: its own names are found at run time. */
+static void *ours(const char *name)
+{
+  void *function = dlsym(RTLD_DEFAULT, name);
+  require(function);
+  return function;
+}
+
+static void os_names_after_free(size_t bytes, const char *call)
+{
+  void *(*resize)(void *, size_t) = (void *(*)(void *, size_t))ours("os_realloc");
+  size_t (*usable)(const void *) = (size_t(*)(const void *))ours("os_usable_size");
+  char *p = one_of(bytes);
+  free(p);
+  confess(call, "double free of", p);
+  if (strcmp(call, "os_realloc") == 0) p = resize(p, bytes * 2);
+  else usable(p);
+}
+
+static void os_realloc_after_free(size_t bytes) { os_names_after_free(bytes, "os_realloc"); }
+static void os_usable_size_after_free(size_t bytes) { os_names_after_free(bytes, "os_usable_size"); }
+
+static void os_free_after_free(size_t bytes)
+{
+  void (*release)(void *) = (void (*)(void *))ours("os_free");
+  char *p = one_of(bytes);
+  release(p);
+  confess("free", "double free of", p);
+  release(p);
+}
+
+static void of_an_aligned_block(size_t bytes)
+{
+  char *p = aligned_alloc(4096, bytes);
+  require(p);
+  free(p);
+  free_and_confess("double free of", p);
+}
+
+static void after_realloc_moved_it(size_t bytes)
+{
+  char *p = one_of(bytes), *moved = realloc(p, bytes * 8 + 500000);
+  require(moved && moved != p);
+  free_and_confess("double free of", p);
+}
+
+/* The memory went back to the kernel in between. */
+static void freed_and_trimmed(size_t bytes)
+{
+  char *p = one_of(bytes);
+  for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+  malloc_trim(0);
+  free_and_confess("double free of", p);
+}
+
+/* Memory of glibc's own malloc is glibc's to judge. */
+extern void *__libc_malloc(size_t);
+static void of_libcs_memory(size_t bytes)
+{
+  char *p = __libc_malloc(bytes);
+  static const char LINE[] = "free(): double free detected in tcache 2\n";
+  free(p);
+  require(write(STDOUT_FILENO, LINE, sizeof LINE - 1) == sizeof LINE - 1);
+  free(p);
+}
+
 /* ---- pointers that are none ---- */
 
 static void inside_by_16(size_t bytes) { free_and_confess("invalid pointer", one_of(bytes) + 16); }
@@ -197,6 +283,15 @@ static void realloc_inside(size_t bytes)
   confess("realloc", "invalid pointer", p);
   p = realloc(p, bytes);
 }
+
+static void usable_size_inside(size_t bytes)
+{
+  char *p = one_of(bytes) + 16;
+  confess("malloc_usable_size", "invalid pointer", p);
+  malloc_usable_size(p);
+}
+
+static void inside_by_a_page(size_t bytes) { free_and_confess("invalid pointer", one_of(bytes) + 4096); }
 
 /* Stale contents of the block look like a header, if one believes what stands there. */
 static void inside_over_a_copied_header(size_t bytes)
@@ -225,6 +320,39 @@ static void on_the_stack(size_t bytes)
   char *volatile local[4] = {0};
   (void)bytes;
   free_and_confess("invalid pointer", (void *)((uintptr_t)local & ~(uintptr_t)15));
+}
+
+static void realloc_on_the_stack(size_t bytes)
+{
+  char *volatile local[4] = {0};
+  void *p = (void *)((uintptr_t)local & ~(uintptr_t)15);
+  confess("realloc", "invalid pointer", p);
+  p = realloc(p, bytes);
+}
+
+/* The first block of a heap has its chunk's records 32 KiB before it. */
+static void in_the_records(size_t bytes)
+{
+  free_and_confess("invalid pointer", (void *)(((uintptr_t)malloc(bytes) & ~(uintptr_t)32767) - 32768 + 4096));
+}
+
+static void in_the_library(size_t bytes)
+{
+  (void)bytes;
+  free_and_confess("invalid pointer", (void *)((uintptr_t)ours("os_version") & ~(uintptr_t)15));
+}
+
+static void a_literal(size_t bytes)
+{
+  static const char *volatile text = "sixteen bytes or more of text";
+  (void)bytes;
+  free_and_confess("invalid pointer", (void *)(((uintptr_t)text + 15) & ~(uintptr_t)15));
+}
+
+static void an_argument(size_t bytes)
+{
+  (void)bytes;
+  free_and_confess("invalid pointer", (void *)((uintptr_t)program_invocation_name & ~(uintptr_t)15));
 }
 
 static char static_data[256] __attribute__((aligned(16)));
@@ -274,6 +402,104 @@ static void off_by_one_zero(size_t bytes)
   require(next > p);
   p[malloc_usable_size(p)] ^= 1; /* the lowest byte of the next header */
   free_and_confess("corrupted block", next);
+}
+
+static void realloc_of_a_smashed_header(size_t bytes)
+{
+  char *p = one_of(bytes);
+  memset(p - 8, 'A', 8);
+  confess("realloc", "corrupted block", p);
+  p = realloc(p, bytes * 2);
+}
+
+/* ---- what cannot be seen ---- */
+
+static void read_after_free(size_t bytes)
+{
+  char *p = one_of(bytes);
+  memset(p, 'A', bytes);
+  free(p);
+  for (size_t i = 0; i < bytes; i += 500) (void)*(volatile char *)(p + i);
+}
+
+/* The first two words of freed memory are links and keys; behind them nothing is looked at. */
+static void write_after_free(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  memset(p + 16, 'A', bytes - 16);
+  allocate(bytes);
+}
+
+static void double_free_after_reuse(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  char *volatile reused = malloc(bytes);
+  require(reused == p);
+  free(p);
+}
+
+static void double_free_after_wiping(size_t bytes)
+{
+  char *p = one_of(bytes);
+  free(p);
+  memset(p, 0, bytes);
+  free(p);
+}
+
+static void overflow_between_objects(size_t bytes)
+{
+  char *p = one_of(bytes);
+  memset(p, 'A', bytes + 8);
+}
+
+static void overflow_into_what_was_rounded_up(size_t bytes)
+{
+  char *p = one_of(bytes);
+  memset(p, 'A', malloc_usable_size(p));
+  free(p);
+}
+
+/* It is damage, but no header's; what lies behind the last page is another mapping or none. */
+static void overflow_into_the_next_mapping(size_t bytes)
+{
+  char *p = one_of(bytes);
+  for (size_t i = 0; i < BLOCKS; i++)
+    if (blocks[i] == p + malloc_usable_size(p)) memset(p, 'A', malloc_usable_size(p) + 8);
+}
+
+/* Until a neighbour is freed: then it is. */
+static void overflow_never_looked_at(size_t bytes)
+{
+  char *p = one_of(bytes);
+  memset(p, 'A', malloc_usable_size(p) + 8);
+}
+
+static void reading_what_was_never_written(size_t bytes)
+{
+  char *p = one_of(bytes);
+  for (size_t i = 0; i < bytes; i += 500) (void)*(volatile char *)(p + i);
+}
+
+static void free_of_somebody_elses_block(size_t bytes)
+{
+  allocate(bytes);
+  free(blocks[MIDDLE + 1]); /* MIDDLE was meant */
+}
+
+static void a_leak(size_t bytes) { allocate(bytes); }
+
+static void a_wrong_size(size_t bytes)
+{
+  void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))ours("free_sized");
+  free_sized(one_of(bytes), bytes / 2);
+}
+
+static void unmapped_by_hand(size_t bytes)
+{
+  char *p = one_of(bytes);
+  require(munmap(p, malloc_usable_size(p)) == 0);
 }
 
 /* ---- the innocent ---- */
@@ -347,11 +573,13 @@ static const struct {
     {24, SMALL | OBJECTS | ONCE}, {500, SMALL | OBJECTS}, {5000, MEDIUM}, {60000, MEDIUM}, {200000, LARGE}, {10 * MB, LARGE},
 };
 
-#define CRIME(kind, tiers, deed) {#deed, kind, tiers, deed}
+#define CRIME(kind, tiers, deed) {#deed, kind, tiers, deed, NULL}
+#define UNSEEN(tiers, deed, why) {#deed, "unseen", tiers, deed, why}
 static const struct {
   const char *name, *kind;
   unsigned tiers;
   void (*deed)(size_t bytes);
+  const char *why;
 } CRIMES[] = {
     CRIME("must-die", EVERY_SIZE, at_once),
     CRIME("must-die", EVERY_SIZE, delayed),
@@ -366,16 +594,32 @@ static const struct {
     CRIME("must-die", EVERY_SIZE, of_a_dead_thread),
     CRIME("must-die", EVERY_SIZE, realloc_after_free),
     CRIME("must-die", EVERY_SIZE, realloc_to_zero_twice),
+    CRIME("must-die", EVERY_SIZE, reallocarray_after_free),
+    CRIME("must-die", EVERY_SIZE, usable_size_after_free),
+    CRIME("must-die", EVERY_SIZE, os_realloc_after_free),
+    CRIME("must-die", EVERY_SIZE, os_usable_size_after_free),
+    CRIME("must-die", EVERY_SIZE, os_free_after_free),
+    CRIME("must-die", EVERY_SIZE, of_an_aligned_block),
+    CRIME("must-die", EVERY_SIZE, after_realloc_moved_it),
+    CRIME("must-notice", EVERY_SIZE, freed_and_trimmed),
+    CRIME("must-die", ONCE, of_libcs_memory),
     CRIME("must-die", EVERY_SIZE, inside_by_16),
     CRIME("must-die", EVERY_SIZE, inside_by_8),
     CRIME("must-die", EVERY_SIZE, inside_by_1),
     CRIME("must-die", EVERY_SIZE, in_the_middle),
     CRIME("must-die", EVERY_SIZE, realloc_inside),
+    CRIME("must-die", EVERY_SIZE, usable_size_inside),
+    CRIME("must-die", LARGE, inside_by_a_page),
     CRIME("must-die", MEDIUM, inside_over_a_copied_header),
     CRIME("must-notice", OBJECTS, never_used_object),
     CRIME("must-die", MEDIUM, behind_the_newest),
     CRIME("must-die", MEDIUM, at_the_end_of_the_heap),
     CRIME("must-die", ONCE, on_the_stack),
+    CRIME("must-die", ONCE, realloc_on_the_stack),
+    CRIME("must-die", ONCE, in_the_records),
+    CRIME("must-die", ONCE, in_the_library),
+    CRIME("must-die", ONCE, a_literal),
+    CRIME("must-die", ONCE, an_argument),
     CRIME("must-die", ONCE, static_memory),
     CRIME("must-die", LARGE, a_foreign_mapping),
     CRIME("must-die", ONCE, a_small_number),
@@ -384,6 +628,20 @@ static const struct {
     CRIME("must-notice", MEDIUM, written_before_the_payload),
     CRIME("must-notice", MEDIUM, overflow_into_the_next_header),
     CRIME("must-notice", MEDIUM, off_by_one_zero),
+    CRIME("must-notice", MEDIUM, realloc_of_a_smashed_header),
+    UNSEEN(EVERY_SIZE, read_after_free, "no code of ours runs when memory is read"),
+    UNSEEN(EVERY_SIZE, write_after_free, "the same; only the links in the first two words are looked at"),
+    UNSEEN(OBJECTS | MEDIUM, double_free_after_reuse, "the block is live again: it is its new owner's memory that goes"),
+    UNSEEN(OBJECTS, double_free_after_wiping, "the key that says \"freed\" stood in the memory that was written to"),
+    UNSEEN(OBJECTS, overflow_between_objects, "objects have no headers that could suffer"),
+    UNSEEN(EVERY_SIZE, overflow_into_what_was_rounded_up, "harmless: up to malloc_usable_size() it is the block's own memory"),
+    UNSEEN(LARGE, overflow_into_the_next_mapping, "mappings have no headers; where no mapping follows the kernel ends the process"),
+    UNSEEN(MEDIUM, overflow_never_looked_at, "a header that was overwritten is found when it is next needed, not before"),
+    UNSEEN(EVERY_SIZE, reading_what_was_never_written, "no code of ours runs when memory is read"),
+    UNSEEN(EVERY_SIZE, free_of_somebody_elses_block, "it is a live block, and blocks have no owner"),
+    UNSEEN(EVERY_SIZE, a_leak, "what is still live at exit may be meant to be (stats=1 shows how much)"),
+    UNSEEN(EVERY_SIZE, a_wrong_size, "sizes given to free_sized and delete are only hints: many C++ programs err"),
+    UNSEEN(LARGE, unmapped_by_hand, "the kernel does not tell us"),
     CRIME("innocent", EVERY_SIZE, arbitrary_words),
     CRIME("innocent", EVERY_SIZE, the_contents_of_fresh_memory),
     CRIME("innocent", EVERY_SIZE, freed_once_by_many),
@@ -391,9 +649,17 @@ static const struct {
     CRIME("innocent", EVERY_SIZE, all_of_the_usable_size),
 };
 
+static void print_table(void)
+{
+  puts("| misuse | why the release build cannot see it |\n|---|---|");
+  for (size_t c = 0; c < COUNT(CRIMES); c++)
+    if (CRIMES[c].why) printf("| `%s` | %s |\n", CRIMES[c].name, CRIMES[c].why);
+}
+
 int main(int argc, char **argv)
 {
   alarm(PATIENCE_S);
+  if (argc > 1 && strcmp(argv[1], "table") == 0) return print_table(), 0;
   for (size_t c = 0; c < COUNT(CRIMES); c++)
     for (size_t s = 0; s < COUNT(CASES); s++) {
       if (!(CRIMES[c].tiers & CASES[s].tier)) continue;
