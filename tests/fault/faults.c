@@ -423,6 +423,7 @@ static size_t sweep(const char *what, unsigned kinds, size_t count, size_t *answ
     kernel.from = k;
     kernel.to = k + count - 1;
     interrupt_at = kinds ? 0 : k;
+    alarm(2 * PATIENCE_S); /* a child that hangs ends first, and is told of here */
     int status = fate_of(workload_with_faults);
     if (status != 0) say("# %s: %zu times from the %zu. call on: status %d\n", what, count, k, status);
     require(status == 0);

@@ -1,0 +1,117 @@
+#!/bin/sh
+# What else is loaded, linked or preloaded beside the library: auditors, wrappers, other allocators, emulators; and the library linked in.
+. "$(dirname "$0")/../tap.sh"
+plugins=$top/build/tests/plugin
+
+# All tiers, threads and children, in a page of C that knows nothing of us.
+cat >work.c <<'C'
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void *work(void *seed)
+{
+  static __thread char *held[100];
+  unsigned long dice = (unsigned long)seed, sum = 0;
+  for (int i = 0; i < 8000; i++) {
+    dice = dice * 6364136223846793005u + 1442695040888963407u;
+    unsigned place = dice >> 33, bytes = place % 64 ? place % 3000 : place % 400000;
+    char **p = &held[place % 100];
+    *p = realloc(*p, bytes + 1);
+    memset(*p, place, bytes + 1);
+    sum += (*p)[bytes / 2];
+    if (place % 3 == 0) free(*p), *p = calloc(1, bytes + 1), sum += (*p)[bytes];
+  }
+  for (int i = 0; i < 100; i++) free(held[i]), held[i] = NULL;
+  return (void *)sum;
+}
+
+int main(void)
+{
+  pthread_t threads[2];
+  void *sum;
+  for (long i = 0; i < 2; i++) pthread_create(&threads[i], NULL, work, (void *)(i + 1));
+  for (int i = 0; i < 2; i++) pthread_join(threads[i], &sum), printf("%lu\n", (unsigned long)sum);
+  fflush(stdout);
+  if (fork() == 0) _exit(work((void *)7) == work((void *)8));
+  int status;
+  wait(&status);
+  printf("%d %lu\n", status, (unsigned long)work((void *)9));
+  return status != 0;
+}
+C
+cc -O1 -o work work.c -lpthread || { echo 'Bail out! no C compiler'; exit 1; }
+python_work="$python -c '
+import threading
+def work():
+    held = [bytearray(i * 37 % 400000) for i in range(600)]
+threads = [threading.Thread(target=work) for i in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(sum(len(bytearray(i * 300)) for i in range(1000)))'"
+
+# seen WHAT FILE: the file with what a plugin has counted says more than 0 in each of its lines.
+seen() { is "$1" "$(awk '$1 > 0 { n++ } END { print (NR > 0 && n == NR) }' "$2" 2>/dev/null)" 1; }
+
+# An auditor's own allocations, and the reverse: one that is linked with the library.
+cc -shared -fPIC -o audits-ours.so "$top/tests/plugin/audits.c" "$lib" -Wl,-rpath,"$(dirname "$lib")"
+export OSMEM_TEST_AUDIT="$tmp/audited"
+for auditor in "$plugins/audits.so" "$tmp/audits-ours.so"; do
+  rm -f audited
+  name=$(basename "$auditor")
+  same "LD_AUDIT=$name: a program with threads and a child" "LD_AUDIT=$auditor ./work"
+  same "LD_AUDIT=$name: ls, python3" "export LD_AUDIT=$auditor; ls /usr; $python_work"
+  seen "LD_AUDIT=$name: it was there" audited
+done
+like 'the library is active under LD_AUDIT' "$(LD_AUDIT="$plugins/audits.so" preloaded cat /proc/self/maps)" "$lib"
+
+# Wrappers before us and behind us.
+export OSMEM_TEST_WRAPS="$tmp/wrapped"
+for order in "$plugins/wraps.so:$lib" "$lib:$plugins/wraps.so"; do
+  rm -f wrapped
+  what=$(echo "$order" | sed 's|[^:]*/||g')
+  same "preloaded $what: a program with threads and a child" './work' "$order"
+  same "preloaded $what: python3" "$python_work" "$order"
+  seen "preloaded $what: the wrapper was called" wrapped
+done
+
+# Other allocators: the program's own, preloaded before, preloaded behind.
+if can 'a program linked to libjemalloc' cc -O1 -o work-jemalloc work.c -Wl,--no-as-needed -l:libjemalloc.so.2 -lpthread; then
+  same 'a program linked to libjemalloc' './work-jemalloc'
+  like 'and osmem serves it' "$(preloaded env OSMEM_OPTIONS=stats=1 ./work-jemalloc 2>&1)" 'large +[0-9]+ +[0-9]+ +[1-9][0-9]* mappings'
+  jemalloc=$(ldd work-jemalloc | awk '/jemalloc/ { print $3 }')
+  same 'jemalloc preloaded behind' "./work; $python_work" "$lib:$jemalloc"
+  same 'jemalloc preloaded before' "./work; $python_work" "$jemalloc:$lib"
+fi
+
+# The library linked in, statically and wholly so.
+./work >wanted
+cc -O1 -o work-a work.c "$(dirname "$lib")/libosmem.a" -lpthread
+is 'linked with libosmem.a' "$(./work-a)" "$(cat wanted)"
+for how in -static -static-pie; do
+  cc -O1 $how -o work-static work.c "$(dirname "$lib")/libosmem.a" -lpthread
+  is "a program linked with $how" "$(./work-static)" "$(cat wanted)"
+done
+same 'a statically linked program takes no notice of the preload' ./work-static
+
+# Another processor's view of Linux: MADV_DONTNEED may not zero there, and robust futexes are not known.
+emulator=qemu-$(uname -m)
+if can "under $emulator (user mode)" command -v "$emulator"; then
+  is "$emulator: a program with threads and a child" "$("$emulator" -E LD_PRELOAD="$lib" ./work)" "$(cat wanted)"
+  like "$emulator: the library is active" "$("$emulator" -E LD_PRELOAD="$lib" -E OSMEM_OPTIONS=stats=1 ./work 2>&1)" '^osmem: statistics'
+  for case in calloc_is_zero_after_reuse calloc_is_zero_after_split_and_merge usable_bytes_are_writable_stable_and_copied; do
+    ok "$emulator: $case" "$emulator" -E LD_PRELOAD="$lib" "$top/build/tests/preload/meaning" "$case"
+  done
+fi
+
+# Tools that bring their own malloc: the program runs on theirs, or says why not.
+if can 'valgrind' command -v valgrind; then
+  is 'valgrind: steps in front' "$(preloaded valgrind -q ./work 2>&1)" "$(cat wanted)"
+fi
+if can 'AddressSanitizer' cc -fsanitize=address -o asan work.c -lpthread; then
+  like 'a program built with AddressSanitizer says that it will not start' "$(preloaded ./asan 2>&1)" 'ASan runtime does not come first'
+fi
+finish
