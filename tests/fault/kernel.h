@@ -22,7 +22,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* BRK is the kernel's way to refuse: the break stays. BRK_FILTER is a seccomp filter's, which answers with an error even when only asked. */
+/* BRK is the kernel's way to refuse: the break stays. BRK_FILTER is a seccomp filter's, an error even to the question where it is. */
 enum kind { BRK, BRK_FILTER, MMAP, MUNMAP, MREMAP, MADVISE, KINDS, WAIT };
 
 static struct {
