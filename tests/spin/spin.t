@@ -1,0 +1,62 @@
+#!/bin/sh
+# What threads agree on, as models that spin searches whole: what src/ does holds in every interleaving, and each bug planted in a model is
+# found by the assertion that is there for it. A search that is cut short (depth, memory) counts as failed.
+. "$(dirname "$0")/../tap.sh"
+
+if ! can 'models' sh -c 'command -v spin && command -v cc'; then finish; fi
+
+# verdict OPTIMISE MODEL DEFINE...: what spin says of the model so defined, in one line.
+verdict() {
+  optimise=$1 model=$top/tests/spin/$2.pml
+  shift 2
+  spin -a "$@" "$model" >spin.out 2>&1 && cc "$optimise" -w -DSAFETY -DMEMLIM=2000 pan.c -o pan >cc.out 2>&1 || {
+    tail -n 5 spin.out cc.out
+    return
+  }
+  timeout -k 5 "$patience" ./pan -m2000000 >pan.out 2>&1
+  awk '/^pan:1:/ || /^error:/ || /not completed/ { said = said ? said : $0 }
+    /errors: 0$/ { clean = 1 }
+    /states, stored/ { states = $1 }
+    END { print said || !clean ? said : "no error in " states " states" }' pan.out
+}
+
+holds() {
+  what=$1
+  shift
+  said=$(verdict -O2 "$@")
+  like "$what: $said" "$said" '^no error in [0-9]{5,} states$'
+}
+
+# finds BUG MODEL WHAT-SPIN-SAYS
+finds() { like "$2.pml finds $1" "$(verdict -O0 "$2" "-D$1")" "^pan:1: $3"; }
+
+# ---- slab.c: frees by other threads ----
+holds 'two slabs, three threads, two of which hold the heap in turn' remote
+holds 'larger slabs: full, in the queue, empty' remote -DSLABS=1 -DOBJECTS=3
+
+# mail_next is read when the slab may have been posted again: the rest of the mail is lost.
+finds NEXT_READ_LATE remote 'assertion violated \(head\[i\]==0\)'
+# Every push posts, or the one whose first look found the list empty, not the one whose exchange did.
+finds POST_ALWAYS remote 'assertion violated \(\(posting\[slab\]\+posted\[slab\]\)<=1\)'
+finds POST_BY_FIRST_LOOK remote 'assertion violated \(\(head\[slab\]!=0\)==\(\(posting\[slab\]\+posted\[slab\]\)==1\)\)'
+# Objects on a remote list do not count as used: a slab retires while it is in the mail.
+finds REMOTE_IS_NOT_USED remote 'assertion violated \(\(head\[.*\]==0\)&&\(\(posting\[.*\]\+posted\[.*\]\)==0\)\)'
+# malloc helps itself to its current slab's remote list: the mail brings an empty list.
+finds LIST_WITHOUT_MAIL remote 'assertion violated \(old!=0\)'
+# The list is put in place of the free list, not before it: objects are lost.
+finds LIST_REPLACES_FREE remote 'assertion violated \(\(j==0\)&&\(seen==0\)\)'
+# A heap is adopted without asking whether its thread is dead.
+finds ADOPTED_ALIVE remote 'assertion violated'
+
+# ---- lock.h, block.c: the lock, frees that do not wait ----
+holds 'the lock and the deferred frees, three threads and a last one' arena
+
+# Who slept takes the lock unmarked; or sleeps without a mark; or the mark is read before the word is cleared: a sleeper is forgotten.
+finds WAKER_TAKES_UNMARKED arena 'invalid end state'
+finds SLEEPS_UNMARKED arena 'invalid end state'
+finds MARK_IS_READ_FIRST arena 'invalid end state'
+# The deferred stack is read, then cleared: what came in between is lost.
+finds STACK_READ_FIRST arena 'assertion violated \(state\[i\]==2\)'
+# A free works on the arena without having its lock.
+finds FREES_WITHOUT_LOCK arena 'assertion violated \(inside==1\)'
+finish
