@@ -3,7 +3,7 @@
  * THREADS threads, each with BLOCKS blocks to free and as many times to enter the arena and leave it (what malloc does). A free
  * tries the lock; when it is taken the block goes on the arena's deferred stack, which the next holder empties. Whoever waits for
  * the lock sleeps on a futex: the kernel compares the word and puts the thread to sleep in one step, wakes one
- * sleeper, any, and may wake one for no reason (a signal).
+ * sleeper, any; and SIGNALS times one that nobody woke.
  *
  * Asserted: one thread at a time is inside; a block is given back once; nobody sleeps for ever (spin's "invalid end state"); and
  * once all have done what they had to, one more holder finds that every block is free. A block deferred after the last
@@ -19,6 +19,9 @@
 #ifndef BLOCKS
 #define BLOCKS 1
 #endif
+#ifndef SIGNALS
+#define SIGNALS 0
+#endif
 #define ALL (THREADS * BLOCKS)
 #define NIL 0 /* blocks are numbered from 1 */
 
@@ -27,7 +30,7 @@
 #define SLEEPERS 1
 byte word;
 bit sleeping[THREADS + 1];
-byte woken; /* sleepers awake for no reason, bounded */
+byte woken; /* sleepers that a signal woke */
 
 byte deferred, next[ALL + 1];
 byte inside, done;
@@ -209,7 +212,7 @@ active proctype world() {
   bit taken;
 
   do
-  :: woken < 1 -> atomic { woken++; futex_wake() }
+  :: woken < SIGNALS -> atomic { woken++; futex_wake() }
   :: done == THREADS -> break
   od;
   lock_enter();
