@@ -176,7 +176,8 @@ void slab_free_remote(struct slab *slab, struct object *object) {
   do {
     object->next = REMOTE_POINTER(old);
     new = ((old >> REMOTE_COUNT_SHIFT) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object;
-  } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    /* Release: the object's link. Acquire: who finds the list empty writes mail_next, after the owner, who emptied it, has read that. */
+  } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
   if (old == 0) post(slab, remote);
 }
 
