@@ -30,10 +30,12 @@ static uintptr_t chunk_end(const struct chunk *chunk) { return (uintptr_t)chunk 
 
 static void publish_bytes(struct region *region, size_t bytes) { __atomic_store_n(&region->bytes, bytes, __ATOMIC_RELEASE); }
 
+static size_t published_bytes(const struct region *region) { return __atomic_load_n(&region->bytes, __ATOMIC_ACQUIRE); }
+
 const struct region *region_of(uintptr_t address) {
   size_t count = __atomic_load_n(&region_count, __ATOMIC_ACQUIRE);
   for (size_t i = 0; i < count; i++)
-    if (address - regions[i].base < __atomic_load_n(&regions[i].bytes, __ATOMIC_ACQUIRE)) return &regions[i];
+    if (address - __atomic_load_n(&regions[i].base, __ATOMIC_RELAXED) < published_bytes(&regions[i])) return &regions[i];
   return NULL;
 }
 
@@ -44,7 +46,7 @@ bool region_owns(const struct region *region, uintptr_t address) {
 
 size_t region_bytes(void) {
   size_t sum = 0;
-  for (size_t i = 0; i < __atomic_load_n(&region_count, __ATOMIC_ACQUIRE); i++) sum += regions[i].bytes;
+  for (size_t i = 0; i < __atomic_load_n(&region_count, __ATOMIC_ACQUIRE); i++) sum += published_bytes(&regions[i]);
   return sum;
 }
 
@@ -64,7 +66,7 @@ static bool move_break(uintptr_t now, uintptr_t end, uintptr_t lesser_end) {
 }
 
 size_t region_growth_step(void) {
-  return round_up(min_size(max_size(regions[0].bytes * GROWTH_FACTOR, GROWTH_MIN), GROWTH_MAX), page_bytes);
+  return round_up(min_size(max_size(brk_bytes() * GROWTH_FACTOR, GROWTH_MIN), GROWTH_MAX), page_bytes);
 }
 
 /* The chunk that the heap's old end lies in can never continue. */
@@ -150,7 +152,7 @@ static bool extend_locked(struct chunk *chunk, uintptr_t end) {
 }
 
 bool region_extend(struct chunk *chunk, uintptr_t end) {
-  bool on_brk = (uintptr_t)chunk - regions[0].base < regions[0].bytes;
+  bool on_brk = (uintptr_t)chunk - brk_base() < brk_bytes();
   if (!on_brk || !lock_enter(&growth_lock)) return false;
   bool done = end <= chunk->info.cap && extend_locked(chunk, end);
   lock_leave(&growth_lock);

@@ -34,7 +34,9 @@ static void add_arena(struct arena *arena, struct os_stats *out) {
   arena_leave(arena);
 }
 
-static size_t calls(enum sys_call call) { return __atomic_load_n(&sys_counters.calls[call], __ATOMIC_RELAXED); }
+static size_t count_of(const size_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
+
+static size_t calls(enum sys_call call) { return count_of(&sys_counters.calls[call]); }
 
 void stats_collect(struct os_stats *out) {
   struct large_stats large;
@@ -50,9 +52,9 @@ void stats_collect(struct os_stats *out) {
       .calls_munmap = calls(SYS_CALL_MUNMAP),
       .calls_mremap = calls(SYS_CALL_MREMAP),
       .calls_madvise = calls(SYS_CALL_MADVISE),
-      .pages_from_kernel = page_bytes ? sys_counters.bytes_in / page_bytes : 0,
-      .pages_to_kernel = page_bytes ? sys_counters.bytes_out / page_bytes : 0,
-      .peak_bytes = sys_counters.bytes_peak,
+      .pages_from_kernel = page_bytes ? count_of(&sys_counters.bytes_in) / page_bytes : 0,
+      .pages_to_kernel = page_bytes ? count_of(&sys_counters.bytes_out) / page_bytes : 0,
+      .peak_bytes = count_of(&sys_counters.bytes_peak),
       .arenas = arena_count(),
   };
   for (size_t i = 0; i < arena_count(); i++) add_arena(arena_at(i), out);
