@@ -1,4 +1,4 @@
-# How the C and C++ tests are built: each source below tests/unit, fault, preload, crimes and plugin becomes one file below
+# How the C and C++ tests are built: each source below tests/crimes, fault, plugin, preload, tsan and unit becomes one file below
 # build/tests. For inclusion by the Makefile, or alone: make -f tests/c.mk c-tests
 test_flags := -O1 -g -Wall -Wextra -fno-builtin -Iinclude -Itests
 test_libs := -lcmocka -lpthread -ldl
@@ -16,12 +16,19 @@ textbook_tests := build/tests/textbook/unit build/tests/textbook/model
 fault_tests := $(call built,tests/fault/*.c)
 fault_wraps := $(foreach name,mmap munmap mremap madvise syscall getauxval,-Wl,--wrap=$(name))
 
-c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests)
+# Built with ThreadSanitizer, against the library built so.
+tsan_tests := $(call built,tests/tsan/*.c)
+
+c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests) $(tsan_tests)
 .PHONY: c-tests
 
 # The unit tests call os_* and are linked with the library; the others are run with it preloaded.
 $(unit_tests): libosmem.so
 $(unit_tests): test_libs := -L. -losmem -Wl,-rpath,'$$ORIGIN/../../..' $(test_libs)
+
+$(tsan_tests): build/tsan/libosmem.so
+$(tsan_tests): test_flags += -fsanitize=thread
+$(tsan_tests): test_libs := -Lbuild/tsan -losmem -Wl,-rpath,'$$ORIGIN/../../tsan' $(test_libs)
 
 build/tests/plugin/%.so: tests/plugin/%.c
 	@mkdir -p $(@D)
