@@ -2,6 +2,8 @@
  * asserted beside a planted leak that the same measure has to see. */
 #include "verbs.h"
 
+#include "osmem.h"
+
 enum { BIRTHS = 10000, PLANTED = 1000 /* bytes a thread leaks on purpose */ };
 
 static void *leak(size_t bytes)
@@ -11,6 +13,17 @@ static void *leak(size_t bytes)
   memset(p, 1, bytes);
   return NULL;
 }
+
+/* Heaps of threads, dead ones included; they are taken over, so there are as many as threads ever lived at once. Of another allocator
+ * nothing is known. */
+static size_t thread_heaps(void)
+{
+  void (*get_stats)(struct os_stats *, size_t) = (void (*)(struct os_stats *, size_t))dlsym(RTLD_DEFAULT, "os_get_stats");
+  struct os_stats stats = {0};
+  if (get_stats) get_stats(&stats, sizeof stats);
+  return stats.thread_heaps;
+}
+enum { HEAPS_OF_A_FEW = 6 };
 
 /* ---- many threads ---- */
 
@@ -48,6 +61,7 @@ static void memory_stays_flat(void *(*tidy_body)(void *), void *(*untidy_body)(v
   born_and_gone();
   births = BIRTHS;
   require(growth_of(born_and_gone) < SUM / 4);
+  require(thread_heaps() <= HEAPS_OF_A_FEW);
   body = untidy_body;
   require(growth_of(born_and_gone) > SUM / 2);
 }
@@ -61,7 +75,16 @@ static void ten_thousand_threads_leave_memory_flat(void)
 
 static void *inherited; /* allocated by the main thread */
 
+/* Every step of small sizes, so every class of them, and the sizes of the other tiers. */
+enum { STEP = 16, STEPS = 1024 / STEP, EVERY_SIZE = STEPS + COUNT(SIZES) };
+
+static size_t every_size(size_t i)
+{
+  return i < STEPS ? (i + 1) * STEP : SIZES[i - STEPS];
+}
+
 static void *first_free(void *size) { (void)size; return free(inherited), NULL; }
+static void *first_free_of_nothing(void *size) { free(NULL); return first_free(size); }
 static void *first_malloc(void *size) { return free(malloc((size_t)size)), NULL; }
 static void *first_calloc(void *size)
 {
@@ -75,10 +98,35 @@ static void *first_realloc(void *size)
   require(inherited && holds(inherited, (size_t)size, 5));
   return free(inherited), NULL;
 }
+static void *first_reallocarray(void *size)
+{
+  inherited = reallocarray(inherited, 2, (size_t)size);
+  require(inherited && holds(inherited, (size_t)size, 5));
+  return free(inherited), NULL;
+}
+static void *first_shrink(void *size)
+{
+  inherited = realloc(inherited, (size_t)size / 3 + 1);
+  require(inherited && holds(inherited, (size_t)size / 3 + 1, 5));
+  return free(inherited), NULL;
+}
+static void *first_realloc_of_nothing(void *size)
+{
+  void *p = realloc(NULL, (size_t)size);
+  require(p);
+  return free(p), NULL;
+}
+static void *first_realloc_to_nothing(void *size) { (void)size; require(!realloc(inherited, 0)); return NULL; }
 static void *first_memalign(void *size)
 {
   void *p = memalign(4096, (size_t)size);
   require(p && is_aligned(p, 4096));
+  return free(p), NULL;
+}
+static void *first_posix_memalign(void *size)
+{
+  void *p = NULL;
+  require(posix_memalign(&p, 64, (size_t)size) == 0 && is_aligned(p, 64));
   return free(p), NULL;
 }
 static void *first_usable_size(void *size)
@@ -88,21 +136,63 @@ static void *first_usable_size(void *size)
 }
 static void *first_trim(void *size) { (void)size; return malloc_trim(0), free(inherited), NULL; }
 
+/* The first few objects of a class are blocks, whose usable size is no multiple of 16. From now on they are slab objects. */
+static void use_up_the_first_of_each_class(void)
+{
+  for (size_t i = 0; i < STEPS * 16; i++) require(malloc((i % STEPS + 1) * STEP));
+  for (size_t i = 0; i < STEPS && runs_on_osmem(); i++) {
+    void *p = malloc(every_size(i));
+    require(malloc_usable_size(p) % STEP == 0);
+    free(p);
+  }
+}
+
 static void every_first_operation(void)
 {
   static const struct {
     void *(*body)(void *);
     bool takes_inherited;
   } FIRST[] = {
-      {first_free, true},      {first_malloc, false},     {first_calloc, false}, {first_realloc, true},
-      {first_memalign, false}, {first_usable_size, true}, {first_trim, true},
+      {first_free, true},         {first_free_of_nothing, true},     {first_malloc, false},
+      {first_calloc, false},      {first_realloc, true},             {first_reallocarray, true},
+      {first_shrink, true},       {first_realloc_of_nothing, false}, {first_realloc_to_nothing, true},
+      {first_memalign, false},    {first_posix_memalign, false},     {first_usable_size, true},
+      {first_trim, true},
   };
+  use_up_the_first_of_each_class();
   for (size_t f = 0; f < COUNT(FIRST); f++)
-    for (size_t s = 0; s < COUNT(SIZES); s++) {
-      inherited = FIRST[f].takes_inherited ? malloc(SIZES[s]) : NULL;
-      if (inherited) fill(inherited, SIZES[s], 5);
-      run_thread(FIRST[f].body, (void *)SIZES[s]);
+    for (size_t s = 0; s < EVERY_SIZE; s++) {
+      size_t bytes = every_size(s);
+      inherited = FIRST[f].takes_inherited ? malloc(bytes) : NULL;
+      if (inherited) fill(inherited, bytes, 5);
+      run_thread(FIRST[f].body, (void *)bytes);
     }
+  require(thread_heaps() <= HEAPS_OF_A_FEW);
+}
+
+/* A thread that only frees needs no heap: everything else it is asked to do is there for it all the same. */
+static void *objects[EVERY_SIZE * 20];
+
+static void *only_frees(void *unused)
+{
+  for (size_t i = 0; i < COUNT(objects); i++) free(objects[i]);
+  return unused;
+}
+
+static void threads_that_only_free_leave_memory_flat(void)
+{
+  size_t settled = 0;
+  for (int round = 0; round < 40; round++) {
+    for (size_t i = 0; i < COUNT(objects); i++) {
+      size_t bytes = every_size(i % EVERY_SIZE);
+      require(objects[i] = malloc(bytes));
+      *(char *)objects[i] = 1;
+    }
+    run_thread(only_frees, NULL);
+    if (round == 5) settled = resident_bytes();
+  }
+  require(resident_bytes() < settled + 8 * MB);
+  require(thread_heaps() <= HEAPS_OF_A_FEW);
 }
 
 /* ---- the last operations ---- */
@@ -153,6 +243,71 @@ static void malloc_in_destructors_of_several_rounds(void)
   require(pthread_key_create(&first_key, again) == 0);
   require(pthread_key_create(&late_key, again_and_leak) == 0);
   memory_stays_flat(dies_in_rounds, dies_and_leaks);
+}
+
+/* What destructors leave alive, up to the last round of the last key; somebody else frees it when the thread is gone. */
+static struct {
+  void *at;
+  size_t bytes;
+} remains[64];
+static size_t remains_count;
+enum { DEATHS = 1000 };
+
+static void leave(size_t bytes)
+{
+  void *p = NULL;
+  require(posix_memalign(&p, 32, bytes) == 0);
+  fill(p, bytes, remains_count);
+  require(remains_count < COUNT(remains));
+  remains[remains_count].at = p;
+  remains[remains_count++].bytes = bytes;
+}
+
+/* strerror's text belongs to the thread: libc frees it when all destructors have run, and nothing of the thread comes later. */
+static void again_and_leave(void *rounds_left)
+{
+  static const size_t LEFT[] = {24, 500, 1000, 5000, 60000, 200000};
+  use_each_tier();
+  for (size_t i = 0; i < COUNT(LEFT); i++) leave(LEFT[i]);
+  size_t left = (size_t)rounds_left - 1;
+  if (left) pthread_setspecific(late_key, (void *)left);
+  else require(strerror(12345));
+}
+
+static void *dies_leaving(void *unused)
+{
+  require(pthread_setspecific(late_key, (void *)(size_t)PTHREAD_DESTRUCTOR_ITERATIONS) == 0);
+  return dies_in_rounds(unused);
+}
+
+static void *frees_remains(void *unused)
+{
+  for (size_t i = 0; i < remains_count; i++) {
+    require(holds(remains[i].at, remains[i].bytes, i));
+    free(remains[i].at);
+  }
+  remains_count = 0;
+  return unused;
+}
+
+static void die_and_bury(void)
+{
+  for (int i = 0; i < DEATHS; i++) {
+    run_thread(dies_leaving, NULL);
+    require(remains_count >= 6 * PTHREAD_DESTRUCTOR_ITERATIONS);
+    if (i % 2) run_thread(frees_remains, NULL);
+    else frees_remains(NULL);
+  }
+}
+
+/* One block of 500 bytes lost in each round would be 2 MB. */
+static void what_the_last_destructor_leaves_is_freed_by_others(void)
+{
+  require(pthread_key_create(&first_key, again) == 0);
+  require(pthread_key_create(&late_key, again_and_leave) == 0);
+  die_and_bury();
+  require(growth_of(die_and_bury) < 1 * MB);
+  require(thread_heaps() <= HEAPS_OF_A_FEW);
 }
 
 /* ---- pthread keys ---- */
@@ -473,7 +628,9 @@ int main(int argc, char **argv)
   static const struct test TESTS[] = {
       TEST(ten_thousand_threads_leave_memory_flat),
       TEST(every_first_operation),
+      TEST(threads_that_only_free_leave_memory_flat),
       TEST(malloc_in_destructors_of_several_rounds),
+      TEST(what_the_last_destructor_leaves_is_freed_by_others),
       TEST(no_pthread_key_is_used),
       TEST(threads_live_when_no_key_is_left),
       TEST(smallest_stacks_are_enough),
