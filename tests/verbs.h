@@ -35,6 +35,8 @@
 
 #include <cmocka.h>
 
+#include "osmem.h"
+
 enum {
   KB = 1024,
   MB = 1024 * 1024,
@@ -316,6 +318,24 @@ static inline void in_own_process(void **state)
 static inline bool runs_on_osmem(void)
 {
   return dlsym(RTLD_DEFAULT, "os_version") != NULL;
+}
+
+/* What the library, when it is only preloaded, says of itself; of another allocator nothing is known. */
+static inline size_t thread_heaps(void)
+{
+  void (*get_stats)(struct os_stats *, size_t) = (void (*)(struct os_stats *, size_t))dlsym(RTLD_DEFAULT, "os_get_stats");
+  struct os_stats stats;
+  memset(&stats, 0, sizeof stats);
+  if (get_stats) get_stats(&stats, sizeof stats);
+  return stats.thread_heaps;
+}
+
+/* Only where no thread can have been interrupted within malloc: what a thread that a fork left behind had half done stays so in
+ * the child. */
+static inline bool heap_is_sound(void)
+{
+  bool (*check)(void) = (bool (*)(void))dlsym(RTLD_DEFAULT, "os_check");
+  return !check || check();
 }
 
 static inline int run_table(const struct test *tests, size_t count, int argc, char **argv)

@@ -5,14 +5,6 @@
 
 extern char **environ;
 
-/* The library's own look at the whole heap. Only where no thread was interrupted within malloc: what a vanished thread had half done stays
- * so in the child. Of another allocator nothing is known. */
-static bool heap_is_sound(void)
-{
-  bool (*check)(void) = (bool (*)(void))dlsym(RTLD_DEFAULT, "os_check");
-  return !check || check();
-}
-
 /* What threads hold in common; a child frees what its parent's threads allocated. */
 enum { PLACES = 256, BUSY = 8 };
 static void *shared[PLACES];
@@ -161,6 +153,37 @@ static void children_have_threads_and_children(void)
     require(wait_for(pid) == 0);
   }
   stop_busy(busy);
+}
+
+/* Who forks is another thread in the child, with the same heap. When it dies there, others must find that heap. */
+static pthread_t forker;
+
+static void *outlives_the_forker(void *unused)
+{
+  use_each_tier();
+  size_t heaps_of_two = thread_heaps();
+  pthread_barrier_wait(&paused);
+  join(forker);
+  for (int i = 0; i < 10; i++) run_thread(lives_in_the_child, NULL);
+  require(thread_heaps() == heaps_of_two);
+  _exit(0);
+  return unused;
+}
+
+static void a_forker_that_dies_in_the_child_leaves_its_heap(void)
+{
+  use_each_tier();
+  pid_t pid = fork();
+  if (pid == 0) {
+    alarm(PATIENCE_S);
+    use_each_tier();
+    forker = pthread_self();
+    pthread_barrier_init(&paused, NULL, 2);
+    spawn(outlives_the_forker, NULL);
+    pthread_barrier_wait(&paused);
+    pthread_exit(NULL);
+  }
+  require(wait_for(pid) == 0);
 }
 
 /* The last thread of a line of forks owns nothing it cannot free, and the line's memory does not grow. */
@@ -318,6 +341,7 @@ int main(int argc, char **argv)
       TEST(several_threads_fork_among_busy_ones),
       TEST(children_of_two_forks_at_once_have_a_sound_heap),
       TEST(children_have_threads_and_children),
+      TEST(a_forker_that_dies_in_the_child_leaves_its_heap),
       TEST(a_long_line_of_forks),
       TEST(fork_out_of_a_handler),
       TEST(fork_beside_getline_and_fclose),

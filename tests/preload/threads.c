@@ -2,8 +2,6 @@
  * asserted beside a planted leak that the same measure has to see. */
 #include "verbs.h"
 
-#include "osmem.h"
-
 enum { BIRTHS = 10000, PLANTED = 1000 /* bytes a thread leaks on purpose */ };
 
 static void *leak(size_t bytes)
@@ -14,16 +12,7 @@ static void *leak(size_t bytes)
   return NULL;
 }
 
-/* Heaps of threads, dead ones included; they are taken over, so there are as many as threads ever lived at once. Of another allocator
- * nothing is known. */
-static size_t thread_heaps(void)
-{
-  void (*get_stats)(struct os_stats *, size_t) = (void (*)(struct os_stats *, size_t))dlsym(RTLD_DEFAULT, "os_get_stats");
-  struct os_stats stats = {0};
-  if (get_stats) get_stats(&stats, sizeof stats);
-  return stats.thread_heaps;
-}
-enum { HEAPS_OF_A_FEW = 6 };
+enum { HEAPS_OF_A_FEW = 6 }; /* of threads, the dead ones included: they are taken over */
 
 /* ---- many threads ---- */
 
