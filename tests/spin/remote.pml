@@ -9,6 +9,9 @@
  * something and no pusher is about to post it; a slab that retires is not in the mail and not in use; used == handed
  * out + being freed + on the remote list; and when all is quiet one collection takes everything back.
  *
+ * A step is one access to what threads share, with the private work around it; a load that a compare-and-swap confirms belongs to the
+ * step before (had it come later, the exchange that failed would have reloaded).
+ *
  * Left out: memory order (steps are sequentially consistent; tests/tsan looks at that), the order of a class's queue (any
  * queued slab may be next), carving, spurious failures of compare-and-swap (they repeat a step).
  *
@@ -172,7 +175,7 @@ inline check_sums() {
   do
   :: i > SLABS -> break
   :: else ->
-#ifndef REMOTE_IS_NOT_USED
+#ifndef REMOTE_IS_NOT_USED /* this would see the bug itself; what it leads to is to be seen */
      for (j : FIRST_OF(i) .. FIRST_OF(i) + OBJECTS - 1) { seen = seen + (state[j] != FREE) }
      assert(USED(i) == seen);
 #endif
@@ -263,7 +266,7 @@ inline look_at(slab) {
 #endif
 
 inline push_remote(slab, object) {
-  following = POSTS; /* taken for a flag: must the slab be posted? */
+  must_post = POSTS;
   next[object] = old;
   head[slab] = object;
   count[slab] = length + 1;
@@ -271,7 +274,7 @@ inline push_remote(slab, object) {
 #ifdef REMOTE_IS_NOT_USED
   countdown[slab]--;
 #endif
-  posting[slab] = posting[slab] + following;
+  posting[slab] = posting[slab] + must_post;
   assert(POSTED_ONCE(slab));
   assert(LISTED_AS_POSTED(slab));
   object = NIL;
@@ -290,7 +293,7 @@ inline post(slab) {
   :: mail_next[slab] = old;
      atomic {
        if
-       :: mail == old -> mail = slab; posting[slab]--; posted[slab]++; following = 0; end_of_free(); break
+       :: mail == old -> mail = slab; posting[slab]--; posted[slab]++; must_post = 0; end_of_free(); break
        :: else -> old = mail
        fi
      }
@@ -305,7 +308,7 @@ inline free_remote(slab, object) {
        :: head[slab] == old && count[slab] == length ->
           push_remote(slab, object);
           if
-          :: following -> break
+          :: must_post -> break
           :: else -> end_of_free(); break
           fi
        :: else -> look_at(slab)
@@ -313,7 +316,7 @@ inline free_remote(slab, object) {
      }
   od;
   if
-  :: following -> post(slab)
+  :: must_post -> post(slab)
   :: else -> skip
   fi
 }
@@ -376,7 +379,7 @@ inline check_all_is_back() {
 
 active [THREADS] proctype thread() {
   byte object, slab, old, length, following;
-  bit mine;
+  bit mine, must_post;
 #ifdef POST_BY_FIRST_LOOK
   byte first_look;
 #endif
