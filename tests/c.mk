@@ -19,7 +19,12 @@ fault_wraps := $(foreach name,mmap munmap mremap madvise syscall getauxval,-Wl,-
 # Built with ThreadSanitizer, against the library built so.
 tsan_tests := $(call built,tests/tsan/*.c)
 
-c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests) $(tsan_tests)
+# Random operations, judged by a shadow of the heap; fuzzers drive the same files (fuzz.mk).
+model_core := tests/model/model.c tests/model/calls.c
+model_headers := $(wildcard tests/model/*.h) tests/verbs.h include/osmem.h src/size_class.h
+model_tests := build/tests/model/model build/tests/model/broken.so
+
+c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests)
 .PHONY: c-tests
 
 # The unit tests call os_* and are linked with the library; the others are run with it preloaded.
@@ -57,3 +62,11 @@ build/tests/textbook/unit: tests/textbook/unit.c src/textbook.c
 build/tests/textbook/model: tests/textbook/model.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra $< -o $@ -ldl
+
+build/tests/model/model: $(model_core) tests/model/chance.c tests/model/minimise.c tests/model/main.c $(model_headers) libosmem.so
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE $(test_flags) -O2 $(filter %.c,$^) -o $@ -L. -losmem -Wl,-rpath,'$$ORIGIN/../../..' -lpthread
+
+build/tests/model/broken.so: tests/model/broken.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE $(test_flags) -fPIC -shared $< -o $@ -ldl

@@ -1,0 +1,81 @@
+/* Random operations. Each is eight random bytes, bent to the mood of the moment: uniform bytes alone would hold every heap at the same
+ * medium fill with all sizes mixed, and never see a burst of one size, a heap that drains, or a hot place. */
+#include "model.h"
+
+#include <string.h>
+
+enum { BATCH = 64 * 1024, MOOD_STEPS_MAX = 6000, ROUND_STEPS = 8000, TRIM_ONE_IN = 1000, SAME_THREAD = 7 /* of 8 steps */ };
+
+struct mood {
+  unsigned steps;            /* left of it */
+  uint8_t kind_from, kinds;  /* sizes */
+  uint16_t place_mask;       /* fewer places: hotter memory, a smaller heap */
+  uint8_t drain, fill;       /* of 256: steps that become a free, a malloc */
+};
+
+static struct op batch[BATCH];
+static struct mood mood;
+static uint8_t thread;
+
+/* splitmix64 */
+static uint64_t next(uint64_t *state)
+{
+  uint64_t z = *state += 0x9e3779b97f4a7c15u;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+  return z ^ z >> 31;
+}
+
+/* All kinds, or a few of them: those next to each other in the list of kinds are related. */
+static void change_mood(uint64_t dice)
+{
+  static const uint8_t RANGES[][2] = {{0, 255}, {0, 255}, {0, 128}, {80, 48}, {128, 110}, {182, 60}};
+  static const uint16_t MASKS[] = {7, 31, 63, 255, 1023, 1023};
+  static const uint8_t BALANCES[][2] = {{0, 0}, {0, 0}, {128, 0}, {0, 128}, {220, 0}};
+  const uint8_t *range = RANGES[dice % 6], *balance = BALANCES[dice / 36 % 5];
+  mood = (struct mood){
+      .steps = 1 + dice / 1024 % MOOD_STEPS_MAX,
+      .kind_from = range[0],
+      .kinds = range[1],
+      .place_mask = MASKS[dice / 6 % 6],
+      .drain = balance[0],
+      .fill = balance[1],
+  };
+}
+
+static void bend(struct op *op, uint64_t dice, const struct setting *setting)
+{
+  if (mood.steps-- == 0) change_mood(dice);
+  if (setting->turns && dice % 8 < SAME_THREAD) op->thread = (uint8_t)((op->thread & ~(PARTIES_MAX - 1)) | thread);
+  thread = op->thread % PARTIES_MAX;
+  op->kind = (uint8_t)(mood.kind_from + op->kind % mood.kinds);
+  op->place &= mood.place_mask;
+  dice >>= 8;
+  enum verb verb = model_verb(op);
+  bool rare = verb == TRIM || verb == MEET;
+  if (rare || dice % 256 < mood.drain) model_set_verb(op, RELEASE);
+  else if (dice % 256 < mood.fill) model_set_verb(op, ALLOCATE);
+  dice >>= 8;
+  if (dice % TRIM_ONE_IN == 0) model_set_verb(op, TRIM);
+  if (dice % ROUND_STEPS == 1) model_set_verb(op, MEET);
+}
+
+static const struct op *more(struct source *source, size_t *count)
+{
+  struct chance *chance = (struct chance *)source;
+  *count = chance->left < BATCH ? chance->left : BATCH;
+  chance->left -= *count;
+  for (size_t i = 0; i < *count; i++) {
+    uint64_t bytes = next(&chance->seed);
+    memcpy(&batch[i], &bytes, sizeof batch[i]);
+    bend(&batch[i], next(&chance->seed), &chance->setting);
+  }
+  return *count ? batch : NULL;
+}
+
+void chance_begin(struct chance *chance, const struct setting *setting, uint64_t seed, uint64_t count)
+{
+  *chance = (struct chance){.source.more = more, .setting = *setting, .seed = seed, .left = count};
+  mood = (struct mood){0};
+  change_mood(next(&chance->seed));
+}

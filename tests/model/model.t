@@ -1,0 +1,43 @@
+#!/bin/sh
+# Random operations on every entry point, judged by a shadow of the heap, in one thread and several; and that the model test
+# itself finds faults, repeats them and makes them short.
+. "$(dirname "$0")/../tap.sh"
+
+model=$top/build/tests/model/model
+broken=$top/build/tests/model/broken.so
+
+# runs WHAT OPTION...: the model agrees. Otherwise what it says is shown, and the operations stay below build/.
+runs() {
+  what=$1
+  shift
+  if "$model" --out "$top/build/model-failed.ops" "$@" >said 2>&1; then pass "$what"; else fail "$what"; cat said >&2; fi
+}
+
+for seed in 1 2 3 4; do
+  runs "one thread, every step validated, seed $seed" --seed $seed --ops 40000 --validate 1 --places 64
+  runs "four threads by turns, every step validated, seed $seed" --seed $seed --ops 8000 --validate 1 --places 32 --threads 4 --turns
+  runs "one thread, a large heap, seed $seed" --seed $seed --ops 250000
+  runs "four threads by turns, seed $seed" --seed $seed --ops 60000 --threads 4 --turns
+  runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
+done
+
+# spoiled FAULT MESSAGE [OPTION...]: the model on a heap with a fault says so, needs few operations to show it again, and fails no
+# more where the fault is gone.
+spoiled() {
+  fault=$1 message=$2
+  shift 2
+  LD_PRELOAD=$broken OSMEM_BROKEN=$fault "$model" --seed 1 --out ops --validate 1 --places 64 "$@" >said 2>&1
+  is "$fault: found" $? 1
+  like "$fault: by its name" "$(cat said)" "not so: $message"
+  LD_PRELOAD=$broken OSMEM_BROKEN=$fault "$model" --validate 1 --places 64 "$@" --replay ops >again 2>&1
+  is "$fault: repeated from the file" $? 1
+  like "$fault: few operations" "$(sed -n 's/^# minimised to //p' said)" '^[1-6] operations'
+  runs "$fault: none without the fault" --validate 1 --places 64 "$@" --replay ops
+}
+spoiled zero 'all_zero'
+spoiled kept 'contents_are_kept'
+spoiled alignment 'is_aligned'
+spoiled leak 'same\(live'
+spoiled errno 'errno == UNTOUCHED'
+spoiled twice 'apart' --threads 3 --turns
+finish
