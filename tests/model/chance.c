@@ -10,6 +10,8 @@ struct mood {
   unsigned steps;            /* left of it */
   uint8_t kind_from, kinds;  /* sizes */
   uint16_t place_mask;       /* fewer places: hotter memory, a smaller heap */
+  bool same;                 /* all of nearly one size, */
+  uint16_t amount;           /* this one */
   uint8_t drain, fill;       /* of 256: steps that become a free, a malloc */
 };
 
@@ -26,7 +28,7 @@ static uint64_t next(uint64_t *state)
   return z ^ z >> 31;
 }
 
-/* All kinds, or a few of them: those next to each other in the list of kinds are related. */
+/* All kinds, or a few: those next to each other in the list of kinds are related. */
 static void change_mood(uint64_t dice)
 {
   static const uint8_t RANGES[][2] = {{0, 255}, {0, 255}, {0, 128}, {80, 48}, {128, 110}, {182, 60}};
@@ -36,8 +38,10 @@ static void change_mood(uint64_t dice)
   mood = (struct mood){
       .steps = 1 + dice / 1024 % MOOD_STEPS_MAX,
       .kind_from = range[0],
-      .kinds = range[1],
+      .kinds = dice >> 41 & 1 ? range[1] : 1 + range[1] / 16,
       .place_mask = MASKS[dice / 6 % 6],
+      .same = dice >> 40 & 1,
+      .amount = (uint16_t)(dice >> 48),
       .drain = balance[0],
       .fill = balance[1],
   };
@@ -49,6 +53,7 @@ static void bend(struct op *op, uint64_t dice, const struct setting *setting)
   if (setting->turns && dice % 8 < SAME_THREAD) op->thread = (uint8_t)((op->thread & ~(PARTIES_MAX - 1)) | thread);
   thread = op->thread % PARTIES_MAX;
   op->kind = (uint8_t)(mood.kind_from + op->kind % mood.kinds);
+  if (mood.same) op->amount = (uint16_t)(mood.amount + op->amount % 4);
   op->place &= mood.place_mask;
   dice >>= 8;
   enum verb verb = model_verb(op);

@@ -6,7 +6,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { CANDIDATE_PATIENCE_S = 20, TRIES_OF_A_RACE = 6, OFTEN = 20000 };
+enum {
+  CANDIDATE_PATIENCE_S = 20,
+  TRIES_OF_A_RACE = 6,
+  SHORT = 2000 /* operations: few enough for a validation after each */
+};
 
 /* ---- runs ------------------------------------------------------------------------------------------------------------- */
 
@@ -78,7 +82,8 @@ static bool accept(struct search *search, size_t count)
     list_begin(&list, search->candidate, count);
     struct outcome outcome = run_in_child(search->setting, &list.source, CANDIDATE_PATIENCE_S, true);
     if (outcome.status == 0) continue;
-    search->count = outcome.steps < count ? outcome.steps : count;
+    if (outcome.steps < count) count = outcome.steps;
+    search->count = count ? count : 1;
     memcpy(search->ops, search->candidate, search->count * sizeof *search->ops);
     return true;
   }
@@ -100,6 +105,21 @@ static void cut_beginning(struct search *search)
     if (accept_without(search, 0, search->count - keep)) return;
 }
 
+/* What happens to one pointer hardly depends on the others: leave out all operations on half of the places, and half of the rest. */
+static bool accept_without_places(struct search *search, unsigned bit, unsigned value)
+{
+  size_t count = 0;
+  for (size_t i = 0; i < search->count; i++)
+    if ((search->ops[i].place >> bit & 1) != value) search->candidate[count++] = search->ops[i];
+  return count > 0 && count < search->count && accept(search, count);
+}
+
+static void thin_out_places(struct search *search)
+{
+  for (unsigned bit = 0; bit < 10 && !is_over(search); bit++)
+    if (!accept_without_places(search, bit, 1)) accept_without_places(search, bit, 0);
+}
+
 static bool thin_out(struct search *search, size_t part)
 {
   bool shorter = false;
@@ -111,9 +131,10 @@ static bool thin_out(struct search *search, size_t part)
   return shorter;
 }
 
-static void thin_out_all(struct search *search)
+/* Down to single operations, or until no more than `enough` are left. */
+static void thin_out_all(struct search *search, size_t enough)
 {
-  for (size_t part = search->count / 2; part > 0 && !is_over(search); part /= 2)
+  for (size_t part = search->count / 2; part > 0 && search->count > enough && !is_over(search); part /= 2)
     while (thin_out(search, part) && part == 1) {
     }
 }
@@ -143,6 +164,30 @@ static void simplify(struct search *search)
   }
 }
 
+static bool accept_as_it_is(struct search *search)
+{
+  memcpy(search->candidate, search->ops, search->count * sizeof *search->ops);
+  return accept(search, search->count);
+}
+
+/* What fails by turns as well is the same every time. */
+static void prefer_turns(struct search *search, struct setting *setting)
+{
+  if (setting->threads == 1 || setting->turns) return;
+  setting->turns = true;
+  if (accept_as_it_is(search)) return;
+  setting->turns = false;
+  search->tries = TRIES_OF_A_RACE;
+}
+
+static void validate_often(struct search *search, struct setting *setting)
+{
+  unsigned as_given = setting->validate_at;
+  if (search->count > SHORT) return;
+  setting->validate_at = 1;
+  if (!accept_as_it_is(search)) setting->validate_at = as_given;
+}
+
 size_t minimise(struct setting *setting, struct op *ops, size_t count, unsigned budget_s)
 {
   size_t bytes = count * sizeof *ops;
@@ -150,22 +195,14 @@ size_t minimise(struct setting *setting, struct op *ops, size_t count, unsigned 
   if (candidate == MAP_FAILED) return count;
   struct search search = {
       .setting = setting, .ops = ops, .candidate = candidate, .count = count, .until = now() + budget_s, .tries = 1};
-  memcpy(candidate, ops, bytes);
-  /* What fails by turns as well is the same every time. */
-  struct setting as_given = *setting;
-  setting->turns = setting->threads > 1;
-  if (as_given.threads > 1 && !as_given.turns && !accept(&search, count)) {
-    *setting = as_given;
-    search.tries = TRIES_OF_A_RACE;
-  }
+  prefer_turns(&search, setting);
   cut_beginning(&search);
-  unsigned validate_at = setting->validate_at;
-  if (search.count <= OFTEN) setting->validate_at = 1;
-  memcpy(candidate, ops, search.count * sizeof *ops);
-  if (!accept(&search, search.count)) setting->validate_at = validate_at;
-  thin_out_all(&search);
+  thin_out_places(&search);
+  thin_out_all(&search, SHORT);
+  validate_often(&search, setting);
+  thin_out_all(&search, 0);
   simplify(&search);
-  thin_out_all(&search);
+  thin_out_all(&search, 0);
   munmap(candidate, bytes);
   return search.count;
 }
