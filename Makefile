@@ -98,12 +98,19 @@ lint:
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
 include tests/c.mk
+include tests/model/fuzz.mk
 
 test: all
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory c-tests
 	tests/run.sh
 .PHONY: test
+
+# Long runs of the model test, under a seed from the clock.
+SOAK_STEPS ?= 10000000
+soak: all build/tests/model/model
+	OSMEM_SOAK=$(SOAK_STEPS) tests/run.sh model/model.t
+.PHONY: soak
 
 bench: all
 	scripts/setup.sh bench

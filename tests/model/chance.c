@@ -12,7 +12,7 @@ struct mood {
   uint16_t place_mask;       /* fewer places: hotter memory, a smaller heap */
   bool same;                 /* all of nearly one size, */
   uint16_t amount;           /* this one */
-  uint8_t drain, fill;       /* of 256: steps that become a free, a malloc */
+  uint8_t drain, fill, trade; /* of 256: steps that become a free, an allocation, an exchange with other threads */
 };
 
 static struct op batch[BATCH];
@@ -33,8 +33,8 @@ static void change_mood(uint64_t dice)
 {
   static const uint8_t RANGES[][2] = {{0, 255}, {0, 255}, {0, 128}, {80, 48}, {128, 110}, {182, 60}};
   static const uint16_t MASKS[] = {7, 31, 63, 255, 1023, 1023};
-  static const uint8_t BALANCES[][2] = {{0, 0}, {0, 0}, {128, 0}, {0, 128}, {220, 0}};
-  const uint8_t *range = RANGES[dice % 6], *balance = BALANCES[dice / 36 % 5];
+  static const uint8_t BALANCES[][3] = {{0}, {0}, {128, 0, 0}, {0, 128, 0}, {220, 0, 0}, {0, 0, 110}, {60, 60, 100}};
+  const uint8_t *range = RANGES[dice % 6], *balance = BALANCES[dice / 36 % 7];
   mood = (struct mood){
       .steps = 1 + dice / 1024 % MOOD_STEPS_MAX,
       .kind_from = range[0],
@@ -44,6 +44,7 @@ static void change_mood(uint64_t dice)
       .amount = (uint16_t)(dice >> 48),
       .drain = balance[0],
       .fill = balance[1],
+      .trade = balance[2],
   };
 }
 
@@ -57,9 +58,13 @@ static void bend(struct op *op, uint64_t dice, const struct setting *setting)
   op->place &= mood.place_mask;
   dice >>= 8;
   enum verb verb = model_verb(op);
-  bool rare = verb == TRIM || verb == MEET;
-  if (rare || dice % 256 < mood.drain) model_set_verb(op, RELEASE);
-  else if (dice % 256 < mood.fill) model_set_verb(op, ALLOCATE);
+  unsigned turn = dice % 256;
+  if (turn < mood.drain || verb == TRIM || verb == MEET)
+    model_set_verb(op, RELEASE);
+  else if ((turn -= mood.drain) < mood.fill)
+    model_set_verb(op, ALLOCATE);
+  else if (turn - mood.fill < mood.trade)
+    model_set_verb(op, PASS);
   dice >>= 8;
   if (dice % TRIM_ONE_IN == 0) model_set_verb(op, TRIM);
   if (dice % ROUND_STEPS == 1) model_set_verb(op, MEET);

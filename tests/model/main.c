@@ -2,14 +2,15 @@
  *
  *   model [--seed S] [--ops N]   random operations; the seed is printed, and taken from the clock unless told. What fails is
  *                                repeated, minimised, written to a file and printed as lines of C
- *   model --replay FILE          the operations of a file: of one that this program wrote, or of a fuzzer's finding
+ *   model --replay FILE          the operations of a file: of one that this program wrote, or of a fuzzer's finding; with --out
+ *                                minimised too if they fail
  *   model --print FILE           as lines of C
  *   model --write FILE           random operations into a file, run by nobody: a fuzzer's first corpus
  *
  *   --threads T (1)  --turns     T threads; in the order of the list
  *   --validate N (1000)          the whole heap after every N steps (threads that run free: when they meet)
  *   --places P (1024)            pointers per thread
- *   --out FILE (model.ops)       where a failing list goes
+ *   --out FILE (model.ops)       where a minimised list goes
  *   --budget S (60)              seconds that minimising may take
  *
  * Exit 0: all was well. 1: a failure was found. 2: wrong usage. */
@@ -115,7 +116,8 @@ static void make_short(struct options *options, struct ops ops)
 {
   enum { SHOWN = 60, TRIES = 5 };
   ops.count = minimise(&options->setting, ops.at, ops.count, options->budget_s);
-  write_ops(options->out, ops);
+  const char *path = options->out ? options->out : "model.ops";
+  write_ops(path, ops);
   say("# minimised to %zu operations:\n", ops.count);
   print_ops(&options->setting, (struct ops){ops.at, ops.count < SHOWN ? ops.count : SHOWN});
   say("# which end so:\n");
@@ -125,7 +127,7 @@ static void make_short(struct options *options, struct ops ops)
   else say_end(outcome.status, outcome.steps);
   say("# again: model ");
   say_setting(&options->setting);
-  say(" --replay %s\n", options->out);
+  say(" --replay %s\n", path);
 }
 
 static int run_random(struct options *options)
@@ -150,11 +152,13 @@ static int run_random(struct options *options)
   return 1;
 }
 
-static int run_replay(const struct options *options)
+static int run_replay(struct options *options)
 {
-  struct outcome outcome = run_ops(&options->setting, read_ops(options->replay));
+  struct ops ops = read_ops(options->replay);
+  struct outcome outcome = run_ops(&options->setting, ops);
   if (outcome.status == 0) return 0;
   say_end(outcome.status, outcome.steps);
+  if (options->out) make_short(options, ops);
   return 1;
 }
 
@@ -180,8 +184,7 @@ static struct options options_of(int argc, char **argv)
   struct options options = {.setting = {.threads = 1, .validate_at = 1000, .places = PLACES_MAX},
                             .seed = (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000,
                             .ops = 100000,
-                            .budget_s = 60,
-                            .out = "model.ops"};
+                            .budget_s = 60};
   for (int name; (name = getopt_long(argc, argv, "", NAMES, NULL)) != -1;) switch (name) {
       case 's': options.seed = number(optarg, 0, UINT64_MAX); break;
       case 'n': options.ops = number(optarg, 1, UINT64_MAX); break;

@@ -10,15 +10,28 @@ broken=$top/build/tests/model/broken.so
 runs() {
   what=$1
   shift
-  if "$model" --out "$top/build/model-failed.ops" "$@" >said 2>&1; then pass "$what"; else fail "$what"; cat said >&2; fi
+  if "$model" --out "$top/build/model-failed.ops" "$@" >said 2>&1; then
+    pass "$what"
+    [ -z "${OSMEM_SOAK-}" ] || cat said >&2
+  else
+    fail "$what"
+    cat said >&2
+  fi
 }
 
-for seed in 1 2 3 4; do
+if [ -n "${OSMEM_SOAK-}" ]; then
+  runs "one thread, $OSMEM_SOAK steps" --ops "$OSMEM_SOAK" --validate 5000
+  runs "four threads, $OSMEM_SOAK steps" --ops "$OSMEM_SOAK" --threads 4
+  runs "four threads by turns, $((OSMEM_SOAK / 20)) steps, each validated" --ops $((OSMEM_SOAK / 20)) --threads 4 --turns --validate 1 --places 64
+  finish
+fi
+
+for seed in 1 2 3; do
   runs "one thread, every step validated, seed $seed" --seed $seed --ops 40000 --validate 1 --places 64
-  runs "four threads by turns, every step validated, seed $seed" --seed $seed --ops 8000 --validate 1 --places 32 --threads 4 --turns
-  runs "one thread, a large heap, seed $seed" --seed $seed --ops 250000
+  runs "four threads by turns, every step validated, seed $seed" --seed $seed --ops 10000 --validate 1 --places 32 --threads 4 --turns
+  runs "one thread, a large heap, seed $seed" --seed $seed --ops 150000
   runs "four threads by turns, seed $seed" --seed $seed --ops 60000 --threads 4 --turns
-  runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
+  runs "four threads, seed $seed" --seed $seed --ops 200000 --threads 4
 done
 
 # spoiled FAULT MESSAGE [OPTION...]: the model on a heap with a fault says so, needs few operations to show it again, and fails no
