@@ -12,8 +12,8 @@ status=$?
 grep -Ev '^ok |^# (ok|[0-9]+ \.\.)' "$report" | grep -E '^not ok|^#|\.\. |Failed|Dubious|Result|SKIP|Bail|No plan|exited' | head -n 400
 
 awk -v status=$status '
-  /^ok / && /# SKIP/ { skipped++; next }
-  /^ok / { passed++ }
+  /^ok [0-9]+ - .*# SKIP/ { skipped++; next }
+  /^ok [0-9]+ - / { passed++ } # and not the line of a file, "ok  123 ms"
   /^not ok / { failed++ }
   /Dubious|Bail out|No plan found|Parse errors|Non-zero/ { broken++ }
   END {

@@ -26,31 +26,31 @@ if [ -n "${OSMEM_SOAK-}" ]; then
   finish
 fi
 
-for seed in 1 2 3; do
-  runs "one thread, every step validated, seed $seed" --seed $seed --ops 40000 --validate 1 --places 64
-  runs "four threads by turns, every step validated, seed $seed" --seed $seed --ops 10000 --validate 1 --places 32 --threads 4 --turns
-  runs "one thread, a large heap, seed $seed" --seed $seed --ops 150000
-  runs "four threads by turns, seed $seed" --seed $seed --ops 60000 --threads 4 --turns
-  runs "four threads, seed $seed" --seed $seed --ops 200000 --threads 4
+for seed in 1 2 3 4; do
+  runs "one thread, every step validated, seed $seed" --seed $seed --ops 60000 --validate 1 --places 64
+  runs "four threads by turns, every step validated, seed $seed" --seed $seed --ops 15000 --validate 1 --places 32 --threads 4 --turns
+  runs "one thread, a large heap, seed $seed" --seed $seed --ops 250000
+  runs "four threads by turns, seed $seed" --seed $seed --ops 80000 --threads 4 --turns
+  runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
 done
 
-# spoiled FAULT MESSAGE [OPTION...]: the model on a heap with a fault says so, needs few operations to show it again, and fails no
+# spoiled FAULT ERE [OPTION...]: the model on a heap with a fault says so, needs few operations to show it again, and fails no
 # more where the fault is gone.
 spoiled() {
   fault=$1 message=$2
   shift 2
   LD_PRELOAD=$broken OSMEM_BROKEN=$fault "$model" --seed 1 --out ops --validate 1 --places 64 "$@" >said 2>&1
   is "$fault: found" $? 1
-  like "$fault: by its name" "$(cat said)" "not so: $message"
+  like "$fault: by its name" "$(cat said)" "$message"
   LD_PRELOAD=$broken OSMEM_BROKEN=$fault "$model" --validate 1 --places 64 "$@" --replay ops >again 2>&1
   is "$fault: repeated from the file" $? 1
   like "$fault: few operations" "$(sed -n 's/^# minimised to //p' said)" '^[1-6] operations'
   runs "$fault: none without the fault" --validate 1 --places 64 "$@" --replay ops
 }
-spoiled zero 'all_zero'
-spoiled kept 'contents_are_kept'
-spoiled alignment 'is_aligned'
-spoiled leak 'same\(live'
-spoiled errno 'errno == UNTOUCHED'
-spoiled twice 'apart' --threads 3 --turns
+spoiled zero 'not so: all_zero'
+spoiled kept 'not so: contents_are_kept'
+spoiled alignment 'not so: is_aligned'
+spoiled leak 'not so: same\(live'
+spoiled errno 'not so: errno == UNTOUCHED'
+spoiled twice 'not so: apart|double free' --threads 3 --turns
 finish
