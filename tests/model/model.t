@@ -34,6 +34,15 @@ for seed in 1 2 3 4; do
   runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
 done
 
+# A soft limit of 0 refuses every brk: then the heap is in regions from mmap.
+without_brk() (
+  ulimit -S -d 0
+  "$model" "$@"
+)
+ok "without brk: one thread, every step validated" without_brk --seed 5 --ops 30000 --validate 1 --places 64
+ok "without brk: one thread, a large heap" without_brk --seed 6 --ops 150000
+ok "without brk: four threads" without_brk --seed 7 --ops 150000 --threads 4
+
 # spoiled FAULT ERE [OPTION...]: the model on a heap with a fault says so, needs few operations to show it again, and fails no
 # more where the fault is gone.
 spoiled() {
