@@ -150,9 +150,15 @@ static void free_found(struct found found, void *payload, const char *call) {
   }
 }
 
+/* Is there a record for the granule of an address in regions[0]? Not in the records themselves, nor in a foreign sbrk()'s memory. */
+static inline bool has_record(uintptr_t address) {
+  return address - (uintptr_t)chunk_at(brk_base(), address) >= sizeof(struct chunk) && region_owns(&regions[0], address);
+}
+
 /* The fast path of what the caller does not own: an object of another thread's slab, */
 static inline bool free_to_owner(struct slab *slab, void *payload) {
   struct object *object = payload;
+  if (!has_record((uintptr_t)payload)) return false;
   if (!slab_has_object(slab, (uintptr_t)payload) || object->key == object_key(slab, object)) return false;
   slab_free_remote(slab, object);
   return true;
