@@ -68,6 +68,21 @@ endef
 comma := ,
 $(foreach name,debug ubsan tsan,$(eval $(call variant,$(name))))
 
+# ---- traces: record the allocations of a program, replay them on any allocator ---------------------------------------
+
+record: build/record/librecord.so build/record/replay
+.PHONY: record
+
+record_flags := -std=gnu11 $(warnings) -pthread
+
+build/record/librecord.so: tests/bench/record.c tests/bench/trace.h Makefile
+	@mkdir -p $(@D)
+	$(CC) $(record_flags) -fno-builtin -fPIC -fvisibility=hidden -fexceptions $(CFLAGS) -shared -Wl,-z,defs -Wl,-z,now $< -o $@ -ldl
+
+build/record/replay: tests/bench/replay.c tests/bench/trace.h Makefile
+	@mkdir -p $(@D)
+	$(CC) $(record_flags) $(CFLAGS) $< -o $@
+
 # ---- use -------------------------------------------------------------------------------------------------------------
 
 demo: all
