@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Compare allocators: time, memory and page faults of real programs, of
-allocation patterns, and of single calls.
+allocation patterns, of recorded traces, and of single calls.
 
 Allocators take turns within each run (A B C A B C ...), so that a slow minute
 of the machine hits all of them alike. Every figure is a median over the runs;
@@ -11,7 +11,12 @@ them), below 1 is better. Units: seconds, KiB, ns.
   wall    elapsed time
   rss     the largest peak of resident memory of a single process
   faults  minor page faults of the whole tree
-  rest    patterns only: what is still resident after everything was freed
+  rest    what is still resident after everything was freed (patterns, traces)
+  over    resident over live bytes: traces at the peak, memory after a burst
+  dirty, growth   set memory: of a trivial process, by idle threads
+  calls   memory system calls (--syscalls)
+
+A trace is a user's program as a benchmark: scripts/record.sh CMD makes one.
 
 The exit status is 1 when a measured command failed under some allocator.
 """
@@ -41,7 +46,7 @@ PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.execu
 LIMIT_S = 60  # of one run
 QUICK_SCALE, QUICK_RUNS, FULL_RUNS = 0.25, 2, 5
 
-METRICS = ("cpu", "wall", "rss", "faults", "rest", "ns")
+METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "dirty", "growth", "calls", "ns")
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
 
 PEERS = {
@@ -235,6 +240,7 @@ class Work:
     needs: tuple = ()       # programs, besides the command's first word
     lines: bool = False     # the command prints `name value` lines
     bound: bool = False     # 5 % or more of its time is in glibc's malloc (perf record)
+    figures: tuple = ()     # the metrics that are its point; (): all
 
 
 REAL = (
@@ -287,7 +293,28 @@ def micro_works(bench):
         yield Work(name, f"{bench.path('micro')} {threads} {bench.scale}", lines=True)
 
 
-SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "micro": micro_works}
+def memory_works(bench):
+    """What is held, by a process, by idle threads, and after a burst; and what
+    it costs to hand it back, when the same burst comes a hundred times."""
+    command = bench.path("footprint")
+    yield Work("trivial process", f"{command} trivial", lines=True, figures=("dirty",))
+    yield Work("200 idle threads", f"{command} idle 200", lines=True, figures=("growth",))
+    for kind in ("small", "medium", "large", "mixed"):
+        yield Work(f"after a burst, {kind}", f"{command} burst {kind} {{n}} 1", 1024,
+                   lines=True, figures=("over", "rest"))
+    for kind in ("small", "medium", "large", "mixed"):
+        yield Work(f"100 bursts, {kind}", f"{command} burst {kind} {{n}} 100", 64,
+                   figures=("cpu", "wall"))
+
+
+def trace_works(bench):
+    """The replay prints its own time and memory, without the reading."""
+    for path in bench.traces:
+        yield Work(os.path.basename(path), shlex.join([bench.path("replay"), path]), lines=True)
+
+
+SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "memory": memory_works,
+        "traces": trace_works, "micro": micro_works}
 
 
 # ---- running ----
@@ -307,14 +334,15 @@ def kill_session(process):
 class Bench:
     """A scratch directory with compiled tools and inputs, and how to run in it."""
 
-    def __init__(self, scratch, scale):
+    def __init__(self, scratch, scale, traces):
         self.dir, self.scale = scratch, scale
+        self.traces = [os.path.abspath(path) for path in traces]
         self.failures = 0
         self.env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
         # Python's own pool would hide the allocator; the rest is for sameness.
         self.env |= {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C",
                      "HOME": scratch}
-        for name in ("launch", "patterns", "micro"):
+        for name in ("launch", "patterns", "footprint", "replay", "micro"):
             subprocess.run([os.environ.get("CC", "cc"), "-O2", "-gdwarf-4", "-pthread", "-o",
                             self.path(name), os.path.join(SOURCES, name + ".c")], check=True)
 
@@ -421,6 +449,23 @@ class Bench:
                 call = line.startswith("calls=")
         return [by_line[where] for where in sorted(by_line)]
 
+    def row_instructions(self, library, steps):
+        """Instructions of a step of each row of micro, its loop included. The
+        profile is cut at each mark(): parts come in pairs, warm and counted."""
+        profile, bare = self.path("profile"), self.path("bare.so")
+        subprocess.run(["strip", "--strip-debug", "-o", bare, library], check=True)
+        names = subprocess.run(["valgrind", "-q", "--tool=callgrind", "--dump-before=mark",
+                                "--callgrind-out-file=" + profile, self.path("micro"), "count",
+                                str(steps)], check=True, cwd=self.dir, text=True,
+                               capture_output=True, env=self.env | {
+                                   "LD_PRELOAD": bare, "LD_BIND_NOW": "1"}).stdout.split("\n")
+        counts = {}
+        for i, name in enumerate(filter(None, names)):
+            with open(f"{profile}.{2 * i + 2}") as part:
+                total = re.search(r"^(?:summary|totals): (\d+)", part.read(), re.M)
+            counts[name] = int(total.group(1)) / steps
+        return counts
+
 
 # ---- allocators ----
 
@@ -485,8 +530,11 @@ class Row:
     samples: dict                                # allocator: list of metric dicts
     calls: dict = field(default_factory=dict)    # allocator: memory calls by name
     bound: bool = False                          # see Work
+    figures: tuple = ()
 
     def median(self, allocator, metric):
+        if self.figures and metric not in self.figures:
+            return None
         values = [s[metric] for s in self.samples.get(allocator, ()) if metric in s]
         return statistics.median(values) if values else None
 
@@ -528,10 +576,27 @@ def measure_set(bench, kind, options, allocators):
             yield from (row for row in micro_rows(work, samples)
                         if re.search(options.only, row.name))
             continue
-        row = Row(kind, work.name, samples, bound=work.bound)
+        row = Row(kind, work.name, samples, bound=work.bound, figures=work.figures)
         if options.syscalls:
             row.calls = {name: bench.memory_calls(work, lib) for name, lib in allocators.items()}
+            for name, counts in row.calls.items():
+                for sample in samples[name]:
+                    sample["calls"] = sum((counts or {}).values())
         yield row
+
+
+def count_rows(bench, allocators):
+    """{row: {allocator: instructions of a step}}"""
+    rows = {}
+    for name, library in allocators.items():
+        try:
+            counts = bench.row_instructions(library, 2000)
+        except subprocess.CalledProcessError:
+            bench.failed("micro rows", name, "no instruction count")
+            continue
+        for row, count in counts.items():
+            rows.setdefault(row, {})[name] = count
+    return rows
 
 
 def count_instructions(bench, allocators):
@@ -582,6 +647,20 @@ def program_table(rows, allocators, base):
                *(show(row.ratio(a, base, m)) for a in others for m in ("cpu", "rss"))]
 
 
+def memory_table(rows, allocators, base):
+    """A line for each figure; KiB, seconds, or a ratio. What a process costs is
+    shown over the baseline too."""
+    yield ["KiB, s, or ratio", *allocators]
+    for row in rows:
+        for metric in row.figures:
+            values = [row.median(a, metric) for a in allocators]
+            digits = 0 if metric in ("dirty", "growth", "rest") else 2
+            yield [f"{row.name}, {metric}", *(show(v, digits) for v in values)]
+            if metric == "dirty" and values[0]:
+                yield [f"{row.name}, {metric} over {base}",
+                       *("-" if v is None else f"{v - values[0]:+.0f}" for v in values)]
+
+
 def micro_table(rows, allocators, base):
     yield ["ns", *allocators]
     for row in rows:
@@ -601,6 +680,12 @@ def call_table(rows, allocators):
                            for a in allocators)]
 
 
+def row_instruction_table(rows, allocators):
+    yield ["instructions of a step", *allocators]
+    for name, by in rows.items():
+        yield [name, *(show(by.get(a), 1) for a in allocators)]
+
+
 def instruction_table(instructions):
     yield ["instructions, 64 bytes, hot", "malloc", "free"]
     for name, counts in instructions.items():
@@ -618,7 +703,7 @@ def groups(results):
 def tables(results, instructions, allocators, base):
     """All tables of a report, as (title, lines)."""
     for kind, rows in results.items():
-        table = micro_table if kind == "micro" else program_table
+        table = {"micro": micro_table, "memory": memory_table}.get(kind, program_table)
         yield kind, list(table(rows, allocators, base))
         for title, group in groups({kind: rows}):
             means = geomeans(group, allocators, base)
@@ -626,7 +711,8 @@ def tables(results, instructions, allocators, base):
         if any(row.calls for row in rows):
             yield f"{kind}, memory system calls", list(call_table(rows, allocators))
     if instructions:
-        yield "instructions", list(instruction_table(instructions))
+        yield "instructions", list(instruction_table(instructions["hot"]))
+        yield "instructions by row", list(row_instruction_table(instructions["rows"], allocators))
 
 
 def raw_data(results, instructions, allocators, base, options):
@@ -735,7 +821,7 @@ def html_table(lines):
 
 def page(results, instructions, allocators, base):
     colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(allocators)}
-    drawn = {kind: rows for kind, rows in results.items() if kind != "micro" and rows}
+    drawn = {kind: rows for kind, rows in results.items() if rows and kind not in ("micro", "memory")}
     out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>Allocators</title>',
            f"<style>{STYLE}</style><h1>Allocators compared</h1>",
            f"<p>Across: CPU time. Up: peak resident memory. Both relative to {base} and"
@@ -763,17 +849,25 @@ def parse_options():
     parser.add_argument("--runs", type=int, metavar="N", help=f"default {FULL_RUNS}")
     parser.add_argument("--only", default="", metavar="REGEX", help="workloads whose name matches")
     parser.add_argument("--set", choices=(*SETS, "all"), default="all")
+    parser.add_argument("--trace", nargs="+", default=[], metavar="FILE",
+                        help="what the set traces replays, from scripts/record.sh")
     parser.add_argument("--allocators", default=",".join(("glibc", "osmem", *PEERS)),
                         help="comma-separated: %(default)s, or NAME=PATH")
     parser.add_argument("--syscalls", action="store_true",
                         help="count memory system calls too, in one more run under strace")
     parser.add_argument("--instructions", action="store_true",
-                        help="count instructions of a hot malloc and free under valgrind")
+                        help="count instructions under valgrind: of a hot malloc and free,"
+                        " and of each row of micro")
     parser.add_argument("--json", metavar="FILE", help="write raw numbers")
     parser.add_argument("--html", metavar="FILE", help="write a page with charts")
     options = parser.parse_args()
     options.scale = QUICK_SCALE if options.quick else 1.0
     options.runs = options.runs or (QUICK_RUNS if options.quick else FULL_RUNS)
+    if options.set == "traces" and not options.trace:
+        parser.error("--set traces wants --trace FILE...")
+    for path in options.trace:
+        if not os.path.isfile(path):
+            parser.error(f"{path}: no such trace")
     for tool, wanted in (("strace", options.syscalls), ("valgrind", options.instructions)):
         if wanted and not shutil.which(tool):
             parser.error(f"{tool} is not installed")
@@ -790,7 +884,7 @@ def main():
     options = parse_options()
     allocators = choose_allocators(options.allocators)
     with tempfile.TemporaryDirectory(prefix="osmem-bench-") as scratch:
-        bench = Bench(scratch, options.scale)
+        bench = Bench(scratch, options.scale, options.trace)
         for name, library in allocators.items():
             if not active(bench, library):
                 sys.exit(f"{name}: {library} does not get into a process")
@@ -800,8 +894,8 @@ def main():
         kinds = SETS if options.set == "all" else (options.set,)
         results = {kind: list(measure_set(bench, kind, options, allocators)) for kind in kinds}
         results = {kind: rows for kind, rows in results.items() if rows}
-        instructions = (dict(count_instructions(bench, allocators)) if options.instructions
-                        else {})
+        instructions = {"hot": dict(count_instructions(bench, allocators)),
+                        "rows": count_rows(bench, allocators)} if options.instructions else {}
     for title, lines in tables(results, instructions, allocators, base):
         print(f"\n{title}\n{grid(lines)}")
     write(options.json, json.dumps(raw_data(results, instructions, allocators, base, options),

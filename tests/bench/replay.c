@@ -562,11 +562,12 @@ static void replay(void)
     struct rusage after = used_now();
     double wall = elapsed_seconds() - start, peak = status_kib("VmHWM:") - base;
     free_leftovers();
+    double rest = status_kib("VmRSS:") - base;
     printf("ops %llu\nthreads %u\npeak_live_bytes %llu\n", (unsigned long long)(sum.ops - sum.dropped),
            option.fold ? 1 : trace.threads - 1, (unsigned long long)sum.peak_bytes);
     printf("cpu %.6f\nwall %.6f\nloop %.6f\n", cpu_seconds(before, after), wall, loop);
     printf("faults %ld\nrss %.0f\n", after.ru_minflt - before.ru_minflt, peak);
-    printf("over %.4f\nrest %.0f\n", peak * 1024 / (double)(sum.peak_bytes + !sum.peak_bytes), status_kib("VmRSS:") - base);
+    printf("over %.4f\nrest %.0f\n", peak * 1024 / (double)(sum.peak_bytes + !sum.peak_bytes), rest > 0 ? rest : 0);
 }
 
 enum { SIZE_ROWS = 42, AGE_COLUMNS = 8 };
