@@ -115,7 +115,7 @@ lint:
 include tests/c.mk
 include tests/model/fuzz.mk
 
-test: all
+test: all record
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory c-tests
 	tests/run.sh

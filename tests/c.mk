@@ -1,4 +1,4 @@
-# How the C and C++ tests are built: each source below tests/crimes, fault, plugin, preload, tsan and unit becomes one file below
+# How the C and C++ tests are built: each source below tests/crimes, fault, plugin, preload, record, tsan and unit becomes one file below
 # build/tests. For inclusion by the Makefile, or alone: make -f tests/c.mk c-tests
 test_flags := -O1 -g -Wall -Wextra -fno-builtin -Iinclude -Itests
 test_libs := -lcmocka -lpthread -ldl
@@ -7,6 +7,7 @@ built = $(addprefix build/,$(basename $(wildcard $(1))))
 unit_tests := $(call built,tests/unit/*.c)
 preload_tests := $(call built,tests/preload/*.c tests/preload/*.cc)
 crime_tests := $(call built,tests/crimes/*.c)
+record_tests := $(call built,tests/record/*.c tests/record/*.cc)
 test_plugins := $(addsuffix .so,$(call built,tests/plugin/*.c tests/plugin/*.cc))
 
 # The textbook core is tested with its system calls counted, and against the real one.
@@ -24,7 +25,7 @@ model_core := tests/model/model.c tests/model/calls.c
 model_headers := $(wildcard tests/model/*.h) tests/verbs.h include/osmem.h src/size_class.h
 model_tests := build/tests/model/model build/tests/model/broken.so
 
-c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests)
+c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests) $(record_tests)
 .PHONY: c-tests
 
 # The unit tests call os_* and are linked with the library; the others are run with it preloaded.

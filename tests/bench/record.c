@@ -131,7 +131,7 @@ struct writer {
     unsigned char *chunk, *at; /* chunk NULL: has none */
     uint64_t last;             /* number of the event written last */
     uint32_t number;           /* of the thread, from 1; 0: not known yet */
-    bool busy;
+    bool busy, ended;
 };
 static __thread struct writer self __attribute__((tls_model("initial-exec")));
 
@@ -339,22 +339,30 @@ static bool take_chunk(uint64_t seq)
         self.number = __atomic_add_fetch(&rec.threads, 1, __ATOMIC_RELAXED);
     self.at = trace_encode(self.at, &(struct trace_event){.kind = TRACE_THREAD, .value = self.number, .extra = seq});
     self.last = seq - 1;
-    if (has_thread_end)
+    if (has_thread_end && !self.ended)
         pthread_setspecific(thread_end, &self);
     return true;
 }
 
-/* At a thread's end. Destructors that run later and allocate start over. In a forked child that has recorded
- * nothing yet, the chunk is the parent's. */
-static void leave_chunk(void *arg)
+static void leave_chunk(void)
+{
+    if (has_room())
+        leave_spare();
+    else if (self.chunk)
+        munmap(self.chunk, TRACE_CHUNK);
+    self.chunk = self.at = NULL;
+}
+
+/* At a thread's end. Other destructors and libc itself may free things later: one chunk for each event. In a forked
+ * child that has recorded nothing yet the chunk is the parent's. */
+static void end_thread(void *arg)
 {
     (void)arg;
     self.busy = true;
-    if (*ours && has_room())
-        leave_spare();
-    else if (*ours && self.chunk)
-        munmap(self.chunk, TRACE_CHUNK);
-    self = (struct writer){.number = self.number};
+    if (*ours)
+        leave_chunk();
+    self.ended = true;
+    self.busy = false;
 }
 
 /* rec.path from the pattern: %p is the process's number, `more` comes behind it. Gives whether there was a %p. */
@@ -445,7 +453,7 @@ static void prepare(void)
     /* Not pthread_atfork for all: other handlers may allocate before ours has run, and _Fork and clone run none. */
     if (madvise(ours, 1, MADV_WIPEONFORK))
         pthread_atfork(NULL, NULL, child_begins);
-    has_thread_end = pthread_key_create(&thread_end, leave_chunk) == 0;
+    has_thread_end = pthread_key_create(&thread_end, end_thread) == 0;
 }
 
 /* ---- events ---- */
@@ -489,6 +497,8 @@ static void write_event(uint64_t seq, enum trace_kind kind, uint64_t value, uint
     }
     self.at = trace_encode(self.at, &(struct trace_event){kind, seq - self.last - 1, value, extra});
     self.last = seq;
+    if (__builtin_expect(self.ended, 0))
+        leave_chunk();
 }
 
 static uint64_t age(uint64_t seq, bool known, uint64_t birth)
