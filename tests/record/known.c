@@ -107,6 +107,27 @@ static void threads(void)
   ops = 2 * THREADS * EACH;
 }
 
+/* Blocks of one size that wander: an address freed by one thread is born again in another at once. */
+static void *swap_places(void *arg)
+{
+  uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+  for (int i = 0; i < MANY / THREADS; i++) {
+    void *mine = malloc(3000);
+    require(mine);
+    free(__atomic_exchange_n(&ring[0][next_random(&seed) % 16], mine, __ATOMIC_ACQ_REL));
+  }
+  return NULL;
+}
+
+static void swaps(void)
+{
+  pthread_t id[THREADS];
+  for (uintptr_t i = 0; i < THREADS; i++) id[i] = spawn(swap_places, (void *)i);
+  for (int i = 0; i < THREADS; i++) join(id[i]);
+  for (int i = 0; i < 16; i++) free(ring[0][i]);
+  ops = 2 * MANY;
+}
+
 static void *live_shortly(void *arg)
 {
   free(malloc(77));
@@ -142,7 +163,9 @@ static void closes_all(void)
   for (int i = 0; i < MANY; i++) {
     if (i % 1000 == 0)
       for (int fd = 3; fd < 64; fd++) close(fd);
+    errno = EXDEV;
     gone(got(malloc(200), 200), 200);
+    require(errno == EXDEV);
   }
   require(open("/", O_RDONLY) == 3);
 }
@@ -195,8 +218,8 @@ static void forks(void)
 
 int main(int argc, char **argv)
 {
-  static const struct test PROGRAMS[] = {TEST(single),     TEST(threads), TEST(short_lives), TEST(killed), TEST(leaves_at_once),
-                                         TEST(closes_all), TEST(signals), TEST(forks)};
+  static const struct test PROGRAMS[] = {TEST(single),     TEST(threads), TEST(swaps), TEST(short_lives), TEST(killed),
+                                         TEST(leaves_at_once), TEST(closes_all), TEST(signals), TEST(forks)};
   for (size_t i = 0; i < COUNT(PROGRAMS); i++)
     if (argc > 1 && strcmp(argv[1], PROGRAMS[i].name) == 0) {
       alarm(PATIENCE_S);

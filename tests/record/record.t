@@ -56,6 +56,11 @@ for on in '' "$lib"; do
   ok "threads${on:+, on osmem}: peak, $over over" test "$over" -ge 0 -a "$over" -lt 8192
 done
 mv trace ring
+for on in '' "$lib"; do
+  rm -f trace
+  record trace ${on:+"$on:"} "$known" swaps >/dev/null
+  is "addresses that wander between threads${on:+, on osmem}" "$(count trace malloc) $(count trace peak_live_objects | sed 's/^[1-9][0-9]\{0,2\}$/few/')" '200000 few'
+done
 record many "$known" short_lives >/dev/null
 is 'threads that end: every malloc' "$(count many malloc)" 2000
 ok "threads that end leave their chunk to the next: $(chunks many) for 2000" test "$(chunks many)" -le 4
@@ -131,7 +136,8 @@ like 'and there is a trace up to there' "$(stats full)" '^ops [0-9]+'
 # ---- replay ----
 
 numbers() { "$@" 2>&1 | grep -E '^(ops|peak_live_bytes) |^replay'; }
-for trace in ring many handlers; do
+mv trace wander
+for trace in ring many wander handlers; do
   wanted=$(numbers stats "$trace")
   is "$trace: replayed with its threads" "$(numbers "$replay" "$trace")" "$wanted"
   is "$trace: on osmem" "$(numbers preloaded "$replay" "$trace")" "$wanted"
