@@ -821,7 +821,8 @@ def html_table(lines):
 
 def page(results, instructions, allocators, base):
     colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(allocators)}
-    drawn = {kind: rows for kind, rows in results.items() if rows and kind not in ("micro", "memory")}
+    drawn = {kind: rows for kind, rows in results.items()
+             if rows and kind not in ("micro", "memory")}
     out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>Allocators</title>',
            f"<style>{STYLE}</style><h1>Allocators compared</h1>",
            f"<p>Across: CPU time. Up: peak resident memory. Both relative to {base} and"

@@ -379,10 +379,8 @@ static bool fill_path(unsigned more)
 }
 
 /* Without a %p a name that is taken is most often our parent's. */
-static int create_file(bool child)
+static int create_file(void)
 {
-    if (child && !strstr(pattern, "%p"))
-        return -1;
     for (unsigned more = 0; more < NAMES_TRIED; more++) {
         bool each_its_own = fill_path(more);
         int fd = open(rec.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -404,18 +402,17 @@ static bool write_head(int fd)
 /* At the process's first event, in its only thread; again at a forked child's. */
 static void begin(void)
 {
-    static bool begun;
     memset(&rec, 0, sizeof rec);
     self = (struct writer){.busy = true};
     rec.chunks = 1;
-    int fd = create_file(begun);
-    if (fd < 0 && (errno == EEXIST || begun))
+    int fd = create_file();
+    if (fd < 0 && errno == EEXIST)
         off = true;
     else if (fd < 0 || !write_head(fd))
         stop(strerrorname_np(errno));
     if (fd >= 0)
         close(fd);
-    begun = *ours = true;
+    *ours = true;
 }
 
 static void name_file(void)

@@ -478,7 +478,8 @@ static void run_threads(void)
 static void free_leftovers(void)
 {
     for (uint32_t i = 1; i <= sum.objects; i++) {
-        free(blocks[i].at);
+        if (blocks[i].at)
+            free(blocks[i].at);
         blocks[i].at = NULL;
     }
 }
@@ -613,10 +614,11 @@ static void print_stats(void)
 {
     static const char *const KINDS[TRACE_KINDS] = {"", "malloc", "calloc", "free", "realloc", "aligned", ""};
     static uint64_t kinds[TRACE_KINDS], table[SIZE_ROWS][AGE_COLUMNS];
-    uint64_t foreign = 0;
+    uint64_t foreign = 0, nulls = 0;
     for (uint64_t seq = 0; seq < trace.count; seq++) {
         const struct step *s = &trace.steps[seq];
         kinds[s->kind]++;
+        nulls += s->kind == TRACE_FREE && !s->before;
         if (dead[seq])
             foreign += trace.steps[dead[seq] - 1].thread != s->thread;
         if (s->kind && s->kind != TRACE_FREE)
@@ -624,6 +626,7 @@ static void print_stats(void)
     }
     for (int kind = TRACE_MALLOC; kind < TRACE_THREAD; kind++)
         printf("%s %llu\n", KINDS[kind], (unsigned long long)kinds[kind]);
+    printf("free_null %llu\n", (unsigned long long)nulls);
     printf("ops %llu\nthreads %u\nended_by_another_thread %llu\n", (unsigned long long)(sum.ops - sum.dropped), trace.threads - 1,
            (unsigned long long)foreign);
     printf("peak_live_bytes %llu\npeak_live_objects %llu\nlive_bytes_at_end %llu\n", (unsigned long long)sum.peak_bytes,

@@ -111,6 +111,7 @@ static void threads(void)
 static void *swap_places(void *arg)
 {
   uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+  pthread_barrier_wait(&meeting);
   for (int i = 0; i < MANY / THREADS; i++) {
     void *mine = malloc(3000);
     require(mine);
@@ -122,6 +123,7 @@ static void *swap_places(void *arg)
 static void swaps(void)
 {
   pthread_t id[THREADS];
+  pthread_barrier_init(&meeting, NULL, THREADS);
   for (uintptr_t i = 0; i < THREADS; i++) id[i] = spawn(swap_places, (void *)i);
   for (int i = 0; i < THREADS; i++) join(id[i]);
   for (int i = 0; i < 16; i++) free(ring[0][i]);
