@@ -1,4 +1,4 @@
-# osmem: make, make demo, make test, make soak, make fuzz, make bench, make install, make lint; variants: make debug ubsan tsan
+# osmem: make, make demo, make test, make soak, make fuzz, make bench, make record, make install, make lint; variants: make debug ubsan tsan
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 DESTDIR ?=

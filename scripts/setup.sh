@@ -8,11 +8,12 @@ tools_of() {
   case $1 in
     test) echo 'strace=strace ltrace=ltrace python3=python3 git=git perl=perl prove=perl g++=g++ sqlite3=sqlite3
       redis-server=redis-server php=php-cli lua5.4=lua5.4 node=nodejs xz=xz-utils setarch=util-linux
-      /usr/include/cmocka.h=libcmocka-dev spin=spin
+      /usr/include/cmocka.h=libcmocka-dev spin=spin memusage=libc-devtools
       libjemalloc.so.2=libjemalloc2 valgrind=valgrind qemu-x86_64=qemu-user man=man-db' ;;
     bench) echo 'python3=python3 g++=g++ perl=perl lua5.4=lua5.4 sqlite3=sqlite3 redis-server=redis-server
       redis-benchmark=redis-tools git=git z3=z3 gs=ghostscript node=nodejs
-      libjemalloc.so.2=libjemalloc2 jq=jq xmllint=libxml2-utils gawk=gawk libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4' ;;
+      libjemalloc.so.2=libjemalloc2 jq=jq xmllint=libxml2-utils gawk=gawk libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4
+      strace=strace valgrind=valgrind' ;;
     fuzz) echo "clang=clang /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(uname -m).a=libclang-rt-14-dev" ;;
     fuzz-afl) echo 'clang=clang afl-fuzz=afl++' ;;
     *) echo "$1=$1" ;;

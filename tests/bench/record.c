@@ -270,7 +270,7 @@ static bool forget(uintptr_t address, uint64_t *birth)
 
 /* ---- the file ---- */
 
-/* 0: nothing of that kind in the way. A full disk must be met by write, not later by a store to the mapping. */
+/* A full disk must be met here, not later by a store to the mapping. */
 static bool write_all(int fd, const void *bytes, size_t length, off_t offset)
 {
     while (length > 0) {
