@@ -172,10 +172,10 @@ enum {
   BLOCKS_BEFORE_SLAB = 8, /* a class earns its slab: page faults of `ls` 28 -> 9, of `bash -c` 38 -> 11 */
   CACHE_BLOCK_MIN_LOG = 10,
   CACHE_BLOCK_MIN = 1 << CACHE_BLOCK_MIN_LOG,
-  CACHE_BLOCK_MAX = 32 * 1024,
+  CACHE_BLOCK_MAX = 128 * 1024,
   CACHE_BINS_PER_DOUBLING_LOG = 4,
   CACHE_BINS_PER_DOUBLING = 1 << CACHE_BINS_PER_DOUBLING_LOG,
-  CACHE_BINS = 5 * CACHE_BINS_PER_DOUBLING,
+  CACHE_BINS = 7 * CACHE_BINS_PER_DOUBLING,
   CACHE_BINS_TRIED = 3,   /* by a request: blocks up to an eighth too large are in these */
   CACHE_BYTES_MIN = 32 * 1024,
   CACHE_BYTES_MAX = 1024 * 1024,

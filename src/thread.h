@@ -38,7 +38,7 @@ static inline void cache_put(struct theap *heap, struct block *block, size_t byt
   block->prev = block_key(block);
   *bin = block;
   heap->cached_bytes += bytes;
-  if (UNLIKELY(heap->cached_bytes > heap->cache_limit)) cache_evict(heap);
+  if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);
 }
 
 static inline struct block *cache_pop(struct theap *heap, struct block **bin) {
