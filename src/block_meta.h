@@ -74,6 +74,7 @@ struct theap;
  *   countdown == used - wake
  *   used      == objects handed out, those on the remote list included
  *   carved    == first byte of the granule that was never an object yet
+ *             == (used + in `free` + in `later` + on purged pages) * object_bytes
  *
  * One compare with zero on free serves all three states, because `wake` says when the owner wants to hear of it:
  *   current   wake == -1: never          (the slab that malloc takes from; it may be empty without notice)
@@ -85,7 +86,8 @@ struct slab {
   int32_t countdown;
   int32_t wake;
   uint32_t reciprocal; /* ceil(2^32 / object bytes): offset * reciprocal wraps below it exactly for multiples */
-  uint32_t carved;
+  uint16_t carved;
+  uint16_t purged;     /* bit i: page i was given back, and the objects on it, all free, are in no list; then reciprocal is 0 */
   uint16_t object_bytes;
   uint16_t capacity;
   uint32_t prev_free_bytes; /* stands in for the header: size of the free block before this slab, 0: that one is in use */
@@ -238,7 +240,13 @@ static inline struct theap *slab_owner(const struct slab *slab) { return __atomi
 /* Is `address` the start of an object that was carved? Granules are aligned, so the offset needs no base. */
 static inline bool slab_has_object(const struct slab *slab, uintptr_t address) {
   uint32_t offset = address & (GRANULE_BYTES - 1);
-  return offset * slab->reciprocal < slab->reciprocal && offset < __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
+  return offset % slab->object_bytes == 0 && offset < __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
+}
+
+/* The same without a division, for the fast paths; no, where pages were purged. */
+static inline bool slab_has_object_fast(const struct slab *slab, uintptr_t address) {
+  uint32_t offset = address & (GRANULE_BYTES - 1), reciprocal = __atomic_load_n(&slab->reciprocal, __ATOMIC_RELAXED);
+  return offset * reciprocal < reciprocal && offset < __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
 }
 
 /* Differs from place to place: what a program copies out of memory that it never wrote is no key where it goes. */
@@ -291,6 +299,7 @@ static inline size_t block_bytes_for(size_t bytes) {
   return need < BLOCK_MIN ? BLOCK_MIN : need;
 }
 
+_Static_assert(GRANULE_BYTES / CARVE_PAGE <= 16, "a bit of `purged` for each page");
 _Static_assert(sizeof(struct slab) == 64 && sizeof(struct remote) == 64, "one cache line each");
 _Static_assert(sizeof(struct chunk_info) + HEADER_BYTES <= sizeof(struct slab),
                "the last record holds it, and the header of the chunk's first block");

@@ -13,19 +13,27 @@ static const char *check_list(const struct slab *slab, const struct object *list
   uintptr_t granule = slab_start(slab);
   for (const struct object *object = list; object; object = object->next) {
     bool ours = (uintptr_t)object - granule < GRANULE_BYTES && slab_has_object(slab, (uintptr_t)object);
-    if (!ours || object->key != object_key(slab, object)) return "a slab's free list leads astray";
+    if (!ours || slab_has_purged(slab, object) || object->key != object_key(slab, object)) return "a slab's free list leads astray";
     if (++*count > slab->capacity) return "a slab's free list is a ring";
   }
   return NULL;
 }
 
-/* free + used == carved, in objects; every free object is one of the slab's and says it is free. */
+static size_t count_purged(const struct slab *slab) {
+  size_t count = 0;
+  uintptr_t granule = slab_start(slab);
+  for (size_t offset = 0; offset < slab->carved; offset += slab->object_bytes)
+    count += slab_has_purged(slab, (const struct object *)(granule + offset));
+  return count;
+}
+
+/* free + purged + used == carved, in objects; every free object is one of the slab's and says it is free. */
 static const char *check_slab(const struct slab *slab) {
   size_t free = 0;
   const char *fault = check_list(slab, slab->free, &free);
   if (!fault) fault = check_list(slab, slab->later, &free);
   if (fault) return fault;
-  if (free + slab_used(slab) != slab->carved / slab->object_bytes) return "a slab's objects do not add up";
+  if (free + count_purged(slab) + slab_used(slab) != slab->carved / slab->object_bytes) return "a slab's objects do not add up";
   return NULL;
 }
 

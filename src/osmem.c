@@ -62,7 +62,7 @@ inline void heap_free(void *payload) {
     struct object *object = payload;
     /* Looking for misuse takes 15 of the 38 instructions here and one of malloc's 15, and no time that could be measured (random sizes
      * of 8 to 1000 bytes: 0.70 s with and without the look at the key). A block or a stranger's slab fails the first test. */
-    if (LIKELY(slab_owner(slab) == self && slab_has_object(slab, address) && object->key != object_key(slab, object))) {
+    if (LIKELY(slab_owner(slab) == self && slab_has_object_fast(slab, address) && object->key != object_key(slab, object))) {
       object_push(slab, object);
       return;
     }
@@ -81,6 +81,7 @@ struct found {
 };
 
 static bool is_freed_object(struct slab *slab, const struct object *object) {
+  if (slab_has_purged(slab, object)) return true;
   if (object->key != object_key(slab, object)) return false;
   /* Only a freed object holds the key. Our own lists can be searched, for certainty; of a stranger's
    * slab the link must look like one. */
@@ -159,7 +160,7 @@ static inline bool has_record(uintptr_t address) {
 static inline bool free_to_owner(struct slab *slab, void *payload) {
   struct object *object = payload;
   if (!has_record((uintptr_t)payload)) return false;
-  if (!slab_has_object(slab, (uintptr_t)payload) || object->key == object_key(slab, object)) return false;
+  if (!slab_has_object_fast(slab, (uintptr_t)payload) || object->key == object_key(slab, object)) return false;
   slab_free_remote(slab, object);
   return true;
 }
@@ -383,9 +384,9 @@ size_t heap_usable(void *payload, const char *call) {
 }
 
 size_t heap_trim(size_t pad) {
-  if (theap_is_born(self)) theap_flush(self);
-  theap_reclaim_dead();
-  size_t released = large_trim();
+  size_t released = theap_is_born(self) ? theap_trim(self) : 0;
+  released += theap_trim_dead();
+  released += large_trim();
   for (size_t i = 0; i < arena_count(); i++) released += arena_trim(arena_at(i), pad);
   return released;
 }

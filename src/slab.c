@@ -74,6 +74,103 @@ static void settle(struct slab *slab, size_t used) {
 
 void slab_wake(struct slab *slab) { settle(slab, slab_used(slab)); }
 
+/* ---- purged pages --------------------------------------------------------------------------------------------------- */
+
+static void set_purged(struct slab *slab, unsigned purged) {
+  uint32_t size = slab->object_bytes;
+  __atomic_store_n(&slab->purged, (uint16_t)purged, __ATOMIC_RELAXED);
+  __atomic_store_n(&slab->reciprocal, purged ? 0 : (uint32_t)((((uint64_t)1 << 32) + size - 1) / size), __ATOMIC_RELAXED);
+}
+
+/* Bits of the pages that bytes [start, end) of a granule touch. */
+static unsigned pages_of(size_t start, size_t end) {
+  size_t first = start / page_bytes, last = (end - 1) / page_bytes;
+  return (2u << last) - (1u << first);
+}
+
+static unsigned pages_of_object(const struct slab *slab, size_t offset) { return pages_of(offset, offset + slab->object_bytes); }
+
+bool slab_has_purged(const struct slab *slab, const struct object *object) {
+  size_t offset = (uintptr_t)object & (GRANULE_BYTES - 1);
+  unsigned purged = __atomic_load_n(&slab->purged, __ATOMIC_RELAXED);
+  return purged && (pages_of_object(slab, offset) & purged);
+}
+
+static void link_object(struct slab *slab, uintptr_t address) {
+  struct object *object = (struct object *)address;
+  object->next = slab->free;
+  object->key = object_key(slab, object);
+  slab->free = object;
+}
+
+/* The objects of one purged page come back, but for those that reach into another. */
+static void restore_page(struct slab *slab) {
+  unsigned page = slab->purged & -slab->purged, left = slab->purged & ~page;
+  uintptr_t base = slab_start(slab);
+  for (size_t offset = 0; offset < slab->carved; offset += slab->object_bytes) {
+    unsigned pages = pages_of_object(slab, offset);
+    if ((pages & page) && !(pages & left)) link_object(slab, base + offset);
+  }
+  set_purged(slab, left);
+}
+
+/* Bytes of a granule by object number. */
+struct free_map {
+  uint64_t words[GRANULE_BYTES / ALIGNMENT / 64];
+};
+
+static void map_list(const struct slab *slab, const struct object *list, struct free_map *map) {
+  for (; list; list = list->next) {
+    size_t number = ((uintptr_t)list & (GRANULE_BYTES - 1)) / slab->object_bytes;
+    map->words[number / 64] |= (uint64_t)1 << number % 64;
+  }
+}
+
+static bool map_has(const struct free_map *map, size_t number) { return map->words[number / 64] >> number % 64 & 1; }
+
+/* Pages wholly below `carved` without an object in use. */
+static unsigned free_pages(const struct slab *slab, const struct free_map *map) {
+  unsigned in_use = 0, whole = (1u << slab->carved / page_bytes) - 1;
+  for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += slab->object_bytes)
+    if (!map_has(map, number) && !(pages_of_object(slab, offset) & slab->purged)) in_use |= pages_of_object(slab, offset);
+  return whole & ~in_use;
+}
+
+/* Discard what is free and not purged yet; those that the kernel took. */
+static unsigned discard_free_pages(const struct slab *slab, unsigned pages) {
+  unsigned discarded = 0;
+  uintptr_t base = slab_start(slab);
+  for (unsigned left = pages & ~(unsigned)slab->purged, page; left; left &= left - 1) {
+    page = (unsigned)__builtin_ctz(left);
+    if (sys_discard((void *)(base + page * page_bytes), page_bytes)) discarded |= 1u << page;
+  }
+  return discarded;
+}
+
+static size_t purge_slab(struct slab *slab) {
+  struct free_map map = {0};
+  map_list(slab, slab->free, &map);
+  map_list(slab, slab->later, &map);
+  unsigned discarded = discard_free_pages(slab, free_pages(slab, &map)), purged = slab->purged | discarded;
+  if (!discarded) return 0;
+  uintptr_t base = slab_start(slab);
+  slab->free = slab->later = NULL;
+  for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += slab->object_bytes)
+    if (map_has(&map, number) && !(pages_of_object(slab, offset) & purged)) link_object(slab, base + offset);
+  set_purged(slab, purged);
+  return (size_t)__builtin_popcount(discarded) * page_bytes;
+}
+
+size_t slab_purge(struct theap *heap) {
+  size_t released = 0;
+  for (size_t size_class = 0; size_class < SIZE_CLASSES && page_bytes < GRANULE_BYTES; size_class++) {
+    struct slab *current = current_slab(heap, size_class);
+    if (current != NO_SLAB) released += purge_slab(current);
+    for (struct slab *slab = heap->queue[size_class]; slab; slab = slab->next) released += purge_slab(slab);
+  }
+  return released;
+}
+
 /* ---- carving -------------------------------------------------------------------------------------------------------- */
 
 /* String the next objects up to a page edge (one at least) into the free list. False: all are carved. */
@@ -92,7 +189,7 @@ static bool carve(struct slab *slab) {
     object->key = object_key(slab, object);
   }
   slab->free = next;
-  __atomic_store_n(&slab->carved, end, __ATOMIC_RELAXED);
+  __atomic_store_n(&slab->carved, (uint16_t)end, __ATOMIC_RELAXED);
   return true;
 }
 
@@ -101,8 +198,8 @@ static void format(struct slab *slab, size_t size_class) {
   slab->free = slab->later = NULL;
   slab->countdown = 0;
   slab->wake = 0;
-  slab->reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
   slab->object_bytes = (uint16_t)size;
+  set_purged(slab, 0);
   slab->capacity = (uint16_t)(SLAB_USABLE / size);
   __atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
 }
@@ -139,6 +236,7 @@ static bool has_objects(struct slab *slab) {
     slab->free = slab->later;
     slab->later = NULL;
   }
+  if (!slab->free && slab->purged) restore_page(slab);
   return slab->free || carve(slab);
 }
 

@@ -24,6 +24,12 @@ void slab_collect(struct theap *heap);
 /* Give current slabs that are empty back to their arena. Owner only. */
 void slab_retire_empty(struct theap *heap);
 
+/* Give back pages inside slabs in use on which every object is free; bytes released. Owner only, after slab_collect(). */
+size_t slab_purge(struct theap *heap);
+
+/* Is the object free, on a purged page? */
+bool slab_has_purged(const struct slab *slab, const struct object *object);
+
 /* Does the object stand on one of the slab's two free lists? Owner only; O(free objects). */
 bool slab_lists(struct slab *slab, const struct object *object);
 

@@ -191,10 +191,16 @@ static void cache_flush(struct theap *heap) {
 
 /* ---- taking back ---------------------------------------------------------------------------------------------------- */
 
-void theap_flush(struct theap *heap) {
+static size_t flush(struct theap *heap) {
   slab_collect(heap);
   slab_retire_empty(heap);
   cache_flush(heap);
+  return 0;
+}
+
+size_t theap_trim(struct theap *heap) {
+  flush(heap);
+  return slab_purge(heap);
 }
 
 /* A thread that shares its arena moves when it has come there often: early, since all that it leaves behind is stranded there. Tried and
@@ -207,15 +213,22 @@ void theap_settle(struct theap *heap) {
   if (arena_is_shared(heap->arena)) arena_move_out(heap);
 }
 
-void theap_reclaim_dead(void) {
+/* A few heaps of ended threads, or none. */
+static size_t treat_dead(size_t (*treat)(struct theap *)) {
   const struct theap *newest = theap_list();
-  if (!newest || !newest->next || !lock_enter(&birth_lock)) return;
+  size_t released = 0;
+  if (!newest || !newest->next || !lock_enter(&birth_lock)) return 0;
   for (int i = 0; i < LOOK_AT_HEAPS; i++) {
     struct theap *heap = find_dead();
     if (!heap) break;
-    theap_flush(heap);
+    released += treat(heap);
     arena_quit(heap);
     pthread_mutex_unlock(&heap->alive);
   }
   lock_leave(&birth_lock);
+  return released;
 }
+
+void theap_reclaim_dead(void) { treat_dead(flush); }
+
+size_t theap_trim_dead(void) { return treat_dead(theap_trim); }

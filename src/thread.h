@@ -17,8 +17,10 @@ void theap_settle(struct theap *heap);
 
 /* Take back what threads that ended have left: their caches and empty slabs. Looks at a few heaps a call. */
 void theap_reclaim_dead(void);
+/* The same, and of slabs still in use the pages that are wholly free; bytes released of those. */
+size_t theap_trim_dead(void);
 /* The same for the caller's own heap. */
-void theap_flush(struct theap *heap);
+size_t theap_trim(struct theap *heap);
 
 /* ---- the cache of freed medium blocks, bounded in bytes; here, because it is the medium tier's fast path --------------- */
 

@@ -85,6 +85,18 @@ static void all_freed_before(size_t bytes)
   free_and_confess("double free of", p);
 }
 
+/* An object on a page that was given back holds no mark any more. */
+static void after_a_trim(size_t bytes)
+{
+  enum { OBJECTS = 2000 };
+  static char *objects[OBJECTS];
+  for (size_t i = 0; i < OBJECTS; i++) objects[i] = one_of(bytes);
+  for (size_t i = 0; i < OBJECTS; i++)
+    if (i % 100) free(objects[i]);
+  malloc_trim(0);
+  free_and_confess("double free of", objects[OBJECTS / 2 + 50]);
+}
+
 /* Two threads that wait for work: to start one now would allocate, perhaps the very block just freed. */
 enum { HELPERS = 2 };
 static struct helper {
@@ -587,6 +599,7 @@ static const struct {
     CRIME("must-die", EVERY_SIZE, coalesced),
     CRIME("must-die", SMALL | LARGE, all_freed_before),
     CRIME("must-notice", MEDIUM, all_freed_before), /* the header may be gone: pages of free runs go back to the kernel */
+    CRIME("must-die", OBJECTS, after_a_trim),
     CRIME("must-die", EVERY_SIZE, second_in_a_thread),
     CRIME("must-die", EVERY_SIZE, first_in_a_thread),
     CRIME("must-die", EVERY_SIZE, both_in_one_thread),

@@ -366,18 +366,22 @@ static void trim_gives_back_what_is_free(void)
 /* Wholly free pages inside slabs that a few objects keep. */
 static void trim_gives_back_pages_inside_slabs(void)
 {
-  enum { OBJECTS = 100000, EACH = 256 };
+  enum { OBJECTS = 100000, EACH = 256, KEPT = 40 }; /* so that each slab holds three of those that stay */
   static void *objects[OBJECTS];
   size_t before = resident_bytes();
-  for (size_t i = 0; i < OBJECTS; i++) touch(objects[i] = os_malloc(EACH), EACH);
+  for (size_t i = 0; i < OBJECTS; i++) fill(objects[i] = os_malloc(EACH), EACH, i);
   for (size_t i = 0; i < OBJECTS; i++)
-    if (i % 500) os_free(objects[i]);
-  os_trim(0);
-  require(resident_bytes() < before + OBJECTS / 2 * EACH);
-  for (size_t i = 0; i < OBJECTS; i += 500) fill(objects[i], EACH, i);
+    if (i % KEPT) os_free(objects[i]);
+  require(os_trim(0));
+  require(resident_bytes() < before + OBJECTS * EACH / 10 * 6);
+  require(os_check() && !os_trim(0));
+  for (size_t i = 0; i < OBJECTS; i += KEPT) require(holds(objects[i], EACH, i));
+  /* What was given back comes again, page by page, to one user each. */
   for (size_t i = 0; i < OBJECTS; i++)
-    if (i % 500) memset(objects[i] = os_malloc(EACH), 0xEE, EACH);
-  for (size_t i = 0; i < OBJECTS; i += 500) require(holds(objects[i], EACH, i));
+    if (i % KEPT) fill(objects[i] = os_malloc(EACH), EACH, i);
+  for (size_t i = 0; i < OBJECTS; i++) require(holds(objects[i], EACH, i));
+  require(os_check() && resident_bytes() < before + OBJECTS * EACH / 10 * 12);
+  for (size_t i = 0; i < OBJECTS; i++) os_free(objects[i]);
   require(os_check());
 }
 
