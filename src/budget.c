@@ -54,6 +54,7 @@ static void earn(uint64_t now) {
 static bool on_hold(uint64_t now) { return GET(mistake_ns) && now - GET(mistake_ns) < GET(hold_ns); }
 
 bool budget_spend(size_t pages) {
+  if (sys_near_soft_limit(0)) return true; /* whatever it costs */
   uint64_t now = sys_coarse_time();
   earn(now);
   int64_t cost = cost_of(pages, RELEASE_NS);

@@ -18,6 +18,7 @@
 #endif
 
 struct sys_counters sys_counters;
+struct sys_limits sys_limits;
 size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
 
 void sys_init(void) {
@@ -33,6 +34,11 @@ static void count(enum sys_call call, size_t in, size_t out) {
   size_t held = __atomic_add_fetch(&sys_counters.bytes_held, in - out, __ATOMIC_RELAXED);
   if (held > __atomic_load_n(&sys_counters.bytes_peak, __ATOMIC_RELAXED))
     __atomic_store_n(&sys_counters.bytes_peak, held, __ATOMIC_RELAXED);
+}
+
+static bool beyond_limit(size_t more) {
+  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
+  return sys_limits.hard && more > 0 && held + more > sys_limits.hard;
 }
 
 size_t sys_bytes_over_peak(size_t bytes) {
@@ -64,6 +70,7 @@ uintptr_t sys_break(void) {
 }
 
 bool sys_move_break(uintptr_t now, uintptr_t end) {
+  if (beyond_limit(end > now ? end - now : 0)) return false;
   bool moved = raw_break(end) == end;
   if (moved && &__curbrk) __curbrk = (void *)end;
   count(SYS_CALL_BRK, moved && end > now ? end - now : 0, moved && end < now ? now - end : 0);
@@ -71,6 +78,7 @@ bool sys_move_break(uintptr_t now, uintptr_t end) {
 }
 
 void *sys_map(size_t bytes) {
+  if (beyond_limit(bytes)) return NULL;
   int saved = errno;
   void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   errno = saved;
@@ -88,6 +96,7 @@ bool sys_unmap(void *base, size_t bytes) {
 }
 
 void *sys_remap(void *base, size_t old_bytes, size_t new_bytes) {
+  if (beyond_limit(new_bytes > old_bytes ? new_bytes - old_bytes : 0)) return NULL;
   int saved = errno;
   void *moved = mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE);
   errno = saved;

@@ -21,6 +21,21 @@ struct sys_counters {
 };
 
 extern struct sys_counters sys_counters;
+
+/* Bounds on bytes_held; 0: none. Beyond the hard one growth is refused as if by the kernel (threads that grow at the same moment may
+ * overshoot by a step each); near the soft one free memory is given back without regard to its cost. Set once, at the start. */
+struct sys_limits {
+  size_t hard, soft;
+};
+
+extern struct sys_limits sys_limits;
+
+/* With `bytes` more, would less than an eighth of the soft limit be left? */
+static inline bool sys_near_soft_limit(size_t bytes) {
+  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
+  return sys_limits.soft && held + bytes > sys_limits.soft / 8 * 7;
+}
+
 extern size_t page_bytes; /* set by sys_init(); 4 KiB to 64 KiB */
 
 void sys_init(void);

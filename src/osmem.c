@@ -241,8 +241,19 @@ static void *allocate_small(struct theap *heap, const struct request *request, e
   return payload;
 }
 
+/* Fresh memory is about to be asked for: near the soft limit all that is free goes back first, once for every 64th of it. */
+static void relieve(size_t bytes) {
+  static size_t relieved_at; /* atomic */
+  if (LIKELY(!sys_near_soft_limit(bytes))) return;
+  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
+  if (held + bytes < __atomic_load_n(&relieved_at, __ATOMIC_RELAXED) + sys_limits.soft / 64) return;
+  heap_trim(0);
+  __atomic_store_n(&relieved_at, held, __ATOMIC_RELAXED);
+}
+
 static void *allocate_mapping(const struct request *request) {
   bool zeroed;
+  relieve(request->bytes);
   void *payload = large_take(request->bytes, request->alignment, &zeroed);
   if (payload && request->zero && !zeroed) memset(payload, 0, request->bytes);
   return payload;
@@ -269,6 +280,7 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
   theap_reclaim_dead();
   if (arena_join_orphan(heap, request->bytes) && (payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   large_make_way(region_growth_step());
+  relieve(region_growth_step());
   return allocate(heap, request, ARENA_MAY_GROW);
 }
 

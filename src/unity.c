@@ -12,6 +12,7 @@
 #include "foreign.c"
 #include "osmem.c"
 #include "stats.c"
+#include "limits.c"
 #include "options.c"
 #include "check.c"
 #include "api.c"

@@ -57,6 +57,11 @@ static void ulimit_v_64_mb(void) { limit(RLIMIT_AS, 64 * MB, 256 * MB); }
 static void ulimit_d_16_mb(void) { limit(RLIMIT_DATA, 16 * MB, 256 * MB); }
 static void ulimit_s_unlimited(void) { limit(RLIMIT_STACK, RLIM_INFINITY, RLIM_INFINITY); }
 
+/* The library's own. */
+static void option_limit_64_mb(void) { setenv("OSMEM_OPTIONS", "limit=64M", 1); }
+static void option_limit_16_mb(void) { setenv("OSMEM_OPTIONS", "limit=16384K", 1); }
+static void option_soft_32_mb(void) { setenv("OSMEM_OPTIONS", "soft=32M", 1); }
+
 struct link {
   struct link *next;
 };
@@ -101,6 +106,33 @@ static void exhaust_with_each_size(size_t enough)
 
 static void half_of_64_mb(void) { exhaust_with_each_size(32 * MB); }
 static void half_of_16_mb(void) { exhaust_with_each_size(8 * MB); }
+
+static void half_of_64_mb_and_no_more(void)
+{
+  size_t before = resident_bytes(), count;
+  struct link *all = exhaust(5000, &count);
+  require(resident_bytes() < before + 64 * MB);
+  release(all);
+  half_of_64_mb();
+  void *grows = malloc(200000), *same = grows;
+  errno = 0;
+  require((grows = realloc(grows, 100 * MB)) == NULL && errno == ENOMEM);
+  free(same);
+}
+
+/* Bursts again and again: the budget for giving back is soon used up, but near the soft limit it does not count. */
+static void bursts_go_back(void)
+{
+  enum { BLOCKS = 6000, EACH = 5000 };
+  static void *blocks[BLOCKS];
+  size_t before = resident_bytes();
+  for (int round = 0; round < 10; round++) {
+    for (size_t i = 0; i < BLOCKS; i++) memset(blocks[i] = malloc(EACH), 1, EACH);
+    for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+    if (resident_bytes() > before + 10 * MB) say("# round %d: %zu bytes more\n", round, resident_bytes() - before);
+    require(resident_bytes() < before + 10 * MB);
+  }
+}
 
 /* Memory is short, then a little is freed, then the limit is raised. */
 static void recovers(void)
@@ -522,6 +554,11 @@ int main(int argc, char **argv)
       TEST_AFTER(ulimit_v_64_mb, half_of_64_mb),
       TEST_AFTER(ulimit_v_64_mb, recovers),
       TEST_AFTER(ulimit_v_64_mb, threads_meet_the_end),
+      TEST_AFTER(option_limit_64_mb, half_of_64_mb_and_no_more),
+      TEST_AFTER(option_limit_64_mb, threads_meet_the_end),
+      TEST_AFTER(option_limit_16_mb, half_of_16_mb),
+      TEST_AFTER(option_soft_32_mb, bursts_go_back),
+      TEST_AFTER(option_soft_32_mb, threads_work),
       TEST_AFTER(ulimit_d_16_mb, half_of_16_mb),
       TEST_AFTER(ulimit_d_16_mb, recovers),
       TEST_AFTER(ulimit_s_unlimited, threads_work),

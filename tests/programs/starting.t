@@ -104,6 +104,28 @@ like 'stats=1: from ls, which closes stderr at exit' "$(first_line stats ls)" '^
 is 'stats=1: the output of the program is as before' "$(stats ls /usr 2>/dev/null)" "$(ls /usr)"
 is 'stats=1: the exit status is as before' "$(stats sh -c 'exit 7' 2>/dev/null; echo $?)" 7
 is 'no stats, no word on stderr' "$(preloaded ls 2>&1 >/dev/null)" ''
+# Limits of our own, and those of a container: a mount namespace with a cgroup file of ours shows that they are found.
+like 'limit=100M: python gets a MemoryError and goes on' "$(preloaded env OSMEM_OPTIONS=limit=100M "$python" -c '
+blocks = []
+try:
+    while True: blocks.append(bytearray(1000000))
+except MemoryError:
+    count = len(blocks)
+    blocks = None
+    print(count, len(bytearray(50000000)))')" '^(9[0-9]|10[0-4]) 50000000$'
+is 'limit=0: none' "$(preloaded env OSMEM_OPTIONS=limit=0 "$python" -c 'print(len(bytearray(200000000)))')" 200000000
+like 'a size that is none is named' "$(preloaded env OSMEM_OPTIONS=limit=5X,stats=0 true 2>&1)" 'cannot use what begins at "limit=5X'
+in_cgroup() { # COMMAND, with a limit of 32 MB on every hierarchy's root
+  unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && echo 33554432 >/sys/fs/cgroup/memory.max &&
+    echo max >/sys/fs/cgroup/memory.high && exec "$@"' sh "$@"
+}
+bursts="$top/build/tests/preload/limits bursts_go_back_after_option_soft_32_mb"
+if can 'soft=cgroup' in_cgroup true; then
+  ok 'soft=cgroup: bursts go back near the limit' in_cgroup env LD_PRELOAD="$lib" OSMEM_OPTIONS=soft=cgroup $bursts
+  is 'soft=cgroup: without a limit they need not' "$(in_cgroup sh -c 'echo max >/sys/fs/cgroup/memory.max; exec "$@"' sh \
+    env LD_PRELOAD="$lib" OSMEM_OPTIONS=soft=cgroup $bursts >/dev/null 2>&1; echo $?)" 1
+fi
+is 'no file is opened for limits unless asked' "$(strace -f -qq -e trace=openat env LD_PRELOAD="$lib" true 2>&1 | grep -c cgroup)" 0
 ok 'stats=1 with stderr closed from the start' sh -c "LD_PRELOAD='$lib' OSMEM_OPTIONS=stats=1 exec ls >/dev/null 2>&-"
 stats "$python" -c 'import os; os.open("mine", os.O_CREAT | os.O_WRONLY); os._exit(0)' 2>&-
 is 'stats=1: a file that got descriptor 2 stays empty' "$(wc -c <mine)" 0
