@@ -1,7 +1,8 @@
 /* See budget.h.
  *
  * A fiftieth of the time that passes is earned. Releasing a page costs what the kernel takes for it (100 ns); if fresh pages are wanted
- * afterwards, the fault (1450 ns) is charged too. When a quarter of what was released was wanted again, releasing was a mistake: nothing is
+ * afterwards, the fault (1450 ns) is charged too. A page that came from the kernel may go back once for nothing: that is a fourteenth of
+ * what its coming took. When a quarter of what was released was wanted again, releasing was a mistake: nothing is
  * released for four seconds, after the next mistake for eight, and so on up to a minute. So a burst that is over goes back at once, and a program
  * whose bursts come again and again pays for a few rounds of faults in all and then keeps its pages. (With the account alone a
  * loop of bursts of 57 MB cost 25 % more CPU time, buffers of 1 to 64 KiB 10 %.) No thread, no timer, no signal: the clock is
@@ -29,6 +30,7 @@ static struct {
   uint64_t seen_ns;      /* by sys_coarse_time() */
   uint64_t mistake_ns;   /* when the last mistake was seen; 0: never */
   uint64_t hold_ns;      /* so long after it nothing is released */
+  size_t free_pages;     /* as many of all that came from the kernel went back for nothing */
   size_t released_pages; /* since then, */
   size_t wanted_pages;   /* and of these wanted again */
 } account = {.credit_ns = CREDIT_START_NS};
@@ -53,12 +55,21 @@ static void earn(uint64_t now) {
 
 static bool on_hold(uint64_t now) { return GET(mistake_ns) && now - GET(mistake_ns) < GET(hold_ns); }
 
+/* Not paid for: what came from the kernel, and went back to it never yet. */
+static bool is_free(size_t pages) {
+  size_t came = __atomic_load_n(&sys_counters.bytes_in, __ATOMIC_RELAXED) / page_bytes, sum = GET(free_pages) + pages;
+  if (GET(credit_ns) < 0 || sum > came) return false;
+  SET(free_pages, sum);
+  return true;
+}
+
 bool budget_spend(size_t pages) {
   if (sys_near_soft_limit(0)) return true; /* whatever it costs */
   uint64_t now = sys_coarse_time();
   earn(now);
-  int64_t cost = cost_of(pages, RELEASE_NS);
-  if (cost > GET(credit_ns) || on_hold(now)) return false;
+  if (on_hold(now)) return false;
+  int64_t cost = is_free(pages) ? 0 : cost_of(pages, RELEASE_NS);
+  if (cost && cost > GET(credit_ns)) return false;
   book(-cost);
   SET(released_pages, GET(released_pages) + pages);
   __atomic_fetch_add(&budget_outstanding_pages, pages, __ATOMIC_RELAXED);
