@@ -681,7 +681,7 @@ static size_t trim_top(struct arena *arena, size_t pad) {
   return keep < arena->limit ? released + lower_top(arena, keep) : released;
 }
 
-size_t arena_trim(struct arena *arena, size_t pad) {
+COLD size_t arena_trim(struct arena *arena, size_t pad) {
   if (!arena_enter_this(arena)) return 0;
   size_t released = trim_top(arena, pad);
   for (size_t bin = bin_of(page_bytes); bin < BINS; bin++)
@@ -723,7 +723,7 @@ static const char *check_block(struct walk *walk, const struct block *block) {
   return NULL;
 }
 
-static const char *check_chunk(const struct arena *arena, const struct chunk *chunk, struct walk *walk, const void **where) {
+COLD static const char *check_chunk(const struct arena *arena, const struct chunk *chunk, struct walk *walk, const void **where) {
   uintptr_t at = (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES;
   walk->prev_free_bytes = 0;
   for (;;) {
@@ -756,7 +756,7 @@ static const char *check_bins(const struct arena *arena, struct walk *walk, cons
   return walk->free_blocks ? "a free block is in no bin" : NULL;
 }
 
-const char *arena_check(struct arena *arena, const void **where) {
+COLD const char *arena_check(struct arena *arena, const void **where) {
   if (!arena_enter_this(arena)) return "re-entered";
   struct walk walk = {0};
   const char *fault = NULL;

@@ -28,7 +28,7 @@ static size_t count_purged(const struct slab *slab) {
 }
 
 /* free + purged + used == carved, in objects; every free object is one of the slab's and says it is free. */
-static const char *check_slab(const struct slab *slab) {
+COLD static const char *check_slab(const struct slab *slab) {
   size_t free = 0;
   const char *fault = check_list(slab, slab->free, &free);
   if (!fault) fault = check_list(slab, slab->later, &free);
@@ -48,7 +48,7 @@ static const char *check_slabs(const struct arena *arena, const void **where) {
   return NULL;
 }
 
-bool heap_check(void) {
+COLD bool heap_check(void) {
   const void *where = NULL;
   const char *fault = NULL;
   for (size_t i = 0; i < arena_count() && !fault; i++) {

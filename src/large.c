@@ -339,7 +339,7 @@ size_t large_trim(void) {
   return released;
 }
 
-const char *large_check(void) {
+COLD const char *large_check(void) {
   if (!lock_enter(&large_lock)) return "re-entered";
   size_t seen = 0, bytes = 0, cached = 0;
   const char *fault = NULL;

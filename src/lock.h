@@ -88,29 +88,13 @@ static inline bool lock_try(struct lock *lock) {
   return false;
 }
 
-static inline void lock_sleep(struct lock *lock) {
-  uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
-  if (seen == 0) return;
-  uint32_t marked = seen | LOCK_SLEEPERS;
-  if (seen == marked || __atomic_compare_exchange_n(&lock->word, &seen, marked, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-    sys_wait(&lock->word, marked);
-}
-
-static inline bool lock_enter_if(struct lock *lock, bool may_wait) {
-  for (int spin = 0; spin < LOCK_SPINS; spin++) {
-    if (lock_try(lock)) return true;
-    if (!may_wait || lock_held_by_me(lock)) return false;
-    cpu_relax();
-  }
-  lock_count(lock);
-  /* Whoever slept takes it marked: others may sleep still. */
-  while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) lock_sleep(lock);
-  return true;
-}
+bool lock_enter_slow(struct lock *lock, bool may_wait);
 
 /* Wait for the lock. False: this thread is inside the library already, one frame further up, where it holds this lock or one that
  * this lock's holder may wait for. */
-static inline bool lock_enter(struct lock *lock) { return lock_enter_if(lock, thread_locks < lock_unit(lock)); }
+static inline bool lock_enter(struct lock *lock) {
+  return lock_try(lock) || lock_enter_slow(lock, thread_locks < lock_unit(lock));
+}
 
 static inline void lock_leave(struct lock *lock) {
   if (lock->nested)
@@ -125,23 +109,9 @@ static inline void lock_leave(struct lock *lock) {
 /* Before a fork, which takes all locks in the order of their ranks and does not count them: no handler of it ever waits, see
  * lock_enter_again(). False: this thread holds the lock already (a signal handler that interrupted us forks); it stays with the
  * frame that holds it. */
-static inline bool lock_enter_for_fork(struct lock *lock) {
-  if (!lock_enter_if(lock, true)) return false;
-  lock->forking = 1;
-  lock_uncount(lock);
-  return true;
-}
+bool lock_enter_for_fork(struct lock *lock);
 
 /* After it: left in the parent; the child starts over, without system calls. `entered` is what lock_enter_for_fork() said. */
-static inline void lock_leave_after_fork(struct lock *lock, bool entered, bool child) {
-  if (!entered) return;
-  lock->forking = 0;
-  if (child) {
-    *lock = (struct lock){.rank = lock->rank};
-    return;
-  }
-  lock_count(lock);
-  lock_leave(lock);
-}
+void lock_leave_after_fork(struct lock *lock, bool entered, bool child);
 
 #endif

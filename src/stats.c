@@ -38,7 +38,7 @@ static size_t count_of(const size_t *counter) { return __atomic_load_n(counter, 
 
 static size_t calls(enum sys_call call) { return count_of(&sys_counters.calls[call]); }
 
-void stats_collect(struct os_stats *out) {
+COLD void stats_collect(struct os_stats *out) {
   struct large_stats large;
   large_get_stats(&large);
   *out = (struct os_stats){
@@ -63,7 +63,7 @@ void stats_collect(struct os_stats *out) {
 
 void stats_open(void) { stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100); }
 
-void stats_print(int fd) {
+COLD void stats_print(int fd) {
   struct os_stats s;
   stats_collect(&s);
   print(fd,

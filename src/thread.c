@@ -56,7 +56,7 @@ extern void _IO_list_unlock(void) __attribute__((weak));
 
 static bool stdio_entered, birth_entered, growth_entered; /* by before_fork(); written and read under birth_lock */
 
-static void before_fork(void) {
+COLD static void before_fork(void) {
   bool lock_stdio = !__libc_single_threaded && _IO_list_lock && _IO_list_unlock;
   if (lock_stdio) _IO_list_lock();
   birth_entered = lock_enter_for_fork(&birth_lock);
@@ -66,7 +66,7 @@ static void before_fork(void) {
   growth_entered = lock_enter_for_fork(&growth_lock);
 }
 
-static void leave_all(bool child) {
+COLD static void leave_all(bool child) {
   lock_leave_after_fork(&growth_lock, growth_entered, child);
   arenas_after_fork(child);
   large_after_fork(child);
