@@ -196,6 +196,24 @@ static uintptr_t take_spare(size_t *bytes) {
   return spare.base;
 }
 
+static bool holds_aligned(const struct spare *spare, size_t bytes, size_t alignment) {
+  uintptr_t base = round_up(spare->base, alignment);
+  return base + bytes <= spare->base + spare->bytes;
+}
+
+/* A piece of the smallest spare with room at a multiple of `alignment`; what is before and behind stays a spare. 0: there is none. */
+static uintptr_t take_aligned_spare(size_t bytes, size_t alignment) {
+  size_t best = spare_count;
+  for (size_t i = 0; i < spare_count; i++)
+    if (holds_aligned(&spares[i], bytes, alignment) && (best == spare_count || spares[i].bytes < spares[best].bytes)) best = i;
+  if (best == spare_count) return 0;
+  struct spare spare = remove_spare(best);
+  uintptr_t base = round_up(spare.base, alignment), end = spare.base + spare.bytes;
+  if (base > spare.base) keep(spare.base, base - spare.base);
+  if (base + bytes < end) keep(base + bytes, end - base - bytes);
+  return base;
+}
+
 /* ---- interface ------------------------------------------------------------------------------------------------------ */
 
 /* What alignment asked for too much goes back at both ends of a fresh mapping. */
@@ -211,7 +229,7 @@ void *large_take(size_t size, size_t alignment, bool *zeroed) {
   size_t bytes = round_up(max_size(size, 1), page_bytes);
   if (bytes > PTRDIFF_MAX - alignment) return NULL;
   if (!lock_enter(&large_lock)) return NULL;
-  uintptr_t base = make_room() && alignment <= page_bytes ? take_spare(&bytes) : 0;
+  uintptr_t base = !make_room() ? 0 : alignment <= page_bytes ? take_spare(&bytes) : take_aligned_spare(bytes, alignment);
   *zeroed = !base;
   if (!base) {
     make_way(bytes);

@@ -423,6 +423,24 @@ static void a_tight_cycle_makes_no_system_calls(void)
   }
 }
 
+/* What was freed serves aligned requests, too, though they fit not everywhere. */
+static void aligned_mappings_reuse_freed_ones(void)
+{
+  struct os_stats before, after;
+  for (int i = 0; i < 50; i++) {
+    if (i == 1) os_get_stats(&before, sizeof before);
+    char *p = os_aligned_alloc(64 * KB, 300000), *q = os_aligned_alloc(16 * KB, 150000);
+    require(is_aligned(p, 64 * KB) && is_aligned(q, 16 * KB));
+    fill(p, 300000, 1);
+    fill(q, 150000, 2);
+    require(holds(p, 300000, 1));
+    os_free(p);
+    os_free(q);
+  }
+  os_get_stats(&after, sizeof after);
+  require(after.calls_mmap == before.calls_mmap && os_check());
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -450,6 +468,7 @@ int main(int argc, char **argv)
       TEST(trim_gives_back_what_is_free),
       TEST(trim_gives_back_pages_inside_slabs),
       TEST(freed_mappings_go_back),
+      TEST(aligned_mappings_reuse_freed_ones),
       TEST(a_tight_cycle_makes_no_system_calls),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
