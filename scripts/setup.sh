@@ -9,7 +9,10 @@ tools_of() {
     test) echo 'strace=strace ltrace=ltrace python3=python3 git=git perl=perl prove=perl g++=g++ sqlite3=sqlite3
       redis-server=redis-server php=php-cli lua5.4=lua5.4 node=nodejs xz=xz-utils setarch=util-linux
       /usr/include/cmocka.h=libcmocka-dev spin=spin memusage=libc-devtools
-      libjemalloc.so.2=libjemalloc2 valgrind=valgrind qemu-x86_64=qemu-user man=man-db' ;;
+      libjemalloc.so.2=libjemalloc2 valgrind=valgrind qemu-x86_64=qemu-user man=man-db
+      /usr/lib/python3.11/test/test_dict.py=libpython3.11-testsuite /usr/libexec/installed-tests/glib/slice=libglib2.0-tests
+      /usr/lib/python3/dist-packages/numpy=python3-numpy /usr/lib/python3/dist-packages/pytest=python3-pytest
+      /usr/lib/python3/dist-packages/hypothesis=python3-hypothesis' ;;
     bench) echo 'python3=python3 g++=g++ perl=perl lua5.4=lua5.4 sqlite3=sqlite3 redis-server=redis-server
       redis-benchmark=redis-tools git=git z3=z3 gs=ghostscript node=nodejs
       libjemalloc.so.2=libjemalloc2 jq=jq xmllint=libxml2-utils gawk=gawk libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4
