@@ -1,4 +1,4 @@
-# How the C and C++ tests are built: each source below tests/crimes, fault, plugin, preload, record, tsan and unit becomes one file below
+# How the C and C++ tests are built: each source below tests/crimes, fault, memory, plugin, preload, record, tsan and unit becomes one file below
 # build/tests. For inclusion by the Makefile, or alone: make -f tests/c.mk c-tests
 test_flags := -O1 -g -Wall -Wextra -fno-builtin -Iinclude -Itests
 test_libs := -lcmocka -lpthread -ldl
@@ -6,6 +6,7 @@ built = $(addprefix build/,$(basename $(wildcard $(1))))
 
 unit_tests := $(call built,tests/unit/*.c)
 preload_tests := $(call built,tests/preload/*.c tests/preload/*.cc)
+memory_tests := $(call built,tests/memory/*.c)
 crime_tests := $(call built,tests/crimes/*.c)
 record_tests := $(call built,tests/record/*.c tests/record/*.cc)
 test_plugins := $(addsuffix .so,$(call built,tests/plugin/*.c tests/plugin/*.cc))
@@ -25,7 +26,7 @@ model_core := tests/model/model.c tests/model/calls.c
 model_headers := $(wildcard tests/model/*.h) tests/verbs.h include/osmem.h src/size_class.h
 model_tests := build/tests/model/model build/tests/model/broken.so
 
-c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests) $(record_tests)
+c-tests: $(unit_tests) $(preload_tests) $(crime_tests) $(test_plugins) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests) $(record_tests) $(memory_tests)
 .PHONY: c-tests
 
 # The unit tests call os_* and are linked with the library; the others are run with it preloaded.
@@ -35,6 +36,7 @@ $(unit_tests): test_libs := -L. -losmem -Wl,-rpath,'$$ORIGIN/../../..' $(test_li
 $(tsan_tests): build/tsan/libosmem.so
 $(tsan_tests): test_flags += -fsanitize=thread
 $(tsan_tests): test_libs := -Lbuild/tsan -losmem -Wl,-rpath,'$$ORIGIN/../../tsan' $(test_libs)
+$(memory_tests): tests/memory/load.h
 
 build/tests/plugin/%.so: tests/plugin/%.c
 	@mkdir -p $(@D)

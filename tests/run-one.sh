@@ -3,6 +3,6 @@
 export CMOCKA_MESSAGE_OUTPUT=TAP
 case $1 in
   *.t) exec sh "$@" ;;
-  */preload/*) LD_PRELOAD="$PWD/libosmem.so" exec "$@" ;;
+  */preload/* | */memory/*) LD_PRELOAD="$PWD/libosmem.so" exec "$@" ;;
   *) exec "$@" ;;
 esac

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 filter=${1:-}
 report=$(mktemp) && trap 'rm -f "$report"' EXIT
 
-tests=$(ls tests/*/*.t build/tests/unit/* build/tests/fault/* build/tests/preload/* build/tests/textbook/unit | grep -- "$filter")
+tests=$(ls tests/*/*.t build/tests/unit/* build/tests/fault/* build/tests/preload/* build/tests/memory/* build/tests/textbook/unit | grep -- "$filter")
 prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests >"$report" 2>&1
 status=$?
 grep -Ev '^ok |^# (ok|[0-9]+ \.\.)' "$report" | grep -E '^not ok|^#|\.\. |Failed|Dubious|Result|SKIP|Bail|No plan|exited' | head -n 400

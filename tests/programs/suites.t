@@ -12,7 +12,7 @@ regrtest='"$python" -m test -i "*timeout*" --junit-xml "$PWD/cases.xml" test_dic
 # numpy keeps small blocks by itself, lets a policy replace malloc, and has its Fourier transform run in threads.
 pytest='OPENBLAS_NUM_THREADS=2 "$python" -m pytest -q -p no:cacheprovider -m "not slow" --junitxml cases.xml --pyargs \
   numpy.core.tests.test_regression numpy.core.tests.test_mem_policy numpy.core.tests.test_mem_overlap numpy.core.tests.test_indexing \
-  numpy.core.tests.test_records numpy.core.tests.test_strings numpy.fft'
+  numpy.core.tests.test_records numpy.fft'
 
 # GLib: a slice allocator, a pool of threads, lists, trees, strings, objects, variants, asynchronous queues, sockets, child processes. Each
 # is a program of its own, whose status is a case too.

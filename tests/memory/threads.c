@@ -1,0 +1,192 @@
+/* Threads: objects that others free, pools that come and go and leave objects behind. */
+#include "load.h"
+
+#include "osmem.h"
+
+/* ---- makers and eaters ---- */
+
+/* Batches in flight between them, at most. A batch is a list of blocks, the link in the first word. */
+enum { MAKERS = 2, EATERS = 2, BATCH = 200, IN_FLIGHT = 16, BATCHES = 2500, MARKET_LIVE = 3 * MB };
+
+static pthread_mutex_t queue_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t queue_moved = PTHREAD_COND_INITIALIZER;
+static void **queue[IN_FLIGHT];
+static size_t queue_length;
+
+static void put(void **batch)
+{
+  pthread_mutex_lock(&queue_lock);
+  while (queue_length == IN_FLIGHT) pthread_cond_wait(&queue_moved, &queue_lock);
+  queue[queue_length++] = batch;
+  pthread_cond_broadcast(&queue_moved);
+  pthread_mutex_unlock(&queue_lock);
+}
+
+static void **take(void)
+{
+  pthread_mutex_lock(&queue_lock);
+  while (queue_length == 0) pthread_cond_wait(&queue_moved, &queue_lock);
+  void **batch = queue[--queue_length];
+  pthread_cond_broadcast(&queue_moved);
+  pthread_mutex_unlock(&queue_lock);
+  return batch;
+}
+
+/* Mostly small, one in fifty medium: 200 KB a batch. */
+static size_t goods_size(uint32_t *dice)
+{
+  return 16 + next_random(dice) % (next_random(dice) % 50 ? 900 : 20000);
+}
+
+static void make_goods(uint32_t *dice)
+{
+  for (int i = 0; i < BATCHES / MAKERS; i++) {
+    void **batch = NULL;
+    for (int j = 0; j < BATCH; j++) {
+      void **item = make(goods_size(dice));
+      *item = batch;
+      batch = item;
+    }
+    put(batch);
+  }
+}
+
+static void eat_goods(uint32_t *unused)
+{
+  (void)unused;
+  for (int i = 0; i < BATCHES / EATERS; i++)
+    for (void **item = take(), **next; item; item = next) {
+      next = *item;
+      release(item);
+    }
+}
+
+/* The same threads in all rounds. */
+static pthread_barrier_t morning, evening;
+
+struct worker {
+  void (*work)(uint32_t *dice);
+  uint32_t dice;
+};
+
+static void *works_every_round(void *worker)
+{
+  for (struct worker *me = worker;;) {
+    pthread_barrier_wait(&morning);
+    me->work(&me->dice);
+    pthread_barrier_wait(&evening);
+  }
+  return NULL;
+}
+
+static void one_market_day(void)
+{
+  static struct worker workers[MAKERS + EATERS];
+  if (!workers[0].work) {
+    pthread_barrier_init(&morning, NULL, COUNT(workers) + 1);
+    pthread_barrier_init(&evening, NULL, COUNT(workers) + 1);
+    for (size_t i = 0; i < COUNT(workers); i++) {
+      workers[i] = (struct worker){i < MAKERS ? make_goods : eat_goods, (uint32_t)i + 1};
+      spawn(works_every_round, &workers[i]);
+    }
+  }
+  pthread_barrier_wait(&morning);
+  pthread_barrier_wait(&evening);
+}
+
+static void others_free_what_makers_made(void)
+{
+  stays_bounded(&(struct load){"makers and eaters", one_market_day, MARKET_LIVE, 2 * MB, 12 * MB, 3, 6, 50});
+}
+
+/* ---- pools that come and go ---- */
+
+enum { POOL_MAX = 12, LEFT = 400, POOL_LIVE = 4 * MB };
+
+/* What the pool of the round before left behind, and what this one leaves. */
+static void *left_behind[POOL_MAX][LEFT];
+
+/* Frees what another thread left, then works with a few hundred blocks, and leaves those. */
+static void *pool_thread(void *number)
+{
+  size_t mine = (size_t)number;
+  uint32_t dice = (uint32_t)mine + 1;
+  void **left = left_behind[mine];
+  for (int turn = 0; turn < 40; turn++)
+    for (size_t i = 0; i < LEFT; i++) {
+      release(left[i]);
+      left[i] = make(goods_size(&dice));
+    }
+  return NULL;
+}
+
+/* Pools of 1 to 12 threads; the places of left_behind move on by one, so that no thread ever finds its own. */
+static void pools_come_and_go(void)
+{
+  static size_t round;
+  for (size_t pool = 1; pool <= POOL_MAX; pool++, round++) {
+    pthread_t threads[POOL_MAX];
+    for (size_t i = 0; i < pool; i++) threads[i] = spawn(pool_thread, (void *)((round + i) % POOL_MAX));
+    look();
+    for (size_t i = 0; i < pool; i++) join(threads[i]);
+    look();
+  }
+}
+
+static void pools_leave_objects_behind(void)
+{
+  stays_bounded(&(struct load){"thread pools", pools_come_and_go, POOL_LIVE, 4 * MB, 20 * MB, 3, 6, 50});
+}
+
+/* ---- what the library keeps for threads ---- */
+
+typedef void stats_call(struct os_stats *out, size_t out_size);
+
+static struct os_stats stats(void)
+{
+  stats_call *get_stats = (stats_call *)dlsym(RTLD_DEFAULT, "os_get_stats");
+  if (!get_stats) skip_test("not osmem");
+  struct os_stats now;
+  get_stats(&now, sizeof now);
+  return now;
+}
+
+/* Never more heaps than threads that lived at once (and a few whose end the next birth did not come across), never more arenas than those. */
+enum { HEAPS_MAX = 2 * POOL_MAX };
+
+static void heaps_do_not_outnumber_threads(void)
+{
+  for (int i = 0; i < 4 * test_factor(); i++) pools_come_and_go();
+  struct os_stats now = stats();
+  say("# after thread pools: %zu heaps, %zu arenas\n", now.thread_heaps, now.arenas);
+  require(now.thread_heaps <= HEAPS_MAX);
+  require(now.arenas <= POOL_MAX + 1);
+}
+
+/* The control: threads that do not end. */
+static void *stays(void *unused)
+{
+  free(make(100));
+  pthread_barrier_wait(&morning);
+  pause();
+  return unused;
+}
+
+static void heaps_of_living_threads_are_seen(void)
+{
+  pthread_barrier_init(&morning, NULL, HEAPS_MAX + 1);
+  for (int i = 0; i < HEAPS_MAX; i++) spawn(stays, NULL);
+  pthread_barrier_wait(&morning);
+  require(stats().thread_heaps > HEAPS_MAX);
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST(others_free_what_makers_made),
+      TEST(pools_leave_objects_behind),
+      TEST(heaps_do_not_outnumber_threads),
+      TEST(heaps_of_living_threads_are_seen),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}
