@@ -154,13 +154,14 @@ static void churn_mappings(void)
   }
 }
 
+/* Growth 0.2 MB, peak 13.0 MB, of which the pages written are 11.7 MB (glibc raises its threshold and uses the heap: 382 MB). */
 static void mappings_come_and_go(void)
 {
   stays_bounded(&(struct load){"mappings come and go", churn_mappings, MAPPINGS * 4 * KB, MB, 18 * MB, 1, 3, 20});
 }
 
-/* Areas of the process (lines of /proc/self/maps) after the same: at most what kept mappings may need. The kernel allows 65,530. The control
- * leaves a page that cannot join its neighbours in one block of a hundred, and does not free that. */
+/* Areas of the process (lines of /proc/self/maps) after the same: at most what kept mappings need, measured 65. The kernel allows
+ * 65,530. The control leaks blocks with a page that cannot join its neighbours. */
 enum { AREAS_MORE = 100 };
 
 static void slice_mappings(void)

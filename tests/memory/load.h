@@ -1,13 +1,14 @@
 /* Loads whose memory has to stay bounded, and the one assertion about them.
  *
- * A load is a function that does the same work every time it is called: a round. It holds at most `live` bytes at once. Some rounds let it
- * settle; then, over all rounds that follow,
+ * A load is a function that does the same work every time it is called: a round. It holds at most `live` bytes at once. Some rounds let
+ * it settle; then, over all rounds that follow,
  *
  *   growth   how far memory rises above the highest it was while settling    at most load.growth
  *   peak     how far it rises above what it was before the first round       at most load.peak
  *
- * Memory is what the kernel says is resident, read where a load says look(). Every load runs twice, each time in a process of its own: as it is,
- * and with one in `leak` frees left out. The second run must break both bounds, or the test fails: it could not have seen a leak.
+ * Memory is what the kernel says is resident, read where a load says look(). Every load runs twice, each time in a process of its own:
+ * as it is, and with one in `leak` frees left out. The second run must break both bounds, or the test fails: it could not have seen
+ * a leak.
  *
  * OSMEM_TEST_FACTOR=N makes N times as many rounds (for hours of it): the bounds stay. OSMEM_TEST_ANY=1 runs on any allocator. */
 #ifndef LOAD_H

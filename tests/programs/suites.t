@@ -14,21 +14,22 @@ pytest='OPENBLAS_NUM_THREADS=2 "$python" -m pytest -q -p no:cacheprovider -m "no
   numpy.core.tests.test_regression numpy.core.tests.test_mem_policy numpy.core.tests.test_mem_overlap numpy.core.tests.test_indexing \
   numpy.core.tests.test_records numpy.fft'
 
-# GLib: a slice allocator, a pool of threads, lists, trees, strings, objects, variants, asynchronous queues, sockets, child processes. Each
-# is a program of its own, whose status is a case too.
+# GLib: a slice allocator, a pool of threads, lists, trees, strings, objects, variants, asynchronous queues, child processes. Each is a
+# program of its own, whose status is a case too.
 export glib=/usr/libexec/installed-tests/glib
-export programs="array-test async-splice-output-stream asyncqueue atomic autoptr autoptr-gio base64 basic-signals basics-gobject binding bindinggroup
-  bitlock boxed buffered-input-stream buffered-output-stream bytes cache charset checksum closure collate completion contexts
-  convert converter-stream data-input-stream data-output-stream dataset date defaultvalue dir dynamictests dynamictype enums
-  environment error filter-streams flags g-file g-file-info g-icon gdbus-addresses gdbus-message gdbus-non-socket
-  gdbus-serialization giomodule glistmodel gobject-private guuid hash hmac hook hostutils ifaceproperties include io-channel keyfile
-  list logging macros mappedfile markup-collect markup-escape markup-parse markup-subparser mem-overflow memchunk
-  memory-input-stream memory-output-stream memory-settings-backend module-test-library mount-operation node object once onceinit
-  option-context override param pattern permission pollable private properties protocol qdata queue rand rcbox readwrite refcount
-  reference references refstring regex relation resources search-utils sequence shell signal-handler signalgroup signals
-  simple-async-result singleton slice slice-concurrent slice-known-pages slist sort spawn-path-search spawn-singlethread strfuncs
-  string strvbuilder task test-printf testing thread thread-pool tree type type-flags types unicode unicode-encoding
-  unicode-normalize unix uri utf8-misc utf8-pointer utf8-validate utils value vfs"
+export programs="array-test async-splice-output-stream asyncqueue atomic autoptr autoptr-gio base64 basic-signals basics-gobject binding
+  bindinggroup bitlock boxed buffered-input-stream buffered-output-stream bytes cache charset checksum closure collate
+  completion contexts convert converter-stream data-input-stream data-output-stream dataset date defaultvalue dir
+  dynamictests dynamictype enums environment error filter-streams flags g-file g-file-info g-icon gdbus-addresses
+  gdbus-message gdbus-non-socket gdbus-serialization giomodule glistmodel gobject-private guuid hash hmac hook hostutils
+  ifaceproperties include io-channel keyfile list logging macros mappedfile markup-collect markup-escape markup-parse
+  markup-subparser mem-overflow memchunk memory-input-stream memory-output-stream memory-settings-backend
+  module-test-library mount-operation node object once onceinit option-context override param pattern permission pollable
+  private properties protocol qdata queue rand rcbox readwrite refcount reference references refstring regex relation
+  resources search-utils sequence shell signal-handler signalgroup signals simple-async-result singleton slice
+  slice-concurrent slice-known-pages slist sort spawn-path-search spawn-singlethread strfuncs string strvbuilder task
+  test-printf testing thread thread-pool tree type type-flags types unicode unicode-encoding unicode-normalize unix uri
+  utf8-misc utf8-pointer utf8-validate utils value vfs"
 installed='for program in $programs; do
   timeout 60 "$glib/$program" --seed R02S00000000000000000000000000000001 >"$program.tap" && echo "ok - status 0" >>"$program.tap"
 done
