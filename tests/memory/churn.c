@@ -188,11 +188,35 @@ static void areas_stay_few_after_churn(void)
   require(!areas_stay_few(slice_mappings));
 }
 
+/* A burst of large blocks goes back by itself, but for half a megabyte. Once in a process: a second one is kept until the library can
+ * afford to release again. */
+enum { BURST = 64, BURST_REST = 2 * MB };
+
+static void burst(void)
+{
+  for (size_t i = 0; i < BURST; i++) blocks[i] = make(MB);
+  for (size_t i = 0; i < BURST; i++) release(blocks[i]);
+}
+
+static void one_burst(void)
+{
+  exit(growth_of(burst) > BURST_REST ? GREW : 0);
+}
+
+static void a_burst_of_mappings_goes_back(void)
+{
+  require(fate_of(one_burst) == 0);
+  leak_one_of = BURST / 4;
+  int leaky = fate_of(one_burst);
+  require(WIFEXITED(leaky) && WEXITSTATUS(leaky) == GREW);
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
       TEST(small_sizes_drift), TEST(medium_sizes_drift), TEST(large_sizes_drift), TEST(sizes_drift_across_tiers),
       TEST(arrays_grow), TEST(mappings_come_and_go), TEST(areas_stay_few_after_churn),
+      TEST(a_burst_of_mappings_goes_back),
   };
   touch(blocks, sizeof blocks); /* so that the table is no growth */
   touch(block_bytes, sizeof block_bytes);
