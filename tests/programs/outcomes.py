@@ -1,5 +1,5 @@
-"""outcomes.py FILE...: the cases that passed, one a line, sorted. A file is what a test suite left behind: JUnit's XML (regrtest, pytest)
-or TAP, whose cases get the file's name in front. A skipped, expected or missing failure is no pass; neither is half a file."""
+"""outcomes.py FOLDER: the cases that passed, one a line, sorted. A test suite left files there: JUnit's XML (regrtest, pytest), or TAP,
+whose cases get the file's name in front. A skipped, expected or missing failure is no pass; neither is half a file."""
 import pathlib
 import re
 import sys
@@ -21,7 +21,7 @@ def of_tap(path):
 
 
 def outcomes(path):
-    if path.suffix != ".xml":
+    if path.suffix == ".tap":
         return of_tap(path)
     try:
         return list(of_junit(path))
@@ -29,5 +29,6 @@ def outcomes(path):
         return []
 
 
-for name in sorted({line for file in sys.argv[1:] for line in outcomes(pathlib.Path(file))}):
+files = [path for path in pathlib.Path(sys.argv[1]).iterdir() if path.suffix in (".tap", ".xml")]
+for name in sorted({name for path in files for name in outcomes(path)}):
     print(name)
