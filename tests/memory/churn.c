@@ -112,10 +112,10 @@ static void grow_arrays(void)
   }
 }
 
-/* 0.1 MB, 11.9 MB (glibc 9.3, mimalloc 15.3, jemalloc 10.6). */
+/* 0 to 1.4 MB, as chance has it in many rounds; 11.9 to 12.9 MB (glibc 1.3 and 10.4, mimalloc 15.3, jemalloc 10.6). */
 static void arrays_grow(void)
 {
-  stays_bounded(&(struct load){"arrays grow", grow_arrays, ARRAYS_LIVE, MB, 16 * MB, 2, 6, 100});
+  stays_bounded(&(struct load){"arrays grow", grow_arrays, ARRAYS_LIVE, 3 * MB, 18 * MB, 2, 6, 100});
 }
 
 /* ---- the registry of mappings ---- */
@@ -177,10 +177,11 @@ static void slice_mappings(void)
   }
 }
 
-static bool areas_stay_few(void (*round)(void))
+static bool areas_stay_few(void (*round)(void), int rounds)
 {
+  be_patient();
   size_t before = areas();
-  for (int i = 0; i < 2 * test_factor(); i++) round();
+  for (int i = 0; i < rounds; i++) round();
   size_t after = areas();
   say("# areas: %zu before, %zu after\n", before, after);
   return after <= before + AREAS_MORE;
@@ -188,8 +189,8 @@ static bool areas_stay_few(void (*round)(void))
 
 static void areas_stay_few_after_churn(void)
 {
-  require(areas_stay_few(churn_mappings));
-  require(!areas_stay_few(slice_mappings));
+  require(areas_stay_few(churn_mappings, 2 * test_factor()));
+  require(!areas_stay_few(slice_mappings, 1));
 }
 
 /* A burst of large blocks goes back by itself, but for half a megabyte. Once in a process: a second one is kept until the library can

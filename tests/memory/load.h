@@ -66,6 +66,12 @@ static inline int test_factor(void)
   return text && atoi(text) > 1 ? atoi(text) : 1;
 }
 
+/* Against hanging for ever only. */
+static inline void be_patient(void)
+{
+  alarm((unsigned)(LOAD_PATIENCE_S * test_factor()));
+}
+
 static inline size_t highest_over(const struct load *load, int rounds)
 {
   highest = 0;
@@ -83,7 +89,7 @@ static void judge(void)
 {
   const struct load *load = judged;
   int rounds = load->rounds * test_factor();
-  alarm((unsigned)(LOAD_PATIENCE_S * test_factor()));
+  be_patient();
   size_t before = resident_bytes(), settled = highest_over(load, load->settling), top = highest_over(load, rounds);
   size_t growth = top > settled ? top - settled : 0, peak = (top > settled ? top : settled) - before;
   say("# %s%s: %zu KB live at most; growth %zu KB (of %zu), peak %zu KB (of %zu)\n", load->name, leak_one_of ? ", with a leak" : "",
@@ -102,8 +108,10 @@ static inline int verdict(const struct load *load, unsigned leak)
 
 static inline void stays_bounded(const struct load *load)
 {
-  alarm((unsigned)(2 * LOAD_PATIENCE_S * test_factor()));
-  int clean = verdict(load, 0), leaky = verdict(load, load->leak);
+  be_patient();
+  int clean = verdict(load, 0);
+  be_patient();
+  int leaky = verdict(load, load->leak);
   require(!(clean & GREW));
   require(!(clean & PEAKED));
   require(clean == 0);
