@@ -253,7 +253,7 @@ static void touch_top(struct arena *arena, uintptr_t end, size_t bytes, bool den
   arena->fresh = max_size(arena->fresh, touched);
   arena->dense_bytes = dense ? arena->dense_bytes + bytes : 0;
   if (touched > arena->resident) {
-    budget_regret((touched - arena->resident + page_bytes - 1) / page_bytes);
+    budget_regret_on_heap((touched - arena->resident + page_bytes - 1) / page_bytes);
     populate_ahead(arena, touched);
   }
   arena->resident = max_size(arena->resident, touched);
@@ -313,7 +313,7 @@ static size_t dirty_limit(const struct arena *arena) {
 /* The top keeps `pad`. Its address space stays: a break that goes up and down costs more calls. */
 static void purge_top(struct arena *arena, size_t pad) {
   uintptr_t keep = round_up(arena->top + HEADER_BYTES + pad, page_bytes);
-  if (arena->resident < keep + RUN_MIN || !budget_spend((arena->resident - keep) / page_bytes)) return;
+  if (arena->resident < keep + RUN_MIN || !budget_spend_on_heap((arena->resident - keep) / page_bytes)) return;
   discard_pages(keep, arena->resident);
   arena->resident = keep;
 }
@@ -325,7 +325,7 @@ static void purge_runs(struct arena *arena, size_t keep, size_t run_min) {
       if (dirty_bytes(arena) <= keep) return;
       size_t dirty = block_bytes(block) - block_clean_bytes(block);
       if (dirty < run_min) continue;
-      if (!budget_spend(dirty / page_bytes)) return;
+      if (!budget_spend_on_heap(dirty / page_bytes)) return;
       purge(arena, block);
     }
 }
@@ -353,6 +353,11 @@ static inline void settle_dirt(struct arena *arena) {
 
 /* ---- take and give -------------------------------------------------------------------------------------------------- */
 
+/* Would a block at the top touch no page that is not in memory? */
+static bool top_is_warm(const struct arena *arena, size_t bytes, size_t alignment) {
+  return arena->chunks && place_in(arena->top, SIZE_MAX / 2, bytes, alignment) + bytes + HEADER_BYTES <= arena->resident;
+}
+
 /* Mark space as in use: as a slab of `owner`, or (NULL) as a block. */
 static void claim(uintptr_t at, size_t bytes, struct theap *owner) {
   if (!owner) {
@@ -377,10 +382,10 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
     at = place_in(start, end - start, bytes, alignment);
     clean_bytes = bin_remove(arena, block);
     if (end - at - bytes < BLOCK_MIN) bytes = end - at;
-    if (clean_bytes) budget_regret(min_size(bytes, clean_bytes) / page_bytes);
+    if (clean_bytes) budget_regret_on_heap(min_size(bytes, clean_bytes) / page_bytes);
     *zero_from = UINTPTR_MAX; /* nothing is known */
   } else {
-    if (growth == ARENA_FREED_ONLY) return 0;
+    if (growth == ARENA_WARM && !top_is_warm(arena, bytes, alignment)) return 0;
     at = reserve_top(arena, bytes, alignment, growth);
     if (!at) return 0;
     start = arena->top;
@@ -574,21 +579,38 @@ static COLD struct arena *enter_contended(struct arena *own) {
   return added && try_arena(added) ? added : NULL;
 }
 
-struct arena *arena_enter(const struct theap *heap) {
+static struct arena *enter_own(const struct theap *heap) {
   struct arena *own = heap->arena; /* a handler that comes meanwhile may give the thread another */
   return LIKELY(try_arena(own)) ? own : enter_contended(own);
 }
 
-struct slab *arena_borrow_slab(struct theap *heap) {
+static void *take_from_others(const struct theap *heap, arena_taker *taker, void *what) {
   for (size_t i = 0; i < arena_count(); i++) {
     struct arena *arena = arenas[i];
     bool worth = arena != heap->arena && __atomic_load_n(&arena->free_bytes, __ATOMIC_RELAXED) >= WORTH_A_LOOK;
     if (!worth || !try_arena(arena)) continue;
-    struct slab *slab = arena_take_slab_locked(arena, heap, ARENA_FREED_ONLY);
+    void *taken = taker(arena, what, ARENA_WARM);
     arena_leave(arena);
-    if (slab) return slab;
+    if (taken) return taken;
   }
   return NULL;
+}
+
+static void *take_from_own(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
+  struct arena *arena = enter_own(heap);
+  if (!arena) return NULL;
+  void *taken = taker(arena, what, growth);
+  arena_leave(arena);
+  return taken;
+}
+
+void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
+  void *taken = NULL;
+  if (arena_count() > 1) {
+    taken = take_from_own(heap, taker, what, ARENA_WARM);
+    if (!taken) taken = take_from_others(heap, taker, what);
+  }
+  return taken ? taken : take_from_own(heap, taker, what, growth);
 }
 
 void block_release(struct block *block) {

@@ -7,8 +7,6 @@
 /* The arena of a block or slab record's memory. */
 struct arena *arena_of(const void *memory);
 
-/* Lock the thread's own arena. NULL: this thread is inside the allocator already and no other arena can be had. */
-struct arena *arena_enter(const struct theap *heap);
 void arena_leave(struct arena *arena);
 /* Wait for this very arena. */
 bool arena_enter_this(struct arena *arena);
@@ -23,8 +21,13 @@ void arena_move_out(struct theap *heap);
 /* To one that no thread has for its own, if its free memory makes `bytes` likely; false: there is none. */
 bool arena_join_orphan(struct theap *heap, size_t bytes);
 
-/* Where memory may come from: what was freed; the top of the heap, too; and more from the kernel. */
-enum arena_growth { ARENA_FREED_ONLY, ARENA_AS_IS, ARENA_MAY_GROW };
+/* Where memory may come from: what is free and in memory; fresh memory that the heap has, too; and more from the kernel. */
+enum arena_growth { ARENA_WARM, ARENA_AS_IS, ARENA_MAY_GROW };
+
+/* Take something for the heap: out of its own arena while that has warm memory, then out of others that have (waiting for none of
+ * them), then out of its own again, as far as `growth` says. `taker` gets each of them locked, and `what`. NULL: nowhere. */
+typedef void *arena_taker(struct arena *arena, void *what, enum arena_growth growth);
+void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth);
 
 /* The arena's lock is held for all of these. */
 
@@ -38,9 +41,6 @@ bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes)
 /* A granule for a slab; its record's owner is set, the rest is the caller's to fill. */
 struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, enum arena_growth growth);
 void arena_give_slab_locked(struct arena *arena, struct slab *slab);
-
-/* A slab for the heap out of what is free in other arenas than its own, or NULL: called without any lock, waits for none. */
-struct slab *arena_borrow_slab(struct theap *heap);
 
 /* The start of a slab's granule. */
 uintptr_t slab_start(const struct slab *slab);

@@ -194,16 +194,6 @@ static void clear_until(void *payload, size_t bytes, uintptr_t zero_from) {
   if (end > (uintptr_t)payload) memset(payload, 0, end - (uintptr_t)payload);
 }
 
-/* A block of the thread's arena. */
-static struct block *take_block(struct theap *heap, size_t bytes, size_t alignment, enum arena_growth growth, uintptr_t *zero_from) {
-  struct arena *arena = arena_enter(heap);
-  if (!arena) return NULL;
-  struct block *block = arena_take_locked(arena, bytes, alignment, growth, zero_from);
-  cache_set_limit(heap, arena->live_bytes);
-  arena_leave(arena);
-  return block;
-}
-
 /* What a request is, for the slow paths. Passed by address: copied as a value, its words are written one by one and read back in
  * pairs, a store forwarding stall that cost a third of all time with medium blocks. */
 struct request {
@@ -211,17 +201,27 @@ struct request {
   bool zero;
 };
 
-static void *finish_block(struct block *block, const struct request *request, uintptr_t zero_from) {
-  if (!block) return NULL;
-  void *payload = block_payload(block);
-  if (request->zero) clear_until(payload, request->bytes, zero_from);
-  return payload;
+/* What take_block() needs, and says. */
+struct block_wish {
+  struct theap *heap;
+  size_t bytes, alignment;
+  uintptr_t zero_from; /* see arena_take_locked() */
+};
+
+static void *take_block(struct arena *arena, void *what, enum arena_growth growth) {
+  struct block_wish *wish = what;
+  struct block *block = arena_take_locked(arena, wish->bytes, wish->alignment, growth, &wish->zero_from);
+  cache_set_limit(wish->heap, arena->live_bytes);
+  return block;
 }
 
 static void *allocate_block(struct theap *heap, const struct request *request, enum arena_growth growth) {
-  uintptr_t zero_from = UINTPTR_MAX;
-  struct block *block = take_block(heap, block_bytes_for(request->bytes), request->alignment, growth, &zero_from);
-  return finish_block(block, request, zero_from);
+  struct block_wish wish = {heap, block_bytes_for(request->bytes), request->alignment, UINTPTR_MAX};
+  struct block *block = arena_serve(heap, take_block, &wish, growth);
+  if (!block) return NULL;
+  void *payload = block_payload(block);
+  if (request->zero) clear_until(payload, request->bytes, wish.zero_from);
+  return payload;
 }
 
 /* Blocks for the first objects of a class, packed side by side, until it has earned a slab. Only where 16 is alignment enough. */

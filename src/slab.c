@@ -204,19 +204,12 @@ static void format(struct slab *slab, size_t size_class) {
   __atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
 }
 
-static struct slab *take_slab(struct theap *heap, enum arena_growth growth) {
-  struct arena *arena = arena_enter(heap);
-  if (!arena) return NULL;
-  struct slab *slab = arena_take_slab_locked(arena, heap, growth);
-  arena_leave(arena);
-  return slab;
+static void *take_slab(struct arena *arena, void *heap, enum arena_growth growth) {
+  return arena_take_slab_locked(arena, heap, growth);
 }
 
-/* What lies free in other arenas comes before fresh memory. */
 static struct slab *new_slab(struct theap *heap, size_t size_class, enum arena_growth growth) {
-  struct slab *slab = take_slab(heap, ARENA_FREED_ONLY);
-  if (!slab) slab = arena_borrow_slab(heap);
-  if (!slab) slab = take_slab(heap, growth);
+  struct slab *slab = arena_serve(heap, take_slab, heap, growth);
   if (slab) format(slab, size_class);
   return slab;
 }
