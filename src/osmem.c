@@ -261,7 +261,7 @@ static void *allocate_mapping(const struct request *request) {
 
 /* Memory is short: everything that is merely kept goes back to the kernel, then any tier that can serves. */
 static COLD void *allocate_when_short(struct theap *heap, const struct request *request) {
-  heap_trim(0);
+  if (!thread_locks) heap_trim(0); /* not out of a handler or a wrapped system call, with the library half way through something */
   void *payload = NULL;
   if (request->bytes + request->alignment < BLOCK_MAX / 2)
     for (size_t i = 0; i < arena_count() && !payload; i++) {
