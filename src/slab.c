@@ -128,20 +128,20 @@ static void map_list(const struct slab *slab, const struct object *list, struct 
 
 static bool map_has(const struct free_map *map, size_t number) { return map->words[number / 64] >> number % 64 & 1; }
 
-/* Pages wholly below `carved` without an object in use. */
+/* Pages wholly below `carved` without an object in use, and not purged yet. */
 static unsigned free_pages(const struct slab *slab, const struct free_map *map) {
-  unsigned in_use = 0, whole = (1u << slab->carved / page_bytes) - 1;
+  unsigned in_use = slab->purged, whole = (1u << slab->carved / page_bytes) - 1;
   for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += slab->object_bytes)
     if (!map_has(map, number) && !(pages_of_object(slab, offset) & slab->purged)) in_use |= pages_of_object(slab, offset);
   return whole & ~in_use;
 }
 
-/* Discard what is free and not purged yet; those that the kernel took. */
-static unsigned discard_free_pages(const struct slab *slab, unsigned pages) {
+/* Those that the kernel took. */
+static unsigned discard_pages_of(const struct slab *slab, unsigned pages) {
   unsigned discarded = 0;
   uintptr_t base = slab_start(slab);
-  for (unsigned left = pages & ~(unsigned)slab->purged, page; left; left &= left - 1) {
-    page = (unsigned)__builtin_ctz(left);
+  for (unsigned left = pages; left; left &= left - 1) {
+    unsigned page = (unsigned)__builtin_ctz(left);
     if (sys_discard((void *)(base + page * page_bytes), page_bytes)) discarded |= 1u << page;
   }
   return discarded;
@@ -151,10 +151,12 @@ static size_t purge_slab(struct slab *slab) {
   struct free_map map = {0};
   map_list(slab, slab->free, &map);
   map_list(slab, slab->later, &map);
-  unsigned discarded = discard_free_pages(slab, free_pages(slab, &map)), purged = slab->purged | discarded;
-  if (!discarded) return 0;
+  unsigned pages = free_pages(slab, &map);
+  if (!pages) return 0;
   uintptr_t base = slab_start(slab);
+  /* Off the lists first: whoever comes in by a signal or a wrapped system call finds the slab as if all this were in use. */
   slab->free = slab->later = NULL;
+  unsigned discarded = discard_pages_of(slab, pages), purged = slab->purged | discarded;
   for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += slab->object_bytes)
     if (map_has(&map, number) && !(pages_of_object(slab, offset) & purged)) link_object(slab, base + offset);
   set_purged(slab, purged);
