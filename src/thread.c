@@ -25,8 +25,9 @@ enum { LOOK_AT_HEAPS = 8 };
 #define NO_SLABS_8 NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB
 #define NO_SLABS_64 NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8
 
-/* Owns nothing and offers nothing, so that the fast paths need no test for a thread's first operation. */
-static const struct theap unborn = {.direct = {NO_SLABS_64, NO_SLAB}};
+/* Owns nothing and offers nothing, so that the fast paths need no test for a thread's first operation. (The limit is for the heap that is
+ * born from it: cache_evict() would never come below none.) */
+static const struct theap unborn = {.direct = {NO_SLABS_64, NO_SLAB}, .cache_limit = CACHE_BYTES_MIN};
 _Static_assert(SIZE_STEPS == 65, "unborn's table is complete");
 
 __thread struct theap *self = (struct theap *)&unborn;

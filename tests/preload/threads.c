@@ -613,6 +613,22 @@ static void copies_of_unwritten_memory_are_no_keys(void)
   for (size_t i = 0; i < 2000; i++) run_thread(frees, small[i]);
 }
 
+/* The heap of the second thread is new, and all that it knows by the time of the free is a mapping. */
+static void *maps_and_frees_a_block(void *block)
+{
+  void *p = malloc(MB);
+  require(p);
+  free(block);
+  return free(p), NULL;
+}
+
+static void a_block_is_freed_after_a_first_mapping(void)
+{
+  void *block = malloc(2000);
+  require(block);
+  run_thread(maps_and_frees_a_block, block);
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -633,6 +649,7 @@ int main(int argc, char **argv)
       TEST(cancelled_threads_leave_nothing),
       TEST(idle_threads_hold_little),
       TEST(copies_of_unwritten_memory_are_no_keys),
+      TEST(a_block_is_freed_after_a_first_mapping),
   };
   if (argc > 1 && strcmp(argv[1], "count_keys") == 0) return count_keys(), 0;
   return run_table(TESTS, COUNT(TESTS), argc, argv);
