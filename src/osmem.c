@@ -276,7 +276,7 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
   void *(*allocate)(struct theap *, const struct request *, enum arena_growth) = small ? allocate_small : allocate_block;
   theap_settle(heap);
   void *payload = allocate(heap, request, ARENA_AS_IS);
-  if (payload) return payload;
+  if (payload || (slab_collect(heap) && (payload = allocate(heap, request, ARENA_AS_IS)))) return payload;
   theap_reclaim_dead();
   if (arena_join_orphan(heap, request->bytes) && (payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   large_make_way(region_growth_step());

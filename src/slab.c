@@ -243,7 +243,7 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
     set_current(heap, size_class, NO_SLAB);
   }
   /* The mail only when it is needed: what waits there grows meanwhile, and one exchange fetches more. */
-  if (!heap->queue[size_class] && __atomic_load_n(&heap->mail, __ATOMIC_RELAXED)) slab_collect(heap);
+  if (!heap->queue[size_class]) slab_collect(heap);
   slab = heap->queue[size_class];
   if (slab)
     dequeue(slab);
@@ -288,7 +288,8 @@ static void collect_slab(struct slab *slab, uint64_t head) {
   settle(slab, slab_used(slab));
 }
 
-void slab_collect(struct theap *heap) {
+bool slab_collect(struct theap *heap) {
+  if (!__atomic_load_n(&heap->mail, __ATOMIC_RELAXED)) return false;
   struct slab *slab = __atomic_exchange_n(&heap->mail, NULL, __ATOMIC_ACQUIRE);
   while (slab) {
     struct remote *remote = slab_remote(slab);
@@ -296,6 +297,7 @@ void slab_collect(struct theap *heap) {
     collect_slab(slab, __atomic_exchange_n(&remote->head, 0, __ATOMIC_ACQ_REL));
     slab = next;
   }
+  return true;
 }
 
 /* ---- housekeeping --------------------------------------------------------------------------------------------------- */

@@ -18,8 +18,8 @@ void slab_wake(struct slab *slab);
 /* Free an object of somebody else's slab. Lock-free, never waits. */
 void slab_free_remote(struct slab *slab, struct object *object);
 
-/* Take back what other threads freed. Owner only. */
-void slab_collect(struct theap *heap);
+/* Take back what other threads freed; false: nothing. Owner only. */
+bool slab_collect(struct theap *heap);
 
 /* Give current slabs that are empty back to their arena. Owner only. */
 void slab_retire_empty(struct theap *heap);

@@ -613,6 +613,42 @@ static void copies_of_unwritten_memory_are_no_keys(void)
   for (size_t i = 0; i < 2000; i++) run_thread(frees, small[i]);
 }
 
+enum { GIVEN = 100000, GIVEN_BYTES = 200, AS_BLOCKS = 3900 };
+static void *given[GIVEN];
+
+static void *frees_what_is_given(void *unused)
+{
+  for (size_t i = 0; i < GIVEN; i++) free(given[i]);
+  return unused;
+}
+
+static void *fresh(size_t bytes)
+{
+  void *p = malloc(bytes);
+  require(p);
+  touch(p, bytes);
+  return p;
+}
+
+static void give_objects_away(void)
+{
+  for (size_t i = 0; i < GIVEN; i++) given[i] = fresh(GIVEN_BYTES);
+  run_thread(frees_what_is_given, NULL);
+}
+
+static void take_blocks(void)
+{
+  for (size_t i = 0; i < GIVEN * GIVEN_BYTES / AS_BLOCKS; i++) fresh(AS_BLOCKS);
+}
+
+/* 20 MB of objects that another thread freed make room for blocks. The measure sees them where nobody freed anything. */
+static void objects_that_others_free_make_room_for_blocks(void)
+{
+  require(growth_of(give_objects_away) > GIVEN * GIVEN_BYTES / 2);
+  require(growth_of(take_blocks) < GIVEN * GIVEN_BYTES / 4);
+  require(growth_of(take_blocks) > GIVEN * GIVEN_BYTES / 2);
+}
+
 /* The heap of the second thread is new, and all that it knows by the time of the free is a mapping. */
 static void *maps_and_frees_a_block(void *block)
 {
@@ -650,6 +686,7 @@ int main(int argc, char **argv)
       TEST(idle_threads_hold_little),
       TEST(copies_of_unwritten_memory_are_no_keys),
       TEST(a_block_is_freed_after_a_first_mapping),
+      TEST(objects_that_others_free_make_room_for_blocks),
   };
   if (argc > 1 && strcmp(argv[1], "count_keys") == 0) return count_keys(), 0;
   return run_table(TESTS, COUNT(TESTS), argc, argv);
