@@ -318,16 +318,18 @@ static void purge_top(struct arena *arena, size_t pad) {
   arena->resident = keep;
 }
 
-/* The largest runs first, until no more than `keep` is dirty or the budget is used up. */
-static void purge_runs(struct arena *arena, size_t keep, size_t run_min) {
+/* The largest runs first, until no more than `keep` is dirty or the budget is used up. Returns how many were looked at. */
+static uint32_t purge_runs(struct arena *arena, size_t keep, size_t run_min) {
+  uint32_t looks = 0;
   for (size_t bin = BINS - 1, last = bin_of(run_min); bin >= last; bin--)
-    for (struct block *block = arena->bins[bin]; block; block = block->next) {
-      if (dirty_bytes(arena) <= keep) return;
+    for (struct block *block = arena->bins[bin]; block; block = block->next, looks++) {
+      if (dirty_bytes(arena) <= keep) return looks;
       size_t dirty = block_bytes(block) - block_clean_bytes(block);
       if (dirty < run_min) continue;
-      if (!budget_spend_on_heap(dirty / page_bytes)) return;
+      if (!budget_spend_on_heap(dirty / page_bytes)) return looks;
       purge(arena, block);
     }
+  return looks;
 }
 
 static COLD void give_back(struct arena *arena) {
@@ -338,8 +340,9 @@ static COLD void give_back(struct arena *arena) {
   }
   purge_top(arena, limit / 4);
   bool flood = dirty_bytes(arena) > FLOOD * limit;
-  purge_runs(arena, limit / 2, flood ? RUN_MIN : max_size(RUN_MIN, limit / 16));
-  if (dirty_bytes(arena) > limit) arena->patience = PATIENCE; /* no budget, or no runs */
+  /* A free for each look, so that many runs which are clean already cost each free no more than few do. */
+  arena->patience = purge_runs(arena, limit / 2, flood ? RUN_MIN : max_size(RUN_MIN, limit / 16));
+  if (dirty_bytes(arena) > limit) arena->patience += PATIENCE; /* no budget, or no runs */
 }
 
 /* After each free. */
