@@ -85,6 +85,8 @@ static void after_fork_in_child(void) {
   /* The robust list went with the other threads. Their heaps stay as they are: one may have been interrupted anywhere. But what is
    * free in their arenas is ours to use. */
   arenas_forget_threads();
+  for (struct theap *heap = theap_list(); heap; heap = heap->next)
+    if (heap != self) heap->arena = NULL; /* counted no more: who takes over one that was dead before the fork must not quit it */
   budget_start_over();
   if (!theap_is_born(self)) return;
   hold_alive(self);

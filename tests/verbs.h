@@ -321,14 +321,16 @@ static inline bool runs_on_osmem(void)
 }
 
 /* What the library, when it is only preloaded, says of itself; of another allocator nothing is known. */
-static inline size_t thread_heaps(void)
+static inline struct os_stats library_stats(void)
 {
   void (*get_stats)(struct os_stats *, size_t) = (void (*)(struct os_stats *, size_t))dlsym(RTLD_DEFAULT, "os_get_stats");
   struct os_stats stats;
   memset(&stats, 0, sizeof stats);
   if (get_stats) get_stats(&stats, sizeof stats);
-  return stats.thread_heaps;
+  return stats;
 }
+
+static inline size_t thread_heaps(void) { return library_stats().thread_heaps; }
 
 /* Only where no thread can have been interrupted within malloc: what a thread that a fork left behind had half done stays so in
  * the child. */

@@ -186,6 +186,31 @@ static void a_forker_that_dies_in_the_child_leaves_its_heap(void)
   require(wait_for(pid) == 0);
 }
 
+/* Threads that ended before a fork, and whose heaps are found after it, count in no arena of the child: alone, it needs one. */
+static void *waits_for_the_others(void *unused)
+{
+  free(malloc(2000));
+  pthread_barrier_wait(&paused);
+  return unused;
+}
+
+static void threads_that_ended_before_a_fork_are_not_counted_after_it(void)
+{
+  pthread_t gone[BUSY];
+  pthread_barrier_init(&paused, NULL, BUSY);
+  for (size_t i = 0; i < BUSY; i++) gone[i] = spawn(waits_for_the_others, NULL);
+  for (size_t i = 0; i < BUSY; i++) join(gone[i]);
+  size_t arenas = library_stats().arenas;
+  pid_t pid = fork();
+  if (pid == 0) {
+    alarm(PATIENCE_S);
+    for (int i = 0; i < 10000; i++) require(malloc(2000));
+    require(library_stats().arenas == arenas);
+    _exit(0);
+  }
+  require(wait_for(pid) == 0);
+}
+
 /* The last thread of a line of forks owns nothing it cannot free, and the line's memory does not grow. */
 static void a_long_line_of_forks(void)
 {
@@ -342,6 +367,7 @@ int main(int argc, char **argv)
       TEST(children_of_two_forks_at_once_have_a_sound_heap),
       TEST(children_have_threads_and_children),
       TEST(a_forker_that_dies_in_the_child_leaves_its_heap),
+      TEST(threads_that_ended_before_a_fork_are_not_counted_after_it),
       TEST(a_long_line_of_forks),
       TEST(fork_out_of_a_handler),
       TEST(fork_beside_getline_and_fclose),
