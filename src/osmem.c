@@ -241,13 +241,21 @@ static void *allocate_small(struct theap *heap, const struct request *request, e
   return payload;
 }
 
-/* Fresh memory is about to be asked for: near the soft limit all that is free goes back first, once for every 64th of it. */
+/* Fresh memory is about to be asked for: near the soft limit all that is free goes back first, once for every 64th of it that came since;
+ * where that brought little, for every 32nd, and so on to a quarter: it means to look at the whole heap. */
 static void relieve(size_t bytes) {
-  static size_t relieved_at; /* atomic */
+  static size_t relieved_at, doublings; /* atomic: what was held after the last time, or less since */
+  enum { STEP_LOG = 6, STEP_MAX_LOG = 2 };
   if (LIKELY(!sys_near_soft_limit(bytes))) return;
-  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
-  if (held + bytes < __atomic_load_n(&relieved_at, __ATOMIC_RELAXED) + sys_limits.soft / 64) return;
-  heap_trim(0);
+  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED), before = __atomic_load_n(&relieved_at, __ATOMIC_RELAXED);
+  size_t vain = __atomic_load_n(&doublings, __ATOMIC_RELAXED), step = sys_limits.soft >> (STEP_LOG - vain);
+  if (held >= before + step) {
+    bool little = heap_trim(0) < sys_limits.soft >> STEP_LOG;
+    __atomic_store_n(&doublings, little ? min_size(vain + 1, STEP_LOG - STEP_MAX_LOG) : 0, __ATOMIC_RELAXED);
+    held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
+  } else if (held >= before) {
+    return;
+  }
   __atomic_store_n(&relieved_at, held, __ATOMIC_RELAXED);
 }
 
