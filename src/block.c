@@ -522,7 +522,7 @@ static bool arena_may_be_added(void) {
   return arena_count() < min_size(2 * max_size(seen, 2), ARENAS_MAX);
 }
 
-static struct arena *make_arena(void) {
+COLD static struct arena *make_arena(void) {
   if (!lock_enter(&making_lock)) return NULL;
   struct arena *arena = arena_may_be_added() ? sys_map(round_up(sizeof *arena, page_bytes)) : NULL;
   size_t index = arena_count();
@@ -557,13 +557,13 @@ struct arena *arena_least_crowded(void) {
   return best;
 }
 
-void arena_move_out(struct theap *heap) {
+COLD void arena_move_out(struct theap *heap) {
   struct arena *best = arena_least_crowded();
   if (threads_of(best) + 1 >= threads_of(heap->arena)) best = make_arena();
   if (best) arena_join(heap, best);
 }
 
-bool arena_join_orphan(struct theap *heap, size_t bytes) {
+COLD bool arena_join_orphan(struct theap *heap, size_t bytes) {
   for (size_t i = 0; i < arena_count(); i++) {
     size_t free_bytes = __atomic_load_n(&arenas[i]->free_bytes, __ATOMIC_RELAXED);
     if (threads_of(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK)) continue;
@@ -644,7 +644,7 @@ void arenas_before_fork(void) {
   arenas_entered = entered;
 }
 
-void arenas_forget_threads(void) {
+COLD void arenas_forget_threads(void) {
   for (size_t i = 0; i < arena_count(); i++) __atomic_store_n(&arenas[i]->threads, 0, __ATOMIC_RELAXED);
 }
 
@@ -674,7 +674,7 @@ static size_t lower_top(struct arena *arena, uintptr_t keep) {
 }
 
 /* A chunk becomes the newest again, its last free block the top. */
-static void reopen_chunk(struct arena *arena, struct chunk *chunk) {
+COLD static void reopen_chunk(struct arena *arena, struct chunk *chunk) {
   arena->chunks = chunk;
   arena->older_bytes -= chunk->info.limit - (uintptr_t)chunk;
   /* retire_top() left its sentinel at the end, or 16 bytes before it. */
@@ -689,7 +689,7 @@ static void reopen_chunk(struct arena *arena, struct chunk *chunk) {
 }
 
 /* Give the newest chunk back whole, if nothing is left in it and it is the end of the brk heap. */
-static size_t drop_chunk(struct arena *arena) {
+COLD static size_t drop_chunk(struct arena *arena) {
   struct chunk *chunk = arena->chunks, *before = chunk->info.next;
   size_t released = arena->resident - (uintptr_t)chunk;
   if (arena->top != (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES || !before) return 0;

@@ -243,10 +243,9 @@ static void *allocate_small(struct theap *heap, const struct request *request, e
 
 /* Fresh memory is about to be asked for: near the soft limit all that is free goes back first, once for every 64th of it that came since;
  * where that brought little, for every 32nd, and so on to a quarter: it means to look at the whole heap. */
-static void relieve(size_t bytes) {
+static COLD void relieve_slow(void) {
   static size_t relieved_at, doublings; /* atomic: what was held after the last time, or less since */
   enum { STEP_LOG = 6, STEP_MAX_LOG = 2 };
-  if (LIKELY(!sys_near_soft_limit(bytes))) return;
   size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED), before = __atomic_load_n(&relieved_at, __ATOMIC_RELAXED);
   size_t vain = __atomic_load_n(&doublings, __ATOMIC_RELAXED), step = sys_limits.soft >> (STEP_LOG - vain);
   if (held >= before + step) {
@@ -257,6 +256,10 @@ static void relieve(size_t bytes) {
     return;
   }
   __atomic_store_n(&relieved_at, held, __ATOMIC_RELAXED);
+}
+
+static inline void relieve(size_t bytes) {
+  if (UNLIKELY(sys_near_soft_limit(bytes))) relieve_slow();
 }
 
 static void *allocate_mapping(const struct request *request) {

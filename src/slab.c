@@ -104,7 +104,7 @@ static void link_object(struct slab *slab, uintptr_t address) {
 }
 
 /* The objects of one purged page come back, but for those that reach into another. */
-static void restore_page(struct slab *slab) {
+COLD static void restore_page(struct slab *slab) {
   unsigned page = slab->purged & -slab->purged, left = slab->purged & ~page;
   uintptr_t base = slab_start(slab);
   for (size_t offset = 0; offset < slab->carved; offset += slab->object_bytes) {
@@ -163,7 +163,7 @@ static size_t purge_slab(struct slab *slab) {
   return (size_t)__builtin_popcount(discarded) * page_bytes;
 }
 
-size_t slab_purge(struct theap *heap) {
+COLD size_t slab_purge(struct theap *heap) {
   size_t released = 0;
   for (size_t size_class = 0; size_class < SIZE_CLASSES && page_bytes < GRANULE_BYTES; size_class++) {
     struct slab *current = current_slab(heap, size_class);
@@ -316,7 +316,7 @@ static bool list_has(const struct object *list, const struct object *object) {
   return list != NULL;
 }
 
-bool slab_lists(struct slab *slab, const struct object *object) {
+COLD bool slab_lists(struct slab *slab, const struct object *object) {
   /* Nobody but us empties the remote list, so what we see of it stays. */
   uint64_t head = __atomic_load_n(&slab_remote(slab)->head, __ATOMIC_ACQUIRE);
   return list_has(slab->free, object) || list_has(slab->later, object) || list_has(REMOTE_POINTER(head), object);
