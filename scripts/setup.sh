@@ -2,6 +2,7 @@
 # setup.sh test|bench|PROGRAM...: see that the tools which a target of the Makefile wants are there. What is missing is installed where
 # this may be done (root and apt), else named; the tests that want it then skip visibly.
 set -u
+PATH=$PATH:/usr/sbin:/sbin # ldconfig, for those who are not root
 
 # PROGRAM or FILE, and the Debian package that brings it.
 tools_of() {

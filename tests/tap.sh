@@ -83,6 +83,16 @@ can() {
   return 1
 }
 
+# needs PROGRAM|/FILE...: without one of these nothing in this test file can run, which is one skip.
+needs() {
+  for need; do
+    case $need in
+      /*) can "all of $0" test -e "$need" || finish ;;
+      *) can "all of $0" command -v "$need" || finish ;;
+    esac
+  done
+}
+
 # run PREFIX PRELOAD SCRIPT: SCRIPT in a shell of its own; PREFIX.out, .err and .status keep the end of it.
 run() {
   timeout -k 5 "$patience" env ${2:+"LD_PRELOAD=$2"} sh -c "$3" </dev/null >"$1.out" 2>"$1.err"

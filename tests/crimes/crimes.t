@@ -2,6 +2,7 @@
 # Every misuse of the heap ends in SIGABRT and one exact line on stderr; what only looks like misuse ends well, and so does what the
 # release build cannot see: unseen.md, printed by `crimes table`, lists that.
 . "$(dirname "$0")/../tap.sh"
+needs /usr/include/cmocka.h
 
 crimes=$top/build/tests/crimes/crimes
 [ -x "$crimes" ] || { echo "Bail out! no $crimes: build the tests"; exit 1; }

@@ -2,6 +2,7 @@
 # Random operations on every entry point, judged by a shadow of the heap, in one thread and several; and that the model test
 # itself finds faults, repeats them and makes them short.
 . "$(dirname "$0")/../tap.sh"
+needs /usr/include/cmocka.h
 
 model=$top/build/tests/model/model
 broken=$top/build/tests/model/broken.so

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What else is loaded, linked or preloaded beside the library: auditors, wrappers, other allocators, emulators; and the library linked in.
 . "$(dirname "$0")/../tap.sh"
+needs python3
 plugins=$top/build/tests/plugin
 
 # All tiers, threads and children, in a page of C that knows nothing of us.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Interpreters and virtual machines: threads, processes, containers, plugins.
 . "$(dirname "$0")/../tap.sh"
+needs python3 perl
 
 cat >work.py <<'PY'
 import json, queue, random, subprocess, sys, threading, zlib

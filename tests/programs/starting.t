@@ -1,6 +1,7 @@
 #!/bin/sh
 # How processes are started: short of memory, without a break, without descriptors, through ld.so, preloaded twice.
 . "$(dirname "$0")/../tap.sh"
+needs python3 strace
 
 maps="$python -c 'print(open(\"/proc/self/maps\").read())'"
 

@@ -50,10 +50,11 @@ suite() {
   compare "$1" "$3"
 }
 
-# compare WHAT SCRIPT: the cases of plain.passed pass with the library as well.
+# compare WHAT SCRIPT: the cases of plain.passed pass with the library as well. ld.so may well say that it cannot preload: CPython's
+# children become other users, who cannot look into /root.
 compare() {
   cases with "$lib" "$2"
-  grep -q 'cannot be preloaded' with.err && fail "$1: preloaded"
+  active "$1" "$python" -c 'print(open("/proc/self/maps").read())'
   comm -23 plain.passed with.passed >lost
   is "$1: lost with the library, status $(cat with.status)" "$(wc -l <lost)" 0
   if [ -s lost ]; then { head -n 20 lost; tail -n 20 with.out with.err; } | diag; fi

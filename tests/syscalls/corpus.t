@@ -3,6 +3,7 @@
 # and no kind of call that a seccomp filter written for glibc would not expect.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/fixtures.sh"
+needs python3 strace
 
 # The calls osmem may add; everything else a process does is its own business and glibc's.
 allowed='brk|mmap|munmap|madvise|mremap|futex|write'

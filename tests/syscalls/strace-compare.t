@@ -1,6 +1,7 @@
 #!/bin/sh
 # scripts/strace-compare.sh itself: its verdicts, and that it never takes no answer for a good one.
 . "$(dirname "$0")/../tap.sh"
+needs python3
 
 compare() { env OSMEM_LIB="$lib" "$top/scripts/strace-compare.sh" "$@" >report 2>&1; }
 verdict() { compare "$@"; echo $?; }

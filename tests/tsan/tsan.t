@@ -1,6 +1,7 @@
 #!/bin/sh
 # The stress under ThreadSanitizer: no report. And that it would report: with one memory order of the library weakened it must.
 . "$(dirname "$0")/../tap.sh"
+needs /usr/include/cmocka.h
 
 stress=$top/build/tests/tsan/stress
 echo 'int main(void) { return 0; }' >empty.c
