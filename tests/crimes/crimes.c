@@ -575,6 +575,16 @@ static void all_of_the_usable_size(size_t bytes)
   for (size_t i = 0; i < BLOCKS; i++) free(blocks[i * 7 % BLOCKS]);
 }
 
+/* ---- in C++ ---- */
+
+static void new_without_cxx(size_t bytes)
+{
+  static const char LINE[] = "osmem: operator new: out of memory, and no C++ library to throw bad_alloc\n";
+  void *(*operator_new)(size_t) = (void *(*)(size_t))dlsym(RTLD_DEFAULT, "_Znwm");
+  require(operator_new && write(STDOUT_FILENO, LINE, sizeof LINE - 1) > 0);
+  operator_new(SIZE_MAX - bytes);
+}
+
 /* ---- the table ---- */
 
 enum { SMALL = 1, MEDIUM = 2, LARGE = 4, OBJECTS = 8, ONCE = 16, EVERY_SIZE = SMALL | MEDIUM | LARGE };
@@ -642,6 +652,7 @@ static const struct {
     CRIME("must-notice", MEDIUM, overflow_into_the_next_header),
     CRIME("must-notice", MEDIUM, off_by_one_zero),
     CRIME("must-notice", MEDIUM, realloc_of_a_smashed_header),
+    CRIME("must-die", ONCE, new_without_cxx),
     UNSEEN(EVERY_SIZE, read_after_free, "no code of ours runs when memory is read"),
     UNSEEN(EVERY_SIZE, write_after_free, "the same; only the links in the first two words are looked at"),
     UNSEEN(OBJECTS | MEDIUM, double_free_after_reuse, "the block is live again: it is its new owner's memory that goes"),

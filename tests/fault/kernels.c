@@ -202,6 +202,44 @@ static void spares_run_out(void)
   require(os_check());
 }
 
+/* No mapping for a larger table of mappings, while mappings of blocks are still to be had: the heap goes on without. */
+static void the_table_of_mappings_is_full(void)
+{
+  enum { EACH = 135000 };
+  static char *blocks[9000];
+  struct os_stats stats;
+  kernel.most = 200 * KB; /* the table would have 256 KB */
+  for (size_t i = 0; i < COUNT(blocks); i++) {
+    require((blocks[i] = os_malloc(EACH)));
+    fill(blocks[i], 100, i);
+  }
+  os_get_stats(&stats, sizeof stats);
+  require(stats.large_live_count == 8191 && os_check());
+  require(kernel.mapped == stats.mapped_bytes + stats.cached_bytes + 8192 * 16);
+  for (size_t i = 0; i < COUNT(blocks); i++) require(holds(blocks[i], 100, i));
+  for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+  require(os_check());
+  use_each_tier();
+}
+
+/* What asks for less than it has is served when nothing is left at all, and errno is as it was. */
+static void shrinking_needs_no_memory(void)
+{
+  static const size_t FROM[] = {1 * MB, 1000, 5000, 100000}; /* a shrunk block leaves room behind it, so the others come first */
+  static char *large[COUNT(FROM)];
+  for (int i = 0; i < 20; i++) require(os_malloc(1000)); /* the first few of a class are blocks */
+  for (size_t i = 0; i < COUNT(FROM); i++) fill(large[i] = os_malloc(FROM[i]), FROM[i], i);
+  refuse_for_good(1 << BRK | 1 << MMAP | 1 << MREMAP);
+  for (size_t bytes = 100000; bytes >= 16; bytes /= 2)
+    while (os_malloc(bytes)) continue;
+  for (size_t i = 0; i < COUNT(FROM); i++) {
+    errno = EXDEV;
+    large[i] = os_realloc(large[i], 24);
+    require(large[i] && errno == EXDEV && holds(large[i], 24, i));
+  }
+  require(os_check());
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -215,6 +253,8 @@ int main(int argc, char **argv)
       TEST(populate_is_known),
       TEST(regions_run_out),
       TEST(spares_run_out),
+      TEST(the_table_of_mappings_is_full),
+      TEST(shrinking_needs_no_memory),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }

@@ -155,6 +155,35 @@ static void children_have_threads_and_children(void)
   stop_busy(busy);
 }
 
+/* Threads that find themselves in one block heap make more. In a child too, whose parent held the lock for that. */
+enum { COMRADES = 3, VISITS = 400 };
+
+static void *wants_a_heap_of_its_own(void *unused)
+{
+  void *blocks[VISITS];
+  for (size_t i = 0; i < VISITS; i++) require((blocks[i] = malloc(20000)));
+  pthread_barrier_wait(&paused); /* nobody's place becomes free before */
+  for (size_t i = 0; i < VISITS; i++) free(blocks[i]);
+  return unused;
+}
+
+static void a_child_makes_block_heaps(void)
+{
+  use_each_tier();
+  pid_t pid = fork();
+  if (pid == 0) {
+    pthread_t threads[COMRADES];
+    alarm(PATIENCE_S);
+    require(library_stats().arenas <= 1);
+    pthread_barrier_init(&paused, NULL, COMRADES);
+    for (size_t i = 0; i < COMRADES; i++) threads[i] = spawn(wants_a_heap_of_its_own, NULL);
+    for (size_t i = 0; i < COMRADES; i++) join(threads[i]);
+    require(!runs_on_osmem() || library_stats().arenas > 1);
+    child_lives();
+  }
+  require(wait_for(pid) == 0);
+}
+
 /* Who forks is another thread in the child, with the same heap. When it dies there, others must find that heap. */
 static pthread_t forker;
 
@@ -320,10 +349,12 @@ static void allocating_handler(void)
   use_each_tier();
 }
 
-__attribute__((constructor)) static void register_early(void)
+/* Before the library's own handlers, if nothing has allocated yet: then these run while it holds every lock. */
+static void register_early(void)
 {
   pthread_atfork(allocating_handler, allocating_handler, allocating_handler);
 }
+__attribute__((section(".preinit_array"), used)) static void (*const EARLY)(void) = register_early;
 
 static void handlers_may_allocate(void)
 {
@@ -366,6 +397,7 @@ int main(int argc, char **argv)
       TEST(several_threads_fork_among_busy_ones),
       TEST(children_of_two_forks_at_once_have_a_sound_heap),
       TEST(children_have_threads_and_children),
+      TEST(a_child_makes_block_heaps),
       TEST(a_forker_that_dies_in_the_child_leaves_its_heap),
       TEST(threads_that_ended_before_a_fork_are_not_counted_after_it),
       TEST(a_long_line_of_forks),

@@ -474,6 +474,44 @@ static void foreign_sbrk_in_between(void)
   foreign_is_intact();
 }
 
+/* The chunk that a stranger's memory has cut short is the last one again, when all behind the stranger was given back: it ends where it did. */
+static void a_stranger_stays_when_the_chunk_behind_goes(void)
+{
+  static char *blocks[200];
+  for (int round = 0; round < 2; round++) {
+    for (size_t i = 0; i < COUNT(blocks); i++) {
+      if (round == 0 && i == 2) foreign_sbrk(4096);
+      require((blocks[i] = malloc(100000)));
+      fill(blocks[i], 100000, i);
+    }
+    uintptr_t high = program_break();
+    for (size_t i = 0; i < COUNT(blocks); i++) require(holds(blocks[i], 100000, i));
+    for (size_t i = 1; i < COUNT(blocks); i++) free(blocks[i]);
+    malloc_trim(0);
+    require(program_break() < high);
+    foreign_is_intact();
+  }
+}
+
+/* libc trusts what it remembers of the break, once it has looked: its sbrk() must go on where our last growth has put that, and not take
+ * away what we have. */
+static void sbrk_goes_on_behind_our_growth(void)
+{
+  char *blocks[64];
+  require(sbrk(0) != (void *)-1);
+  for (size_t i = 0; i < COUNT(blocks); i++) {
+    require((blocks[i] = malloc(100000)));
+    fill(blocks[i], 100000, i);
+    uintptr_t end = program_break();
+    require((uintptr_t)sbrk(0) == end);
+    if (i % 8 == 0) require((uintptr_t)sbrk(4096) == end && program_break() == end + 4096);
+  }
+  for (size_t i = 0; i < COUNT(blocks); i++) require(holds(blocks[i], 100000, i));
+  for (size_t i = 0; i < COUNT(blocks); i++) free(blocks[i]);
+  malloc_trim(0);
+  require((uintptr_t)sbrk(0) == program_break());
+}
+
 /* Foreign memory right behind each of our own steps, before we can look at the break again. A filter hands every
  * brk to a handler that carries it out and then takes a page more. That the stranger comes in between our look and
  * our call nobody can see: brk is absolute, and libc's own sbrk loses that race too. */
@@ -577,6 +615,8 @@ int main(int argc, char **argv)
       TEST(a_mapping_a_little_above_the_break),
       TEST(a_mapping_above_the_break_later),
       TEST(foreign_sbrk_in_between),
+      TEST(a_stranger_stays_when_the_chunk_behind_goes),
+      TEST(sbrk_goes_on_behind_our_growth),
       TEST(foreign_sbrk_while_we_grow),
       TEST(ninety_thousand_large_blocks),
   };

@@ -97,6 +97,11 @@ same 'listed twice' 'ls -l /usr; cat /proc/self/status | head -n 1' "$lib $lib"
 cp "$lib" twin.so
 same 'two copies under two names' "ls -l /usr; $python -c 'print(len([bytearray(5000) for i in range(20000)]))'" "$tmp/twin.so:$lib"
 
+# Options that are none are named, and the others are heard all the same.
+refused() { echo "osmem: OSMEM_OPTIONS: cannot use what begins at \"$1\""; }
+is 'options that nobody knows' "$(preloaded env OSMEM_OPTIONS=stats=1x,none=1,,stats=,limit=1G,stats true 2>&1)" \
+  "$(for text in stats=1x,none=1,,stats=,limit=1G,stats none=1,,stats=,limit=1G,stats stats=,limit=1G,stats stats; do refused $text; done)"
+
 # Statistics at exit.
 stats() { preloaded env OSMEM_OPTIONS=stats=1 "$@"; }
 first_line() { "$@" 2>&1 >/dev/null | head -n 1; }

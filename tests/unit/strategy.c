@@ -404,6 +404,53 @@ static void freed_mappings_go_back(void)
   require(stats.cached_bytes == 0);
 }
 
+/* Nobody calls trim: a burst of blocks goes back all the same, but for what is kept to be used again. One of `stays` lives on. */
+static void a_burst_goes_back(size_t stays, size_t rest)
+{
+  enum { BURST = 1600, EACH = 60000 };
+  static char *blocks[BURST];
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < BURST; i++) touch(blocks[i] = os_malloc(EACH), EACH);
+  require(resident_bytes() > before + (size_t)BURST * EACH / 10 * 9);
+  for (size_t i = 0; i < BURST; i++)
+    if (i % stays) os_free(blocks[i]);
+  require(resident_bytes() < before + rest);
+  require(os_check());
+}
+
+static void freed_blocks_go_back(void) { a_burst_goes_back(SIZE_MAX, 16 * MB); }
+static void runs_of_freed_blocks_go_back(void) { a_burst_goes_back(8, 28 * MB); }
+
+/* The first chunk of the heap is filled up to `rest` bytes before its end, where the last 16 are needed. What stands there must be
+ * found again when the second chunk has been given back. */
+static void reopen_a_chunk(size_t rest)
+{
+  enum { EACH = 100000, BLOCK = 100016, CHUNK = 8 * MB, HEADER = 16 };
+  uintptr_t base = (program_break() + 32 * KB - 1) / (32 * KB) * (32 * KB);
+  char *first = os_malloc(EACH), *last = first;
+  uintptr_t top = (uintptr_t)first - HEADER + BLOCK, full = base + CHUNK - rest;
+  while (full - top > 120000) {
+    require((uintptr_t)(last = os_malloc(EACH)) == top + HEADER);
+    top += BLOCK;
+  }
+  require((uintptr_t)(last = os_malloc(full - top - 8)) == top + HEADER);
+  char *next = os_malloc(EACH);
+  require((uintptr_t)next > base + CHUNK && os_check());
+  fill(last, full - top - 8, 1);
+  os_free(next);
+  require(os_trim(0) && program_break() <= base + CHUNK && os_check());
+  require((next = os_malloc(EACH)) && os_check());
+  fill(next, EACH, 2);
+  require(holds(last, full - top - 8, 1));
+  os_free(last);
+  os_free(next);
+  require(os_trim(0) && os_check());
+}
+
+static void a_full_chunk_reopens(void) { reopen_a_chunk(16); }
+static void a_chunk_with_16_bytes_left_reopens(void) { reopen_a_chunk(32); }
+static void a_chunk_with_a_block_left_reopens(void) { reopen_a_chunk(48); }
+
 /* A tight cycle finds its pages warm: no system call a round. */
 static void a_tight_cycle_makes_no_system_calls(void)
 {
@@ -469,6 +516,11 @@ int main(int argc, char **argv)
       TEST(trim_gives_back_pages_inside_slabs),
       TEST(freed_mappings_go_back),
       TEST(aligned_mappings_reuse_freed_ones),
+      TEST(freed_blocks_go_back),
+      TEST(runs_of_freed_blocks_go_back),
+      TEST(a_full_chunk_reopens),
+      TEST(a_chunk_with_16_bytes_left_reopens),
+      TEST(a_chunk_with_a_block_left_reopens),
       TEST(a_tight_cycle_makes_no_system_calls),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
