@@ -113,6 +113,7 @@ lint:
 
 include tests/c.mk
 include tests/model/fuzz.mk
+include tests/coverage/coverage.mk
 
 test: all record
 	scripts/setup.sh test

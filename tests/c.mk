@@ -13,6 +13,7 @@ test_plugins := $(addsuffix .so,$(call built,tests/plugin/*.c tests/plugin/*.cc)
 
 # The textbook core is tested with its system calls counted, and against the real one.
 textbook_tests := build/tests/textbook/unit build/tests/textbook/model
+textbook_libs := -lcmocka -Wl,--wrap=brk,--wrap=sbrk,--wrap=mmap,--wrap=munmap
 
 # The release build, linked in with its system calls in the test's hands.
 fault_tests := $(call built,tests/fault/*.c)
@@ -62,7 +63,7 @@ build/tests/fault/%: tests/fault/%.c tests/fault/kernel.h tests/verbs.h $(header
 
 build/tests/textbook/unit: tests/textbook/unit.c src/textbook.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O1 -g -Wall -Wextra $^ -o $@ -lcmocka -Wl,--wrap=brk,--wrap=sbrk,--wrap=mmap,--wrap=munmap
+	$(CC) -std=gnu11 -O1 -g -Wall -Wextra $^ -o $@ $(textbook_libs)
 
 build/tests/textbook/model: tests/textbook/model.c
 	@mkdir -p $(@D)

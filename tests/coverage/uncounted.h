@@ -1,0 +1,2 @@
+/* Included before src/dynamic.c in the coverage variant: see coverage.mk. */
+void *dlopen(const char *file, int mode) __attribute__((no_profile_instrument_function));
