@@ -1,4 +1,5 @@
-# osmem: make, make demo, make test, make soak, make fuzz, make bench, make record, make install, make lint; variants: make debug ubsan tsan
+# osmem: make, make demo, make bench, make record, make install, make lint; variants: make debug ubsan tsan
+# tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -120,6 +121,22 @@ test: all record
 	$(MAKE) --no-print-directory c-tests
 	tests/run.sh
 .PHONY: test
+
+# What nearly every mistake shows in, in less than a minute.
+quick := unit/ fault/validator crimes/ engine/ textbook/unit preload/meaning preload/align preload/start preload/cxx preload/signals preload/fork \
+  model/ syscalls/corpus
+check-quick: all
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory c-tests
+	OSMEM_QUICK=1 tests/run.sh $(quick)
+.PHONY: check-quick
+
+# Bugs planted on purpose, each caught by the test that is meant to: some minutes.
+plants: all
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory c-tests
+	tests/run.sh plants/
+.PHONY: plants
 
 # Long runs of the model test, under a seed from the clock.
 SOAK_STEPS ?= 10000000

@@ -1,0 +1,166 @@
+# Sourced by plants.t: the bugs, by class. The lines of src/ are found by what they say, so a bug whose line has changed is reported as
+# one that cannot be planted.
+
+plant 'mail protocol' 'the next slab is read after the list is taken' slab.c \
+  '/struct slab \*next = remote->mail_next/d; s|^\( *\)collect_slab(slab, __atomic.*|&\n\1struct slab *next = remote->mail_next;|' \
+  'data race' build/tests/tsan/stress heaps_of_the_dead_are_adopted
+plant 'mail protocol' 'every push posts' slab.c \
+  's/if (old == 0) post(slab, remote)/post(slab, remote)/' \
+  'hangs|not so' $preload/threads.c threads_that_only_free_leave_memory_flat
+plant 'mail protocol' 'the count of a list is forgotten' slab.c \
+  '/slab->countdown -= (int32_t)(head >> REMOTE_COUNT_SHIFT)/d' \
+  'not so: (growth_of|resident_bytes)' $preload/threads.c threads_that_only_free_leave_memory_flat
+plant 'mail protocol' 'the heap of a living thread is adopted' thread.c \
+  's/if (taken == EOWNERDEAD) taken = .*/if (taken) taken = 0;/' \
+  'double free|not so|hangs|ended by' $preload/threads.c ten_thousand_threads_leave_memory_flat
+
+plant coalescing 'not with the block behind' block.c \
+  's/if (!(block_header(next) & BLOCK_USED)) {/if (0) {/' \
+  'two free neighbours were not coalesced' $model
+plant coalescing 'not with the block before' block.c \
+  's/coalesce(arena, (uintptr_t)block, bytes, header & BLOCK_PREV_USED ? 0 : block->prev_bytes)/coalesce(arena, (uintptr_t)block, bytes, 0)/' \
+  'not so' $unit/strategy.c neighbours_coalesce_in_any_order
+plant coalescing 'slabs do not melt into what lies before them' block.c \
+  's/coalesce(arena, start, GRANULE_BYTES, slab->prev_free_bytes)/coalesce(arena, start, GRANULE_BYTES, 0)/' \
+  'two free neighbours were not coalesced' $model
+plant splitting 'a block is handed out whole' block.c \
+  's/if (end - at - bytes < BLOCK_MIN) bytes = end - at;/bytes = end - at;/' \
+  'not so' $unit/strategy.c a_freed_block_serves_two_smaller_ones
+plant 'best fit' 'the largest of a bin is taken' block.c \
+  's/if (have >= best_bytes || /if ((best \&\& have <= best_bytes) || /' \
+  'failed malloc-best-fit: the trace differs' tests/run-tests.py --core engine malloc-best-fit
+
+plant 'in-place realloc' 'what lies behind is not told' block.c \
+  '/^static uintptr_t expand/,/^}/ s/  set_prev_free(arena, end, 0);//' \
+  'a block and the one before it disagree' $model
+plant 'in-place realloc' 'the free neighbour is not looked at' block.c \
+  '/^static uintptr_t expand/,/^}/ s/if (slab_starting(end) || /if (1 || slab_starting(end) || /' \
+  'not so' $unit/strategy.c realloc_grows_into_the_free_neighbour
+plant 'in-place realloc' 'a shrunk mapping keeps its size in the table' large.c \
+  's/if (bytes < old_bytes) keep(old + bytes, old_bytes - bytes);/if (bytes < old_bytes) keep(old + bytes, old_bytes - bytes), find(base)->bytes = old_bytes;/' \
+  'not so|ended by|SIGSEGV|counters of mappings' $model
+plant 'in-place realloc' 'a move copies 8 bytes too few' osmem.c \
+  's/memcpy(moved, payload, min_size(found.usable, bytes));/memcpy(moved, payload, min_size(found.usable, bytes) - 8);/' \
+  'not so: contents_are_kept' $model
+
+plant 'calloc zeroing' 'a block from the cache is not cleared' osmem.c \
+  's/if (block) return memset(block_payload(block), 0, sum);/if (block) return block_payload(block);/' \
+  'not so: blocks\[i\] && all_zero' $unit/contract.c calloc_is_zero_after_reuse_and_trim
+plant 'calloc zeroing' 'a reused block is not cleared' osmem.c \
+  's/if (request->zero) clear_until(payload, request->bytes, wish.zero_from);//' \
+  'not so: all_zero' $preload/meaning.c calloc_is_zero_after_split_and_merge
+plant 'calloc zeroing' 'a kept mapping passes for a fresh one' large.c \
+  's/\*zeroed = !base;/*zeroed = true;/' \
+  'not so: all_zero' $model
+plant 'calloc zeroing' 'discarded memory passes for zero' block.c \
+  's/^  arena->resident = keep;$/  arena->resident = arena->fresh = keep;/' \
+  'not so: ' $fault/kernels.c purged_regions_are_not_zero
+
+plant 'fork handler' 'the lock for new arenas stays taken in the child' block.c \
+  '/^void arenas_after_fork/,/^}/ s/lock_leave_after_fork(&making_lock, making, child);/if (!child) &/' \
+  'hangs' $preload/fork.c a_child_makes_block_heaps
+plant 'fork handler' 'the growth lock stays taken in the parent' thread.c \
+  's/lock_leave_after_fork(&growth_lock, growth_entered, child);/if (child) &/' \
+  'hangs' $preload/fork.c a_thousand_forks_among_busy_threads
+plant 'fork handler' 'handlers of others find the locks taken' lock.h \
+  's/if (!lock_held_by_me(lock) || !lock->forking) return false;/return false;/' \
+  'not so|hangs' $preload/fork.c handlers_may_allocate
+plant 'fork handler' 'the heap of the forker is not held in the child' thread.c \
+  '/^static void after_fork_in_child/,/^}/ s/  hold_alive(self);//' \
+  'not so: thread_heaps' $preload/fork.c a_forker_that_dies_in_the_child_leaves_its_heap
+
+plant 'bin bitmap' 'the bit of an emptied bin stays' block.c \
+  's/arena->bin_map\[bin \/ 64\] &= .*/{}/' \
+  'the bin map and a bin disagree' $model
+plant 'bin bitmap' 'bits beyond the first word are forgotten' block.c \
+  's/arena->bin_map\[bin \/ 64\] |= .*/if (bin < 128) &/' \
+  'the bin map and a bin disagree' $model
+
+plant alignment 'only 16 whatever was asked' osmem.c \
+  '/^void \*heap_aligned/,/^}/ s/size_t rounded = round_up(bytes ? bytes : 1, alignment);/size_t rounded = round_up(bytes ? bytes : 1, ALIGNMENT);/' \
+  'not so: p && is_aligned' $preload/align.c every_alignment_at_every_size
+plant alignment 'a rest of 16 bytes is left behind a block' block.c \
+  's/return rest_too_small ? 0 : at;/(void)rest_too_small; return at;/' \
+  'a header was overwritten' $model
+plant alignment 'what alignment took too much is not given back' large.c \
+  's/  unmap_or_keep(base + bytes, slack - head);//' \
+  'not so' $fault/faults.c mmap_fails
+
+plant 'chunk edge' 'the sentinel 16 bytes before the end is not looked for' block.c \
+  's/if (!block_is_tagged(sentinel) || block_bytes(sentinel) != 0) sentinel = .*//' \
+  'ended by|corrupted|not so' $unit/strategy.c a_chunk_with_16_bytes_left_reopens
+plant 'chunk edge' 'the next chunk begins where a stranger is' region.c \
+  's/else if (now != region_end(heap)) cap_last_chunk();/else if (0) cap_last_chunk();/' \
+  'not so|ended by' $preload/limits.c a_stranger_stays_when_the_chunk_behind_goes
+plant 'chunk edge' 'a chunk grows beyond its end' region.c \
+  's/chunk->info.cap = chunk_end(chunk);/chunk->info.cap = chunk_end(chunk) + CHUNK_BYTES;/' \
+  'not so|ended by' $large_heap
+plant 'chunk edge' 'libc is not told of the break' os.c \
+  's/  if (moved && &__curbrk) __curbrk = (void \*)end;//' \
+  'not so: \(uintptr_t\)sbrk\(0\) == end' $preload/limits.c sbrk_goes_on_behind_our_growth
+
+plant errno 'posix_memalign leaves it changed' shim.c \
+  '/^EXPORT int posix_memalign/,/^}/ s/  errno = saved;//' \
+  'not so' $preload/meaning.c posix_memalign_rules
+plant errno 'a failed munmap shows' os.c \
+  '/^bool sys_unmap/,/^}/ s/  errno = saved;//' \
+  'not so: errno' $fault/faults.c munmap_fails
+plant errno 'an overflowing product is not seen' osmem.c \
+  's/if (__builtin_mul_overflow(count, bytes, &sum)) sum = SIZE_MAX;/sum = count * bytes;/' \
+  'not so' $unit/contract.c overflowing_products_give_null_and_enomem
+plant errno 'a shrink that cannot move fails' osmem.c \
+  's/if (resized || bytes > found.usable) return resized;/return resized;/' \
+  'not so: large\[i\]' $fault/kernels.c shrinking_needs_no_memory
+
+plant threshold 'one byte later' osmem.c \
+  's/bool large = request->bytes >= MMAP_THRESHOLD /bool large = request->bytes > MMAP_THRESHOLD /' \
+  'not so' $unit/strategy.c small_memory_is_brk_and_large_is_mmap
+plant threshold 'the cache of blocks takes what it is not for' thread.h \
+  's/return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN;/return bytes < CACHE_BLOCK_MAX;/' \
+  'not so|ended by|disagree|SIG' $model
+plant preallocation 'the heap grows by the double' region.c \
+  's/GROWTH_FACTOR = 4,/GROWTH_FACTOR = 2,/' \
+  'failed malloc-growth: the trace differs' tests/run-tests.py --core engine malloc-growth
+
+plant purge 'a page too many' block.c \
+  '/^static size_t discard_pages/,/^}/ s/uintptr_t first = round_up(start, page_bytes)/uintptr_t first = round_down(start, page_bytes)/' \
+  'a header was overwritten|not so|SIG' $model
+plant purge 'never' block.c \
+  '/^static inline void settle_dirt/,/^}/ s/if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;/return;/' \
+  'not so: resident_bytes' $unit/strategy.c freed_blocks_go_back
+plant purge 'mappings that are kept too many' large.c \
+  '/^static void release_spares/,/^}/ s/size_t limit = max_size(SPARE_FLOOR, /size_t limit = max_size(1024 * SPARE_FLOOR, /' \
+  'not so' $memory/churn.c a_burst_of_mappings_goes_back
+plant purge 'a slab gives back a page in use' slab.c \
+  's/return whole & ~in_use;/(void)in_use; return whole;/' \
+  'not so' $unit/strategy.c trim_gives_back_pages_inside_slabs
+plant purge 'the top is said to be resident no more' block.c \
+  '/^static size_t purge(/,/^}/ s/arena->clean_bytes += dirty;/arena->clean_bytes += bytes;/' \
+  'the counters of an arena are off' $model
+
+plant 'class table' 'a class too small' size_class.h \
+  's|return 24 + (step - 33) / 4;|return 24 + (step - 34) / 4;|' \
+  'not so|ended by' $preload/meaning.c every_small_size_is_aligned_and_large_enough
+plant 'class table' 'an object more than a slab holds' slab.c \
+  's/slab->capacity = (uint16_t)(SLAB_USABLE \/ size);/slab->capacity = (uint16_t)(GRANULE_BYTES \/ size);/' \
+  'a header was overwritten|do not add up|not so' $large_heap
+
+plant 'double free' 'of a block in the cache is not seen' osmem.c \
+  's/ || block->prev == block_key(block)) report_misuse/) report_misuse/; s/ && block->prev != block_key(block);/;/' \
+  'not ok [0-9]+ - at_once-5000' tests/crimes/crimes.t
+plant 'double free' 'of a mapping is not remembered' large.c \
+  's/return entry->bytes ? LARGE_LIVE : entry->base ? LARGE_FREED : LARGE_UNKNOWN;/return entry->bytes ? LARGE_LIVE : LARGE_UNKNOWN;/' \
+  'not ok [0-9]+ - at_once-200000' tests/crimes/crimes.t
+
+plant 'short memory' 'nothing is tried when there is none' osmem.c \
+  's/if (!payload) payload = allocate_when_short(heap, request);//' \
+  'not so' $fault/faults.c mmap_fails
+plant 'short memory' 'a full table is not noticed' large.c \
+  's/if (!new_table) return filled < capacity - 1;/if (!new_table) return true;/' \
+  'hangs|ended by|not so' $fault/kernels.c the_table_of_mappings_is_full
+plant locks 'who slept takes the lock unmarked' lock.c \
+  's/while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS))/while (!lock_try_word(lock, lock_word_of_me()))/' \
+  'hangs' $preload/threads.c contents_survive_when_others_free
+plant validator 'used blocks may be in bins' block.c \
+  's/if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of/if (!block_is_tagged(block) || bin_of/' \
+  'live_in_a_bin' $fault/validator.c every_damage_is_named
