@@ -120,6 +120,20 @@ static void half_of_64_mb_and_no_more(void)
   free(same);
 }
 
+/* It is no limit: what is live may be more, block by block, and is not looked through for each. */
+static void a_soft_limit_refuses_nothing(void)
+{
+  enum { BLOCKS = 600, EACH = 140000 };
+  static char *blocks[BLOCKS];
+  for (size_t i = 0; i < BLOCKS; i++) {
+    require((blocks[i] = malloc(EACH)));
+    fill(blocks[i], EACH, i);
+  }
+  for (size_t i = 0; i < BLOCKS; i++) require(holds(blocks[i], EACH, i));
+  for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+  require(heap_is_sound() && resident_bytes() < 32 * MB);
+}
+
 /* Bursts again and again: the budget for giving back is soon used up, but near the soft limit it does not count. */
 static void bursts_go_back(void)
 {
@@ -595,6 +609,7 @@ int main(int argc, char **argv)
       TEST_AFTER(option_limit_64_mb, half_of_64_mb_and_no_more),
       TEST_AFTER(option_limit_64_mb, threads_meet_the_end),
       TEST_AFTER(option_limit_16_mb, half_of_16_mb),
+      TEST_AFTER(option_soft_32_mb, a_soft_limit_refuses_nothing),
       TEST_AFTER(option_soft_32_mb, bursts_go_back),
       TEST_AFTER(option_soft_32_mb, threads_work),
       TEST_AFTER(ulimit_d_16_mb, half_of_16_mb),
