@@ -183,14 +183,10 @@ static bool carve(struct slab *slab) {
   uint32_t edge = (uint32_t)round_up(start + size, CARVE_PAGE);
   uint32_t end = edge < usable ? edge - (edge - start) % size : usable;
   uintptr_t base = slab_start(slab);
-  struct object *next = slab->free;
-  for (uint32_t at = end; at > start; next = (struct object *)(base + at)) {
+  for (uint32_t at = end; at > start;) {
     at -= size;
-    struct object *object = (struct object *)(base + at);
-    object->next = next;
-    object->key = object_key(slab, object);
+    link_object(slab, base + at);
   }
-  slab->free = next;
   __atomic_store_n(&slab->carved, (uint16_t)end, __ATOMIC_RELAXED);
   return true;
 }
