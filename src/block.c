@@ -252,11 +252,10 @@ static void touch_top(struct arena *arena, uintptr_t end, size_t bytes, bool den
   uintptr_t touched = end + HEADER_BYTES; /* a payload reaches 8 bytes past its block */
   arena->fresh = max_size(arena->fresh, touched);
   arena->dense_bytes = dense ? arena->dense_bytes + bytes : 0;
-  if (touched > arena->resident) {
-    budget_regret_on_heap((touched - arena->resident + page_bytes - 1) / page_bytes);
-    populate_ahead(arena, touched);
-  }
-  arena->resident = max_size(arena->resident, touched);
+  if (touched <= arena->resident) return;
+  budget_regret_on_heap((touched - arena->resident + page_bytes - 1) / page_bytes);
+  populate_ahead(arena, touched);
+  arena->resident = max_size(arena->resident, min_size(round_up(touched, page_bytes), arena->limit));
 }
 
 /* Make the newest chunk's memory reach `end` and a header behind it. */
@@ -534,9 +533,9 @@ COLD static struct arena *make_arena(void) {
   return arena;
 }
 
-static size_t threads_of(const struct arena *arena) { return __atomic_load_n(&arena->threads, __ATOMIC_RELAXED); }
+size_t arena_threads(const struct arena *arena) { return __atomic_load_n(&arena->threads, __ATOMIC_RELAXED); }
 
-bool arena_is_shared(const struct arena *arena) { return threads_of(arena) > 1; }
+bool arena_is_shared(const struct arena *arena) { return arena_threads(arena) > 1; }
 
 /* One store changes a living thread's arena: a signal handler must always find one. */
 static void set_own_arena(struct theap *heap, struct arena *arena) {
@@ -553,20 +552,20 @@ void arena_quit(struct theap *heap) { set_own_arena(heap, NULL); }
 struct arena *arena_least_crowded(void) {
   struct arena *best = arenas[0];
   for (size_t i = 1; i < arena_count(); i++)
-    if (threads_of(arenas[i]) < threads_of(best)) best = arenas[i];
+    if (arena_threads(arenas[i]) < arena_threads(best)) best = arenas[i];
   return best;
 }
 
 COLD void arena_move_out(struct theap *heap) {
   struct arena *best = arena_least_crowded();
-  if (threads_of(best) + 1 >= threads_of(heap->arena)) best = make_arena();
+  if (arena_threads(best) + 1 >= arena_threads(heap->arena)) best = make_arena();
   if (best) arena_join(heap, best);
 }
 
 COLD bool arena_join_orphan(struct theap *heap, size_t bytes) {
   for (size_t i = 0; i < arena_count(); i++) {
     size_t free_bytes = __atomic_load_n(&arenas[i]->free_bytes, __ATOMIC_RELAXED);
-    if (threads_of(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK)) continue;
+    if (arena_threads(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK)) continue;
     arena_join(heap, arenas[i]);
     return true;
   }
@@ -608,12 +607,8 @@ static void *take_from_own(const struct theap *heap, arena_taker *taker, void *w
 }
 
 void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
-  void *taken = NULL;
-  if (arena_count() > 1) {
-    taken = take_from_own(heap, taker, what, ARENA_WARM);
-    if (!taken) taken = take_from_others(heap, taker, what);
-  }
-  return taken ? taken : take_from_own(heap, taker, what, growth);
+  void *taken = take_from_own(heap, taker, what, growth);
+  return taken || growth != ARENA_WARM ? taken : take_from_others(heap, taker, what);
 }
 
 void block_release(struct block *block) {

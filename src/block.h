@@ -12,6 +12,7 @@ void arena_leave(struct arena *arena);
 bool arena_enter_this(struct arena *arena);
 
 /* Which arena is a thread heap's own: that of the first thread, until it shares it with others and comes there often (thread.c). */
+size_t arena_threads(const struct arena *arena);
 bool arena_is_shared(const struct arena *arena);
 void arena_join(struct theap *heap, struct arena *arena);
 void arena_quit(struct theap *heap);
@@ -24,8 +25,8 @@ bool arena_join_orphan(struct theap *heap, size_t bytes);
 /* Where memory may come from: what is free and in memory; fresh memory that the heap has, too; and more from the kernel. */
 enum arena_growth { ARENA_WARM, ARENA_AS_IS, ARENA_MAY_GROW };
 
-/* Take something for the heap: out of its own arena while that has warm memory, then out of others that have (waiting for none of
- * them), then out of its own again, as far as `growth` says. `taker` gets each of them locked, and `what`. NULL: nowhere. */
+/* Take something for the heap out of its own arena, as far as `growth` says; with ARENA_WARM then out of others that have warm memory,
+ * waiting for none of them. `taker` gets each of them locked, and `what`. NULL: nowhere. */
 typedef void *arena_taker(struct arena *arena, void *what, enum arena_growth growth);
 void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth);
 

@@ -179,10 +179,18 @@ enum {
   CACHE_BINS_PER_DOUBLING = 1 << CACHE_BINS_PER_DOUBLING_LOG,
   CACHE_BINS = 7 * CACHE_BINS_PER_DOUBLING,
   CACHE_BINS_TRIED = 3,   /* by a request: blocks up to an eighth too large are in these */
-  CACHE_BYTES_MIN = 32 * 1024,
-  CACHE_BYTES_MAX = 1024 * 1024,
-  CACHE_SHARE = 8         /* between those two: this share of the live blocks of the thread's arena */
+  /* The threads of an arena may together cache as much as is live in it, within these bounds; each of them the least at least. A
+   * thread hears of its share when it takes a block: who waits keeps the share of before. */
+  CACHE_BYTES_MIN = 256 * 1024,
+  CACHE_BYTES_MAX = 4 * 1024 * 1024,
+  CACHE_BYTES_LEAST = 32 * 1024,
+  CACHE_KEEP_SHARE = 8    /* and no more than this share of that, where the heap would have to touch fresh memory otherwise */
 };
+
+/* A cached block and, above its address, its size in units of 16 bytes: so a bin's first block is judged without a look at it, which is
+ * a cache miss. 0: none. */
+typedef uint64_t cached_block;
+enum { CACHED_UNITS_SHIFT = 48 };
 
 /* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail` and `alive`. */
 struct theap {
@@ -194,7 +202,7 @@ struct theap {
   struct slab *mail; /* atomic stack of slabs whose remote list became non-empty */
   size_t cached_bytes, cache_limit;
   uint32_t cache_evict; /* the bin that yields next when the cache is full */
-  struct block *cache[CACHE_BINS + CACHE_BINS_TRIED]; /* freed blocks, LIFO; the last bins stay empty, cache_take() may look there */
+  cached_block cache[CACHE_BINS + CACHE_BINS_TRIED]; /* freed blocks, LIFO; the last bins stay empty, cache_take() may look there */
   struct theap *next;              /* all heaps ever made, newest first */
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */
 };

@@ -211,7 +211,7 @@ struct block_wish {
 static void *take_block(struct arena *arena, void *what, enum arena_growth growth) {
   struct block_wish *wish = what;
   struct block *block = arena_take_locked(arena, wish->bytes, wish->alignment, growth, &wish->zero_from);
-  cache_set_limit(wish->heap, arena->live_bytes);
+  cache_set_limit(wish->heap, arena->live_bytes, arena_threads(arena));
   return block;
 }
 
@@ -282,13 +282,16 @@ static COLD void *allocate_when_short(struct theap *heap, const struct request *
   return payload ? payload : allocate_mapping(request);
 }
 
+/* Warm memory first, then what must be faulted in, then more from the kernel; before each step what is merely kept is given up. */
 static void *allocate_on_heap(struct theap *heap, const struct request *request) {
   bool small = request->bytes <= SMALL_MAX && request->alignment <= SMALL_MAX;
   void *(*allocate)(struct theap *, const struct request *, enum arena_growth) = small ? allocate_small : allocate_block;
   theap_settle(heap);
-  void *payload = allocate(heap, request, ARENA_AS_IS);
-  if (payload || (slab_collect(heap) && (payload = allocate(heap, request, ARENA_AS_IS)))) return payload;
-  theap_reclaim_dead();
+  void *payload = allocate(heap, request, ARENA_WARM);
+  if (payload || (cache_give_up(heap) && (payload = allocate(heap, request, ARENA_WARM)))) return payload;
+  if ((payload = allocate(heap, request, ARENA_AS_IS))) return payload;
+  bool collected = slab_collect(heap);
+  if ((theap_reclaim_dead() || collected) && (payload = allocate(heap, request, ARENA_WARM))) return payload;
   if (arena_join_orphan(heap, request->bytes) && (payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   large_make_way(region_growth_step());
   relieve(region_growth_step());

@@ -125,7 +125,7 @@ static struct chunk *mapped_chunk(size_t bytes) {
   return chunk;
 }
 
-struct chunk *region_new_chunk(struct arena *arena, size_t bytes) {
+COLD struct chunk *region_new_chunk(struct arena *arena, size_t bytes) {
   size_t need = GRANULE_BYTES + bytes;
   if (need > CHUNK_BYTES || !lock_enter(&growth_lock)) return NULL;
   struct chunk *chunk = brk_chunk(need);
@@ -151,7 +151,7 @@ static bool extend_locked(struct chunk *chunk, uintptr_t end) {
   return chunk->info.limit >= end;
 }
 
-bool region_extend(struct chunk *chunk, uintptr_t end) {
+COLD bool region_extend(struct chunk *chunk, uintptr_t end) {
   bool on_brk = (uintptr_t)chunk - brk_base() < brk_bytes();
   if (!on_brk || !lock_enter(&growth_lock)) return false;
   bool done = end <= chunk->info.cap && extend_locked(chunk, end);
@@ -159,7 +159,7 @@ bool region_extend(struct chunk *chunk, uintptr_t end) {
   return done;
 }
 
-bool region_shrink(struct chunk *chunk, uintptr_t end) {
+COLD bool region_shrink(struct chunk *chunk, uintptr_t end) {
   if (!lock_enter(&growth_lock)) return false;
   struct region *heap = &regions[0];
   uintptr_t old = region_end(heap);

@@ -163,6 +163,10 @@ static size_t purge_slab(struct slab *slab) {
   return (size_t)__builtin_popcount(discarded) * page_bytes;
 }
 
+/* Tried and dropped: the same without a trim, for a slab that is down to eight objects in use, four, two, one. Of 1 GiB of small objects
+ * of which every twentieth survives it left 9.8 times the live bytes instead of 21. But a call for a page or two takes 1.5 us, as long as
+ * the fault, and 13 us beside threads; a few pages wanted again put the release of runs on hold for all the heap; and steady loads with
+ * survivors took 15 to 20 % more time. It would need an account of its own. */
 COLD size_t slab_purge(struct theap *heap) {
   size_t released = 0;
   for (size_t size_class = 0; size_class < SIZE_CLASSES && page_bytes < GRANULE_BYTES; size_class++) {

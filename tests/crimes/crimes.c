@@ -85,6 +85,18 @@ static void all_freed_before(size_t bytes)
   free_and_confess("double free of", p);
 }
 
+/* The first word of a freed block leads to the one freed before it. Which block that was is found out only when the list is needed. */
+static void list_cut_off(size_t bytes)
+{
+  char *p = one_of(bytes);
+  for (size_t i = 1; i < MIDDLE; i++) free(blocks[i]); /* not all: a full cache would yield p */
+  free(p);
+  *(void *volatile *)p = NULL;
+  static const char line[] = "osmem: free(): write to a freed block, its address lost: 0x0\n";
+  require(write(STDOUT_FILENO, line, sizeof line - 1) == sizeof line - 1);
+  for (size_t i = 0; i < 10 * BLOCKS; i++) touch(malloc(bytes), bytes);
+}
+
 /* An object on a page that was given back holds no mark any more. */
 static void after_a_trim(size_t bytes)
 {
@@ -610,6 +622,7 @@ static const struct {
     CRIME("must-die", SMALL | LARGE, all_freed_before),
     CRIME("must-notice", MEDIUM, all_freed_before), /* the header may be gone: pages of free runs go back to the kernel */
     CRIME("must-die", OBJECTS, after_a_trim),
+    CRIME("must-die", MEDIUM, list_cut_off),
     CRIME("must-die", EVERY_SIZE, second_in_a_thread),
     CRIME("must-die", EVERY_SIZE, first_in_a_thread),
     CRIME("must-die", EVERY_SIZE, both_in_one_thread),

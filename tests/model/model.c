@@ -20,7 +20,7 @@
 
 enum {
   LIVE_MAX = 48 * MB,      /* a thread that has more allocates nothing */
-  CACHED_MAX = 1 * MB + 32 * KB, /* bytes in a thread's cache of blocks */
+  CACHED_MAX = 4 * MB,     /* bytes in a thread's cache of blocks */
   BLOCK_HEADER = 8
 };
 

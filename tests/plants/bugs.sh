@@ -138,6 +138,19 @@ plant purge 'the top is said to be resident no more' block.c \
   '/^static size_t purge(/,/^}/ s/arena->clean_bytes += dirty;/arena->clean_bytes += bytes;/' \
   'the counters of an arena are off' $model
 
+plant cache 'nothing is given up before fresh memory is touched' thread.c \
+  's/if (heap->cached_bytes < keep) return false;/return false;/' \
+  'not so: .*PEAKED' $memory/churn.c random_sizes_leave_little_in_the_cache
+plant cache 'a share for each thread, not each arena' thread.c \
+  's|max_size(all / threads, CACHE_BYTES_LEAST) : all;|all : all;|' \
+  'not so: cached' $memory/threads.c idle_threads_share_what_they_cache
+plant cache 'a block too small passes' thread.h \
+  's|if (!cached_fits(word, bytes)) return NULL;|if (!word) return NULL;|' \
+  'not so|overwritten|ended by' $model
+plant cache 'never full' thread.h \
+  's/if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);//' \
+  'failed malloc-cache: the trace differs' tests/run-tests.py --core engine malloc-cache
+
 plant 'class table' 'a class too small' size_class.h \
   's|return 24 + (step - 33) / 4;|return 24 + (step - 34) / 4;|' \
   'not so|ended by' $preload/meaning.c every_small_size_is_aligned_and_large_enough

@@ -5,12 +5,12 @@ int main(void)
 {
   void *blocks[3];
   for (int i = 0; i < 3; i++) {
-    blocks[i] = os_calloc(1, REQUEST(0x8000));
-    fill(blocks[i], REQUEST(0x8000));
+    blocks[i] = os_calloc(1, REQUEST(0x1f0));
+    fill(blocks[i], REQUEST(0x1f0));
   }
   os_calloc(1, 8);
   os_free(blocks[0]);
   os_free(blocks[2]);
   os_free(blocks[1]);
-  expect_zero(os_calloc(4, REQUEST(0x18000) / 4), REQUEST(0x18000));
+  expect_zero(os_calloc(4, REQUEST(0x5d0) / 4), REQUEST(0x5d0));
 }

@@ -5,11 +5,11 @@ int main(void)
 {
   void *blocks[3];
   for (int i = 0; i < 3; i++) {
-    blocks[i] = os_calloc(1, REQUEST(0xa000));
+    blocks[i] = os_calloc(1, REQUEST(0x20000));
     os_calloc(1, 8);
-    fill(blocks[i], REQUEST(0xa000));
+    fill(blocks[i], REQUEST(0x20000));
   }
   for (int i = 0; i < 3; i++) os_free(blocks[i]);
-  for (int i = 0; i < 3; i++) expect_zero(os_calloc(8, REQUEST(0x6000) / 8), REQUEST(0x6000));
-  for (int i = 0; i < 3; i++) expect_zero(os_calloc(8, REQUEST(0x4000) / 8), REQUEST(0x4000));
+  for (int i = 0; i < 3; i++) expect_zero(os_calloc(8, REQUEST(0x14000) / 8), REQUEST(0x14000));
+  for (int i = 0; i < 3; i++) expect_zero(os_calloc(8, REQUEST(0xc000) / 8), REQUEST(0xc000));
 }

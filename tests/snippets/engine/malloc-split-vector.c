@@ -5,10 +5,10 @@ int main(void)
 {
   void *blocks[3];
   for (int i = 0; i < 3; i++) {
-    blocks[i] = os_malloc(REQUEST(0xa000));
+    blocks[i] = os_malloc(REQUEST(0x20000));
     os_malloc(8);
   }
   for (int i = 0; i < 3; i++) os_free(blocks[i]);
-  for (int i = 0; i < 3; i++) os_malloc(REQUEST(0x6000));
-  for (int i = 0; i < 3; i++) os_malloc(REQUEST(0x4000));
+  for (int i = 0; i < 3; i++) os_malloc(REQUEST(0x14000));
+  for (int i = 0; i < 3; i++) os_malloc(REQUEST(0xc000));
 }

@@ -3,14 +3,14 @@
 
 int main(void)
 {
-  void *block = os_realloc(NULL, REQUEST(0x8000));
-  void *b = os_realloc(NULL, REQUEST(0x8000)), *c = os_realloc(NULL, REQUEST(0x8000)), *d = os_realloc(NULL, REQUEST(0x8000));
+  void *block = os_realloc(NULL, REQUEST(0x150));
+  void *b = os_realloc(NULL, REQUEST(0x150)), *c = os_realloc(NULL, REQUEST(0x150)), *d = os_realloc(NULL, REQUEST(0x150));
   os_malloc(8);
-  fill(block, REQUEST(0x8000));
+  fill(block, REQUEST(0x150));
   os_free(b);
   os_free(d);
   os_free(c);
-  block = os_realloc(block, LARGEST);
-  expect_filled(block, REQUEST(0x8000));
-  os_realloc(NULL, REQUEST(0x20000));
+  block = os_realloc(block, REQUEST(0x550));
+  expect_filled(block, REQUEST(0x150));
+  os_realloc(NULL, REQUEST(0x540));
 }

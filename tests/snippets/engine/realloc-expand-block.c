@@ -3,12 +3,12 @@
 
 int main(void)
 {
-  void *block = os_realloc(NULL, REQUEST(0x9000)), *next = os_realloc(NULL, REQUEST(0xa000));
+  void *block = os_realloc(NULL, REQUEST(0x9000)), *next = os_realloc(NULL, REQUEST(0x20000));
   os_malloc(8);
   fill(block, REQUEST(0x9000));
   os_free(next);
   block = os_realloc(block, REQUEST(0x10000));
-  os_malloc(REQUEST(0x3000));
+  os_malloc(REQUEST(0x19000));
   block = os_realloc(block, REQUEST(0x9000));
   block = os_realloc(block, REQUEST(0x10000));
   block = os_realloc(block, REQUEST(0x11000));
