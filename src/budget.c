@@ -86,7 +86,7 @@ static void note_mistake(void) {
   uint64_t now = sys_coarse_time(), hold = GET(hold_ns), least = HOLD_MIN_S * 1000000000ull;
   bool again = GET(mistake_ns) && now - GET(mistake_ns) < 2 * hold;
   hold = again ? 2 * hold : least;
-  SET(hold_ns, hold > HOLD_MAX_S * least ? HOLD_MAX_S * least : hold);
+  SET(hold_ns, min_size(hold, HOLD_MAX_S * 1000000000ull));
   SET(mistake_ns, now);
   SET(released_pages, 0);
   SET(wanted_pages, 0);
