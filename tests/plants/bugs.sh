@@ -22,7 +22,7 @@ plant coalescing 'not with the block before' block.c \
   'not so' $unit/strategy.c neighbours_coalesce_in_any_order
 plant coalescing 'slabs do not melt into what lies before them' block.c \
   's/coalesce(arena, start, GRANULE_BYTES, slab->prev_free_bytes)/coalesce(arena, start, GRANULE_BYTES, 0)/' \
-  'two free neighbours were not coalesced' $model
+  'two free neighbours were not coalesced|a block and the one before it disagree' $model
 plant splitting 'a block is handed out whole' block.c \
   's/if (end - at - bytes < BLOCK_MIN) bytes = end - at;/bytes = end - at;/' \
   'not so' $unit/strategy.c a_freed_block_serves_two_smaller_ones
