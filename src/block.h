@@ -11,8 +11,9 @@ void arena_leave(struct arena *arena);
 /* Wait for this very arena. */
 bool arena_enter_this(struct arena *arena);
 
-/* Which arena is a thread heap's own: that of the first thread, until it shares it with others and comes there often (thread.c). */
+/* How many heaps have the arena for their own. */
 size_t arena_threads(const struct arena *arena);
+/* Which arena is a thread heap's own: that of the first thread, until it shares it with others and comes there often (thread.c). */
 bool arena_is_shared(const struct arena *arena);
 void arena_join(struct theap *heap, struct arena *arena);
 void arena_quit(struct theap *heap);

@@ -185,7 +185,7 @@ static void evict_to(struct theap *heap, size_t bytes) {
   while (heap->cached_bytes >= bytes) {
     size_t bin = heap->cache_evict % CACHE_BINS;
     if (heap->cache[bin]) {
-      block_release(cache_pop(heap, &heap->cache[bin], heap->cache[bin]));
+      block_release(cache_pop(heap, &heap->cache[bin]));
       empty = 0;
     } else {
       heap->cache_evict++;
@@ -198,7 +198,7 @@ void cache_evict(struct theap *heap) { evict_to(heap, heap->cache_limit); }
 
 static void cache_flush(struct theap *heap) {
   for (size_t bin = 0; bin < CACHE_BINS; bin++)
-    while (heap->cache[bin]) block_release(cache_pop(heap, &heap->cache[bin], heap->cache[bin]));
+    while (heap->cache[bin]) block_release(cache_pop(heap, &heap->cache[bin]));
 }
 
 bool cache_give_up(struct theap *heap) {
@@ -210,6 +210,7 @@ bool cache_give_up(struct theap *heap) {
 
 /* ---- taking back ---------------------------------------------------------------------------------------------------- */
 
+/* Returns 1, for a heap that was looked after: how many bytes came free nobody counts. */
 static size_t flush(struct theap *heap) {
   slab_collect(heap);
   slab_retire_empty(heap);

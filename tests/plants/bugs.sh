@@ -145,7 +145,7 @@ plant cache 'a share for each thread, not each arena' thread.c \
   's|max_size(all / threads, CACHE_BYTES_LEAST) : all;|all : all;|' \
   'not so: cached' $memory/threads.c idle_threads_share_what_they_cache
 plant cache 'a block too small passes' thread.h \
-  's|if (!cached_fits(word, bytes)) return NULL;|if (!word) return NULL;|' \
+  's|if (!cached_fits(\*bin, bytes)) return NULL;|if (!*bin) return NULL;|' \
   'not so|overwritten|ended by' $model
 plant cache 'never full' thread.h \
   's/if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);//' \
