@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "osmem.h"
+#include "heap.h"
 #include "os.h"
 #include "stats.h"
 

@@ -10,7 +10,7 @@
 
 #include "block_meta.h"
 #include "dynamic.h"
-#include "osmem.h"
+#include "heap.h"
 #include "printf.h"
 
 #define EXPORT __attribute__((visibility("default")))

@@ -1,6 +1,14 @@
 /* See lock.h: what happens when a lock is taken, and around a fork. */
 #include "lock.h"
 
+__thread uint32_t thread_number, thread_locks;
+
+uint32_t thread_take_number(void) {
+  static uint32_t taken; /* atomic; after 2^31 threads numbers come again, and meet in one lock hardly ever */
+  uint32_t number = __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED) & INT32_MAX;
+  return thread_number = number ? number : 1;
+}
+
 static void lock_sleep(struct lock *lock) {
   uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
   if (seen == 0) return;

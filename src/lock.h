@@ -31,7 +31,7 @@ struct lock {
 
 enum { LOCK_SLEEPERS = 1, LOCK_SPINS = 100 };
 
-/* The calling thread's number, never 0; defined by thread.c. */
+/* The calling thread's number, never 0 once it was taken. */
 extern __thread uint32_t thread_number __attribute__((tls_model("initial-exec")));
 uint32_t thread_take_number(void);
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "os.h"
-#include "osmem.h"
+#include "heap.h"
 #include "stats.h"
 
 #define EXPORT __attribute__((visibility("default")))

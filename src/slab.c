@@ -96,20 +96,13 @@ bool slab_has_purged(const struct slab *slab, const struct object *object) {
   return purged && (pages_of_object(slab, offset) & purged);
 }
 
-static void link_object(struct slab *slab, uintptr_t address) {
-  struct object *object = (struct object *)address;
-  object->next = slab->free;
-  object->key = object_key(slab, object);
-  slab->free = object;
-}
-
 /* The objects of one purged page come back, but for those that reach into another. */
 COLD static void restore_page(struct slab *slab) {
   unsigned page = slab->purged & -slab->purged, left = slab->purged & ~page;
   uintptr_t base = slab_start(slab);
   for (size_t offset = 0; offset < slab->carved; offset += slab->object_bytes) {
     unsigned pages = pages_of_object(slab, offset);
-    if ((pages & page) && !(pages & left)) link_object(slab, base + offset);
+    if ((pages & page) && !(pages & left)) object_link(slab, (struct object *)(base + offset));
   }
   set_purged(slab, left);
 }
@@ -158,7 +151,7 @@ static size_t purge_slab(struct slab *slab) {
   slab->free = slab->later = NULL;
   unsigned discarded = discard_pages_of(slab, pages), purged = slab->purged | discarded;
   for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += slab->object_bytes)
-    if (map_has(&map, number) && !(pages_of_object(slab, offset) & purged)) link_object(slab, base + offset);
+    if (map_has(&map, number) && !(pages_of_object(slab, offset) & purged)) object_link(slab, (struct object *)(base + offset));
   set_purged(slab, purged);
   return (size_t)__builtin_popcount(discarded) * page_bytes;
 }
@@ -189,7 +182,7 @@ static bool carve(struct slab *slab) {
   uintptr_t base = slab_start(slab);
   for (uint32_t at = end; at > start;) {
     at -= size;
-    link_object(slab, base + at);
+    object_link(slab, (struct object *)(base + at));
   }
   __atomic_store_n(&slab->carved, (uint16_t)end, __ATOMIC_RELAXED);
   return true;
@@ -218,14 +211,6 @@ static struct slab *new_slab(struct theap *heap, size_t size_class, enum arena_g
 
 /* ---- refill --------------------------------------------------------------------------------------------------------- */
 
-static void *pop(struct slab *slab) {
-  struct object *object = slab->free;
-  slab->free = object->next;
-  slab->countdown++;
-  object->key = NULL;
-  return object;
-}
-
 static bool has_objects(struct slab *slab) {
   if (!slab->free) {
     slab->free = slab->later;
@@ -238,7 +223,7 @@ static bool has_objects(struct slab *slab) {
 void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth) {
   struct slab *slab = current_slab(heap, size_class);
   if (slab != NO_SLAB) {
-    if (has_objects(slab)) return pop(slab);
+    if (has_objects(slab)) return object_pop(slab, slab->free);
     set_full(slab);
     set_current(heap, size_class, NO_SLAB);
   }
@@ -250,7 +235,7 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
   else if (!(slab = new_slab(heap, size_class, growth)))
     return NULL;
   set_current(heap, size_class, slab);
-  return has_objects(slab) ? pop(slab) : NULL;
+  return has_objects(slab) ? object_pop(slab, slab->free) : NULL;
 }
 
 /* ---- other threads -------------------------------------------------------------------------------------------------- */

@@ -1,12 +1,30 @@
-/* Slabs: small objects of one size, owned by one thread, freed by any. The slow exits of the fast paths in osmem.c. */
+/* Slabs: small objects of one size, owned by one thread, freed by any. The slow exits of the fast paths in heap.c. */
 #ifndef OSMEM_SLAB_H
 #define OSMEM_SLAB_H
 
-#include "block.h"
+#include "arena.h"
 
 /* Stands in a table of current slabs where there is none: full, owned by nobody, never written. */
 extern const struct slab no_slab;
 #define NO_SLAB ((struct slab *)&no_slab)
+
+/* ---- the free list -------------------------------------------------------------------------------------------------- */
+
+/* The object freed last: it is in the cache of the processor. */
+static inline void *object_pop(struct slab *slab, struct object *object) {
+  slab->free = object->next;
+  slab->countdown++;
+  object->key = NULL;
+  return object;
+}
+
+static inline void object_link(struct slab *slab, struct object *object) {
+  object->next = slab->free;
+  object->key = object_key(slab, object);
+  slab->free = object;
+}
+
+/* ---- slow exits ----------------------------------------------------------------------------------------------------- */
 
 /* An object of a class whose current slab has none left, from: the page not carved yet, what other threads freed, the class's queue, a
  * new slab. NULL: no memory (or, with ARENA_AS_IS, none without growing). */

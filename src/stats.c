@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "block.h"
+#include "arena.h"
 #include "large.h"
 #include "options.h"
 #include "printf.h"

@@ -22,7 +22,7 @@
  *
  * It deliberately has no threads, no check for misuse, no memory given back by brk and no way to
  * survive a refused system call: DIE() ends the process. */
-#include "../include/osmem.h" /* the engine has a header of that name in this folder */
+#include "../include/osmem.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -14,8 +14,9 @@
 
 #include <errno.h>
 
-#include "block.h"
+#include "arena.h"
 #include "budget.h"
+#include "cache.h"
 #include "large.h"
 #include "region.h"
 #include "report.h"
@@ -39,14 +40,6 @@ static struct theap first_heap;
 static struct theap *heaps; /* atomic, only ever pushed on */
 static struct lock birth_lock = {.rank = LOCK_BIRTH};
 static bool ready;
-
-__thread uint32_t thread_number, thread_locks;
-
-uint32_t thread_take_number(void) {
-  static uint32_t taken; /* atomic; after 2^31 threads numbers come again, and meet in one lock hardly ever */
-  uint32_t number = __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED) & INT32_MAX;
-  return thread_number = number ? number : 1;
-}
 
 struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
 
@@ -168,44 +161,6 @@ struct theap *theap_birth(void) {
   }
   lock_leave(&birth_lock);
   return heap;
-}
-
-/* ---- the block cache ------------------------------------------------------------------------------------------------ */
-
-/* (A share for each thread instead of each arena's would let a thousand idle threads keep a thousand times 4 MiB.) */
-void cache_set_limit(struct theap *heap, size_t live_bytes, size_t threads) {
-  size_t all = min_size(max_size(live_bytes, CACHE_BYTES_MIN), CACHE_BYTES_MAX);
-  heap->cache_limit = UNLIKELY(threads > 1) ? max_size(all / threads, CACHE_BYTES_LEAST) : all;
-}
-
-/* One bin is emptied, then the next, so that no size holds the cache for good. (Tried: a block from every bin in turn. Looking for the next bin
- * that has one took a third of all time with medium blocks: the pattern `medium` 0.48 of glibc's against 0.32.) */
-static void evict_to(struct theap *heap, size_t bytes) {
-  size_t empty = 0;
-  while (heap->cached_bytes >= bytes) {
-    size_t bin = heap->cache_evict % CACHE_BINS;
-    if (heap->cache[bin]) {
-      block_release(cache_pop(heap, &heap->cache[bin]));
-      empty = 0;
-    } else {
-      heap->cache_evict++;
-      if (UNLIKELY(++empty > CACHE_BINS)) report_misuse("free", MISUSE_CUT_OFF, NULL);
-    }
-  }
-}
-
-void cache_evict(struct theap *heap) { evict_to(heap, heap->cache_limit); }
-
-static void cache_flush(struct theap *heap) {
-  for (size_t bin = 0; bin < CACHE_BINS; bin++)
-    while (heap->cache[bin]) block_release(cache_pop(heap, &heap->cache[bin]));
-}
-
-bool cache_give_up(struct theap *heap) {
-  size_t keep = heap->cache_limit / CACHE_KEEP_SHARE;
-  if (heap->cached_bytes < keep) return false;
-  evict_to(heap, keep);
-  return true;
 }
 
 /* ---- taking back ---------------------------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * in which nothing is wrong passes, before and after. */
 #include "kernel.h"
 
-#include "../../src/block.h"
+#include "../../src/arena.h"
 
 #include "osmem.h"
 

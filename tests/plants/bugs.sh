@@ -14,7 +14,7 @@ plant 'mail protocol' 'the heap of a living thread is adopted' thread.c \
   's/if (taken == EOWNERDEAD) taken = .*/if (taken) taken = 0;/' \
   'double free|not so|hangs|ended by' $preload/threads.c ten_thousand_threads_leave_memory_flat
 
-plant coalescing 'not with the block behind' block.c \
+plant coalescing 'not with the block behind' bins.c \
   's/if (!(block_header(next) & BLOCK_USED)) {/if (0) {/' \
   'two free neighbours were not coalesced' $model
 plant coalescing 'not with the block before' block.c \
@@ -26,7 +26,7 @@ plant coalescing 'slabs do not melt into what lies before them' block.c \
 plant splitting 'a block is handed out whole' block.c \
   's/if (end - at - bytes < BLOCK_MIN) bytes = end - at;/bytes = end - at;/' \
   'not so' $unit/strategy.c a_freed_block_serves_two_smaller_ones
-plant 'best fit' 'the largest of a bin is taken' block.c \
+plant 'best fit' 'the largest of a bin is taken' bins.c \
   's/if (have >= best_bytes || /if ((best \&\& have <= best_bytes) || /' \
   'failed malloc-best-fit: the trace differs' tests/run-tests.py --core engine malloc-best-fit
 
@@ -39,24 +39,24 @@ plant 'in-place realloc' 'the free neighbour is not looked at' block.c \
 plant 'in-place realloc' 'a shrunk mapping keeps its size in the table' large.c \
   's/if (bytes < old_bytes) keep(old + bytes, old_bytes - bytes);/if (bytes < old_bytes) keep(old + bytes, old_bytes - bytes), find(base)->bytes = old_bytes;/' \
   'not so|ended by|SIGSEGV|counters of mappings' $model
-plant 'in-place realloc' 'a move copies 8 bytes too few' osmem.c \
+plant 'in-place realloc' 'a move copies 8 bytes too few' heap.c \
   's/memcpy(moved, payload, min_size(found.usable, bytes));/memcpy(moved, payload, min_size(found.usable, bytes) - 8);/' \
   'not so: contents_are_kept' $model
 
-plant 'calloc zeroing' 'a block from the cache is not cleared' osmem.c \
+plant 'calloc zeroing' 'a block from the cache is not cleared' heap.c \
   's/if (block) return memset(block_payload(block), 0, sum);/if (block) return block_payload(block);/' \
   'not so: blocks\[i\] && all_zero' $unit/contract.c calloc_is_zero_after_reuse_and_trim
-plant 'calloc zeroing' 'a reused block is not cleared' osmem.c \
+plant 'calloc zeroing' 'a reused block is not cleared' heap.c \
   's/if (request->zero) clear_until(payload, request->bytes, wish.zero_from);//' \
   'not so: all_zero' $preload/meaning.c calloc_is_zero_after_split_and_merge
 plant 'calloc zeroing' 'a kept mapping passes for a fresh one' large.c \
   's/\*zeroed = !base;/*zeroed = true;/' \
   'not so: all_zero' $model
-plant 'calloc zeroing' 'discarded memory passes for zero' block.c \
+plant 'calloc zeroing' 'discarded memory passes for zero' top.c \
   's/^  arena->resident = keep;$/  arena->resident = arena->fresh = keep;/' \
   'not so: ' $fault/kernels.c purged_regions_are_not_zero
 
-plant 'fork handler' 'the lock for new arenas stays taken in the child' block.c \
+plant 'fork handler' 'the lock for new arenas stays taken in the child' arena.c \
   '/^void arenas_after_fork/,/^}/ s/lock_leave_after_fork(&making_lock, making, child);/if (!child) &/' \
   'hangs' $preload/fork.c a_child_makes_block_heaps
 plant 'fork handler' 'the growth lock stays taken in the parent' thread.c \
@@ -69,24 +69,24 @@ plant 'fork handler' 'the heap of the forker is not held in the child' thread.c 
   '/^static void after_fork_in_child/,/^}/ s/  hold_alive(self);//' \
   'not so: thread_heaps' $preload/fork.c a_forker_that_dies_in_the_child_leaves_its_heap
 
-plant 'bin bitmap' 'the bit of an emptied bin stays' block.c \
+plant 'bin bitmap' 'the bit of an emptied bin stays' bins.c \
   's/arena->bin_map\[bin \/ 64\] &= .*/{}/' \
   'the bin map and a bin disagree' $model
-plant 'bin bitmap' 'bits beyond the first word are forgotten' block.c \
+plant 'bin bitmap' 'bits beyond the first word are forgotten' bins.c \
   's/arena->bin_map\[bin \/ 64\] |= .*/if (bin < 128) &/' \
   'the bin map and a bin disagree' $model
 
-plant alignment 'only 16 whatever was asked' osmem.c \
+plant alignment 'only 16 whatever was asked' heap.c \
   '/^void \*heap_aligned/,/^}/ s/size_t rounded = round_up(bytes ? bytes : 1, alignment);/size_t rounded = round_up(bytes ? bytes : 1, ALIGNMENT);/' \
   'not so: p && is_aligned' $preload/align.c every_alignment_at_every_size
-plant alignment 'a rest of 16 bytes is left behind a block' block.c \
+plant alignment 'a rest of 16 bytes is left behind a block' bins.h \
   's/return rest_too_small ? 0 : at;/(void)rest_too_small; return at;/' \
   'a header was overwritten' $model
 plant alignment 'what alignment took too much is not given back' large.c \
   's/  unmap_or_keep(base + bytes, slack - head);//' \
   'not so' $fault/faults.c mmap_fails
 
-plant 'chunk edge' 'the sentinel 16 bytes before the end is not looked for' block.c \
+plant 'chunk edge' 'the sentinel 16 bytes before the end is not looked for' top.c \
   's/if (!block_is_tagged(sentinel) || block_bytes(sentinel) != 0) sentinel = .*//' \
   'ended by|corrupted|not so' $unit/strategy.c a_chunk_with_16_bytes_left_reopens
 plant 'chunk edge' 'the next chunk begins where a stranger is' region.c \
@@ -105,27 +105,27 @@ plant errno 'posix_memalign leaves it changed' shim.c \
 plant errno 'a failed munmap shows' os.c \
   '/^bool sys_unmap/,/^}/ s/  errno = saved;//' \
   'not so: errno' $fault/faults.c munmap_fails
-plant errno 'an overflowing product is not seen' osmem.c \
+plant errno 'an overflowing product is not seen' heap.c \
   's/if (__builtin_mul_overflow(count, bytes, &sum)) sum = SIZE_MAX;/sum = count * bytes;/' \
   'not so' $unit/contract.c overflowing_products_give_null_and_enomem
-plant errno 'a shrink that cannot move fails' osmem.c \
+plant errno 'a shrink that cannot move fails' heap.c \
   's/if (resized || bytes > found.usable) return resized;/return resized;/' \
   'not so: large\[i\]' $fault/kernels.c shrinking_needs_no_memory
 
-plant threshold 'one byte later' osmem.c \
+plant threshold 'one byte later' heap.c \
   's/bool large = request->bytes >= MMAP_THRESHOLD /bool large = request->bytes > MMAP_THRESHOLD /' \
   'not so' $unit/strategy.c small_memory_is_brk_and_large_is_mmap
-plant threshold 'the cache of blocks takes what it is not for' thread.h \
+plant threshold 'the cache of blocks takes what it is not for' cache.h \
   's/return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN;/return bytes < CACHE_BLOCK_MAX;/' \
   'not so|ended by|disagree|SIG' $model
 plant preallocation 'the heap grows by the double' region.c \
   's/GROWTH_FACTOR = 4,/GROWTH_FACTOR = 2,/' \
   'failed malloc-growth: the trace differs' tests/run-tests.py --core engine malloc-growth
 
-plant purge 'a page too many' block.c \
-  '/^static size_t discard_pages/,/^}/ s/uintptr_t first = round_up(start, page_bytes)/uintptr_t first = round_down(start, page_bytes)/' \
+plant purge 'a page too many' top.c \
+  '/^size_t discard_pages/,/^}/ s/uintptr_t first = round_up(start, page_bytes)/uintptr_t first = round_down(start, page_bytes)/' \
   'a header was overwritten|not so|SIG' $model
-plant purge 'never' block.c \
+plant purge 'never' purge.h \
   '/^static inline void settle_dirt/,/^}/ s/if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;/return;/' \
   'not so: resident_bytes' $unit/strategy.c freed_blocks_go_back
 plant purge 'mappings that are kept too many' large.c \
@@ -134,20 +134,20 @@ plant purge 'mappings that are kept too many' large.c \
 plant purge 'a slab gives back a page in use' slab.c \
   's/return whole & ~in_use;/(void)in_use; return whole;/' \
   'not so' $unit/strategy.c trim_gives_back_pages_inside_slabs
-plant purge 'the top is said to be resident no more' block.c \
+plant purge 'the top is said to be resident no more' purge.c \
   '/^static size_t purge(/,/^}/ s/arena->clean_bytes += dirty;/arena->clean_bytes += bytes;/' \
   'the counters of an arena are off' $model
 
-plant cache 'nothing is given up before fresh memory is touched' thread.c \
+plant cache 'nothing is given up before fresh memory is touched' cache.c \
   's/if (heap->cached_bytes < keep) return false;/return false;/' \
   'not so: .*PEAKED' $memory/churn.c random_sizes_leave_little_in_the_cache
-plant cache 'a share for each thread, not each arena' thread.c \
+plant cache 'a share for each thread, not each arena' cache.c \
   's|max_size(all / threads, CACHE_BYTES_LEAST) : all;|all : all;|' \
   'not so: cached' $memory/threads.c idle_threads_share_what_they_cache
-plant cache 'a block too small passes' thread.h \
+plant cache 'a block too small passes' cache.h \
   's|if (!cached_fits(\*bin, bytes)) return NULL;|if (!*bin) return NULL;|' \
   'not so|overwritten|ended by' $model
-plant cache 'never full' thread.h \
+plant cache 'never full' cache.h \
   's/if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);//' \
   'failed malloc-cache: the trace differs' tests/run-tests.py --core engine malloc-cache
 
@@ -158,14 +158,14 @@ plant 'class table' 'an object more than a slab holds' slab.c \
   's/slab->capacity = (uint16_t)(SLAB_USABLE \/ size);/slab->capacity = (uint16_t)(GRANULE_BYTES \/ size);/' \
   'a header was overwritten|do not add up|not so' $large_heap
 
-plant 'double free' 'of a block in the cache is not seen' osmem.c \
+plant 'double free' 'of a block in the cache is not seen' heap.c \
   's/ || block->prev == block_key(block)) report_misuse/) report_misuse/; s/ && block->prev != block_key(block);/;/' \
   'not ok [0-9]+ - at_once-5000' tests/crimes/crimes.t
 plant 'double free' 'of a mapping is not remembered' large.c \
   's/return entry->bytes ? LARGE_LIVE : entry->base ? LARGE_FREED : LARGE_UNKNOWN;/return entry->bytes ? LARGE_LIVE : LARGE_UNKNOWN;/' \
   'not ok [0-9]+ - at_once-200000' tests/crimes/crimes.t
 
-plant 'short memory' 'nothing is tried when there is none' osmem.c \
+plant 'short memory' 'nothing is tried when there is none' heap.c \
   's/if (!payload) payload = allocate_when_short(heap, request);//' \
   'not so' $fault/faults.c mmap_fails
 plant 'short memory' 'a full table is not noticed' large.c \
@@ -174,6 +174,6 @@ plant 'short memory' 'a full table is not noticed' large.c \
 plant locks 'who slept takes the lock unmarked' lock.c \
   's/while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS))/while (!lock_try_word(lock, lock_word_of_me()))/' \
   'hangs' $preload/threads.c contents_survive_when_others_free
-plant validator 'used blocks may be in bins' block.c \
+plant validator 'used blocks may be in bins' check.c \
   's/if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of/if (!block_is_tagged(block) || bin_of/' \
   'live_in_a_bin' $fault/validator.c every_damage_is_named

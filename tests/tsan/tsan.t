@@ -55,9 +55,9 @@ reports slab_free_remote slab.c ACQ_REL ACQUIRE
 reports 'void post' slab.c RELEASE RELAXED
 reports slab_collect slab.c ATOMIC_ACQUIRE ATOMIC_RELAXED
 # Blocks freed while the arena was taken.
-reports 'void defer' block.c RELEASE RELAXED
-reports give_deferred block.c ACQUIRE RELAXED
+reports 'void defer' arena.c RELEASE RELAXED
+reports give_deferred arena.c ACQUIRE RELAXED
 # The lock, as the arenas use it.
-reports lock_try_word lock.h:block.c ATOMIC_ACQUIRE ATOMIC_RELAXED
-reports 'void lock_leave' lock.h:block.c RELEASE RELAXED
+reports lock_try_word lock.h:arena.c ATOMIC_ACQUIRE ATOMIC_RELAXED
+reports 'void lock_leave' lock.h:arena.c RELEASE RELAXED
 finish

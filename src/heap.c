@@ -1,7 +1,7 @@
 /* THE FILE. The fast paths of malloc and free, and who serves what:
  *
  *   by size      <= 1 KiB            slab object (slab.c); the first few of a class are blocks
- *                <  MMAP_THRESHOLD   block of the brk heap (block.c), through the thread's cache
+ *                <  MMAP_THRESHOLD   block of the brk heap (arena.c), through the thread's cache
  *                >= MMAP_THRESHOLD   mapping (large.c)
  *   by address   in regions[0]       slab or block, by the granule's record
  *                else                fallback region, mapping, or a stranger's (foreign.c)
@@ -10,14 +10,14 @@
  * misuse is caught at one gate, find_live(): what passes it may be trusted.
  *
  * errno is set here and nowhere below. */
-#include "osmem.h"
+#include "heap.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "block.h"
-#include "block_meta.h"
+#include "arena.h"
+#include "cache.h"
 #include "foreign.h"
 #include "large.h"
 #include "region.h"
@@ -31,18 +31,8 @@ void free_slow(void *payload);
 
 /* ---- fast paths ----------------------------------------------------------------------------------------------------- */
 
-/* The object freed last: it is in the cache of the processor. */
-static inline void *object_pop(struct slab *slab, struct object *object) {
-  slab->free = object->next;
-  slab->countdown++;
-  object->key = NULL;
-  return object;
-}
-
 static inline void object_push(struct slab *slab, struct object *object) {
-  object->next = slab->free;
-  object->key = object_key(slab, object);
-  slab->free = object;
+  object_link(slab, object);
   if (UNLIKELY(--slab->countdown == 0)) slab_wake(slab);
 }
 

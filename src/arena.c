@@ -1,0 +1,208 @@
+/* See arena.h.
+ *
+ * Freeing never waits: when the lock is taken the block goes on the arena's deferred stack, and the next holder empties that. */
+#include "arena.h"
+
+#include <sched.h>
+
+#include "purge.h"
+#include "report.h"
+
+/* So much free memory in another arena is worth a look there. */
+enum { WORTH_A_LOOK = 64 * 1024 };
+
+static struct arena first_arena;
+static struct arena *arenas[ARENAS_MAX] = {&first_arena};
+static size_t arenas_made = 1; /* atomic */
+static struct lock making_lock = {.rank = LOCK_MAKING}; /* guards adding one */
+
+/* ---- entering, leaving, making -------------------------------------------------------------------------------------- */
+
+size_t arena_count(void) { return __atomic_load_n(&arenas_made, __ATOMIC_ACQUIRE); }
+
+struct arena *arena_at(size_t index) { return arenas[index]; }
+
+static void defer(struct arena *arena, struct block *block) {
+  block->prev = block_key(block);
+  block->next = __atomic_load_n(&arena->deferred, __ATOMIC_RELAXED);
+  while (!__atomic_compare_exchange_n(&arena->deferred, &block->next, block, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+  }
+}
+
+static void give_deferred(struct arena *arena) {
+  if (LIKELY(!__atomic_load_n(&arena->deferred, __ATOMIC_RELAXED))) return;
+  struct block *block = __atomic_exchange_n(&arena->deferred, NULL, __ATOMIC_ACQUIRE);
+  while (block) {
+    struct block *next = block->next;
+    block->prev = NULL; /* no longer the key: the next owner of this memory must not look freed */
+    arena_give_locked(arena, block);
+    block = next;
+  }
+}
+
+static bool try_arena(struct arena *arena) {
+  if (!lock_try(&arena->lock)) return false;
+  give_deferred(arena);
+  return true;
+}
+
+bool arena_enter_this(struct arena *arena) {
+  if (!lock_enter(&arena->lock)) return false;
+  give_deferred(arena);
+  return true;
+}
+
+void arena_leave(struct arena *arena) { lock_leave(&arena->lock); }
+
+/* Arenas may number twice the processors seen at contention (a preempted holder blocks one without using a processor).
+ * sched_getcpu() is no system call. */
+static bool arena_may_be_added(void) {
+  static size_t processors; /* atomic, racy maximum */
+  int cpu = sched_getcpu();
+  size_t seen = max_size(__atomic_load_n(&processors, __ATOMIC_RELAXED), cpu < 0 ? 1 : (size_t)cpu + 1);
+  __atomic_store_n(&processors, seen, __ATOMIC_RELAXED);
+  return arena_count() < min_size(2 * max_size(seen, 2), ARENAS_MAX);
+}
+
+COLD static struct arena *make_arena(void) {
+  if (!lock_enter(&making_lock)) return NULL;
+  struct arena *arena = arena_may_be_added() ? sys_map(round_up(sizeof *arena, page_bytes)) : NULL;
+  size_t index = arena_count();
+  if (arena) {
+    arenas[index] = arena;
+    __atomic_store_n(&arenas_made, index + 1, __ATOMIC_RELEASE);
+  }
+  lock_leave(&making_lock);
+  return arena;
+}
+
+/* ---- sharing -------------------------------------------------------------------------------------------------------- */
+
+size_t arena_threads(const struct arena *arena) { return __atomic_load_n(&arena->threads, __ATOMIC_RELAXED); }
+
+bool arena_is_shared(const struct arena *arena) { return arena_threads(arena) > 1; }
+
+/* One store changes a living thread's arena: a signal handler must always find one. */
+static void set_own_arena(struct theap *heap, struct arena *arena) {
+  struct arena *before = heap->arena;
+  if (arena) __atomic_fetch_add(&arena->threads, 1, __ATOMIC_RELAXED);
+  heap->arena = arena;
+  if (before) __atomic_fetch_sub(&before->threads, 1, __ATOMIC_RELAXED);
+}
+
+void arena_join(struct theap *heap, struct arena *arena) { set_own_arena(heap, arena); }
+
+void arena_quit(struct theap *heap) { set_own_arena(heap, NULL); }
+
+struct arena *arena_least_crowded(void) {
+  struct arena *best = arenas[0];
+  for (size_t i = 1; i < arena_count(); i++)
+    if (arena_threads(arenas[i]) < arena_threads(best)) best = arenas[i];
+  return best;
+}
+
+COLD void arena_move_out(struct theap *heap) {
+  struct arena *best = arena_least_crowded();
+  if (arena_threads(best) + 1 >= arena_threads(heap->arena)) best = make_arena();
+  if (best) arena_join(heap, best);
+}
+
+COLD bool arena_join_orphan(struct theap *heap, size_t bytes) {
+  for (size_t i = 0; i < arena_count(); i++) {
+    size_t free_bytes = __atomic_load_n(&arenas[i]->free_bytes, __ATOMIC_RELAXED);
+    if (arena_threads(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK)) continue;
+    arena_join(heap, arenas[i]);
+    return true;
+  }
+  return false;
+}
+
+/* ---- serving -------------------------------------------------------------------------------------------------------- */
+
+static COLD struct arena *enter_contended(struct arena *own) {
+  if (arena_enter_this(own)) return own;
+  /* A signal handler that interrupted us in there: any other arena will do. */
+  for (size_t i = 0; i < arena_count(); i++)
+    if (try_arena(arenas[i])) return arenas[i];
+  struct arena *added = make_arena();
+  return added && try_arena(added) ? added : NULL;
+}
+
+static struct arena *enter_own(const struct theap *heap) {
+  struct arena *own = heap->arena; /* a handler that comes meanwhile may give the thread another */
+  return LIKELY(try_arena(own)) ? own : enter_contended(own);
+}
+
+static void *take_from_others(const struct theap *heap, arena_taker *taker, void *what) {
+  for (size_t i = 0; i < arena_count(); i++) {
+    struct arena *arena = arenas[i];
+    bool worth = arena != heap->arena && __atomic_load_n(&arena->free_bytes, __ATOMIC_RELAXED) >= WORTH_A_LOOK;
+    if (!worth || !try_arena(arena)) continue;
+    void *taken = taker(arena, what, ARENA_WARM);
+    arena_leave(arena);
+    if (taken) return taken;
+  }
+  return NULL;
+}
+
+static void *take_from_own(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
+  struct arena *arena = enter_own(heap);
+  if (!arena) return NULL;
+  void *taken = taker(arena, what, growth);
+  arena_leave(arena);
+  return taken;
+}
+
+void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
+  void *taken = take_from_own(heap, taker, what, growth);
+  return taken || growth != ARENA_WARM ? taken : take_from_others(heap, taker, what);
+}
+
+void block_release(struct block *block) {
+  struct arena *arena = arena_of(block);
+  if (!try_arena(arena)) {
+    defer(arena, block);
+    return;
+  }
+  arena_give_locked(arena, block);
+  arena_leave(arena);
+}
+
+void slab_release(struct slab *slab) {
+  struct arena *arena = arena_of(slab);
+  if (!arena_enter_this(arena)) return; /* in a signal handler that interrupted us: the granule is lost, the heap is not */
+  arena_give_slab_locked(arena, slab);
+  arena_leave(arena);
+}
+
+COLD size_t arena_trim(struct arena *arena, size_t pad) {
+  if (!arena_enter_this(arena)) return 0;
+  size_t released = trim_top(arena, pad) + purge_bins(arena);
+  arena_leave(arena);
+  return released;
+}
+
+/* ---- fork ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t arenas_entered; /* bit i: by arenas_before_fork() */
+static bool making_entered;
+_Static_assert(ARENAS_MAX <= 64, "a bit each");
+
+void arenas_before_fork(void) {
+  uint64_t entered = 0;
+  making_entered = lock_enter_for_fork(&making_lock); /* no arena is added while we take them all */
+  for (size_t i = 0; i < arena_count(); i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
+  arenas_entered = entered;
+}
+
+COLD void arenas_forget_threads(void) {
+  for (size_t i = 0; i < arena_count(); i++) __atomic_store_n(&arenas[i]->threads, 0, __ATOMIC_RELAXED);
+}
+
+void arenas_after_fork(bool child) {
+  uint64_t entered = arenas_entered; /* the next fork may write it once the first arena is left */
+  bool making = making_entered;
+  for (size_t i = 0; i < ARENAS_MAX; i++)
+    if (arenas[i]) lock_leave_after_fork(&arenas[i]->lock, entered >> i & 1, child);
+  lock_leave_after_fork(&making_lock, making, child);
+}

@@ -1,0 +1,44 @@
+/* Arenas: block heaps with a lock each. Which is whose, who waits for whom, and freeing without waiting. */
+#ifndef OSMEM_ARENA_H
+#define OSMEM_ARENA_H
+
+#include "block.h"
+
+void arena_leave(struct arena *arena);
+/* Wait for this very arena. */
+bool arena_enter_this(struct arena *arena);
+
+/* How many heaps have the arena for their own. */
+size_t arena_threads(const struct arena *arena);
+/* Which arena is a thread heap's own: that of the first thread, until it shares it with others and comes there often (thread.c). */
+bool arena_is_shared(const struct arena *arena);
+void arena_join(struct theap *heap, struct arena *arena);
+void arena_quit(struct theap *heap);
+struct arena *arena_least_crowded(void);
+/* To an arena that fewer threads have for their own, or a new one, if either can be had. */
+void arena_move_out(struct theap *heap);
+/* To one that no thread has for its own, if its free memory makes `bytes` likely; false: there is none. */
+bool arena_join_orphan(struct theap *heap, size_t bytes);
+
+/* Take something for the heap out of its own arena, as far as `growth` says; with ARENA_WARM then out of others that have warm memory,
+ * waiting for none of them. `taker` gets each of them locked, and `what`. NULL: nowhere. */
+typedef void *arena_taker(struct arena *arena, void *what, enum arena_growth growth);
+void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth);
+
+/* Free a block that is in use, whoever holds its arena: never waits. */
+void block_release(struct block *block);
+void slab_release(struct slab *slab);
+
+/* Release wholly free pages and the top but for `pad` bytes; bytes released. */
+size_t arena_trim(struct arena *arena, size_t pad);
+
+size_t arena_count(void);
+struct arena *arena_at(size_t index);
+
+/* All threads are gone: no arena is anybody's own. */
+void arenas_forget_threads(void);
+/* fork(): take all locks in order, release those; or start over in the child. */
+void arenas_before_fork(void);
+void arenas_after_fork(bool child);
+
+#endif

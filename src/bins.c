@@ -1,0 +1,151 @@
+/* See bins.h; block_meta.h has the pictures.
+ *
+ *   best fit     bins by size, exact below 1 KiB, sixteen per doubling above; a few blocks of the request's own bin are
+ *                looked at, then the smallest of the first few in the next bin (that is what makes it best fit in practice)
+ *   coalescing   at once, on free, with both neighbours, in O(1) by the boundary tags */
+#include "bins.h"
+
+#include "report.h"
+
+enum { LOOK_AT = 4 /* blocks of one bin: 1, 2, 4 and 8 differ by no more than noise in time and RSS (node 1.07 with 8, once) */ };
+
+/* ---- bins ----------------------------------------------------------------------------------------------------------- */
+
+static void count_free(struct arena *arena, size_t bytes, size_t clean_bytes) {
+  __atomic_store_n(&arena->free_bytes, arena->free_bytes + bytes, __ATOMIC_RELAXED);
+  arena->clean_bytes += clean_bytes;
+}
+
+static void bin_insert(struct arena *arena, struct block *block, size_t bytes, size_t clean_bytes) {
+  size_t bin = bin_of(bytes);
+  struct block *first = arena->bins[bin];
+  block->next = first;
+  block->prev = NULL;
+  if (first) first->prev = block;
+  arena->bins[bin] = block;
+  count_free(arena, bytes, clean_bytes);
+  arena->bin_map[bin / 64] |= (uint64_t)1 << bin % 64;
+}
+
+size_t bin_remove(struct arena *arena, struct block *block) {
+  size_t bytes = block_bytes(block), bin = bin_of(bytes), clean_bytes = block_clean_bytes(block);
+  struct block *next = block->next, *prev = block->prev;
+  bool linked = block_is_tagged(block) && (prev ? prev->next : arena->bins[bin]) == block && (!next || next->prev == block);
+  if (UNLIKELY(!linked)) report_misuse("free", MISUSE_CORRUPTED, block_payload(block));
+  count_free(arena, -bytes, -clean_bytes);
+  if (next) next->prev = prev;
+  if (prev)
+    prev->next = next;
+  else if (!(arena->bins[bin] = next))
+    arena->bin_map[bin / 64] &= ~((uint64_t)1 << bin % 64);
+  return clean_bytes;
+}
+
+/* The first non-empty bin from `bin` on, or BINS. */
+static size_t next_bin(const struct arena *arena, size_t bin) {
+  size_t word = bin / 64;
+  if (word >= BIN_WORDS) return BINS;
+  uint64_t bits = arena->bin_map[word] & ~(uint64_t)0 << bin % 64;
+  while (!bits)
+    if (++word == BIN_WORDS) return BINS;
+    else bits = arena->bin_map[word];
+  return word * 64 + (size_t)__builtin_ctzl(bits);
+}
+
+/* The smallest of the first few of a bin that fits. */
+static struct block *best_of_bin(const struct arena *arena, size_t bin, size_t bytes, size_t alignment) {
+  struct block *best = NULL;
+  size_t best_bytes = SIZE_MAX;
+  int looks = LOOK_AT;
+  for (struct block *block = arena->bins[bin]; block && looks > 0; block = block->next, looks--) {
+    size_t have = block_bytes(block);
+    if (have >= best_bytes || !place_in((uintptr_t)block, have, bytes, alignment)) continue;
+    best = block;
+    best_bytes = have;
+    if (have == bytes) break;
+  }
+  return best;
+}
+
+struct block *best_fit(const struct arena *arena, size_t bytes, size_t alignment) {
+  for (size_t bin = next_bin(arena, bin_of(bytes)); bin < BINS; bin = next_bin(arena, bin + 1)) {
+    struct block *best = best_of_bin(arena, bin, bytes, alignment);
+    if (best) return best;
+  }
+  return NULL;
+}
+
+/* ---- boundary tags -------------------------------------------------------------------------------------------------- */
+
+uintptr_t region_base(uintptr_t address) {
+  if (LIKELY(address - brk_base() < brk_bytes())) return brk_base();
+  const struct region *region = region_of(address);
+  if (!region) DIE("a block outside of all regions");
+  return region->base;
+}
+
+uintptr_t slab_start(const struct slab *slab) {
+  uintptr_t base = region_base((uintptr_t)slab);
+  struct chunk *chunk = chunk_at(base, (uintptr_t)slab);
+  return (uintptr_t)chunk + granule_of_slab(chunk, slab) * GRANULE_BYTES;
+}
+
+struct arena *arena_of(const void *memory) {
+  return chunk_at(region_base((uintptr_t)memory), (uintptr_t)memory)->info.arena;
+}
+
+struct slab *slab_starting(uintptr_t start) {
+  uintptr_t payload = start + HEADER_BYTES;
+  if (LIKELY(payload % GRANULE_BYTES != 0)) return NULL;
+  uintptr_t base = region_base(start);
+  if ((payload - base) % CHUNK_BYTES == 0) return NULL;
+  struct slab *slab = slab_at(base, payload);
+  return slab->owner ? slab : NULL;
+}
+
+void set_prev_free(struct arena *arena, uintptr_t start, size_t bytes) {
+  if (start == arena->top) return;
+  struct slab *slab = slab_starting(start);
+  if (slab) {
+    slab->prev_free_bytes = (uint32_t)bytes;
+    return;
+  }
+  struct block *block = (struct block *)start;
+  uint64_t header = block_header(block);
+  if (bytes) block->prev_bytes = bytes;
+  __atomic_store_n(&block->header, bytes ? header & ~(uint64_t)BLOCK_PREV_USED : header | BLOCK_PREV_USED, __ATOMIC_RELAXED);
+}
+
+void make_free(struct arena *arena, uintptr_t start, size_t bytes, size_t clean_bytes) {
+  struct block *block = (struct block *)start;
+  bool purged = clean_bytes && bytes >= page_bytes;
+  set_header(block, bytes, BLOCK_PREV_USED | (purged ? BLOCK_PURGED : 0));
+  clean_bytes = purged ? min_size(clean_bytes, bytes) : 0;
+  if (UNLIKELY(purged)) *block_clean_word(block) = clean_bytes;
+  set_prev_free(arena, start + bytes, bytes);
+  bin_insert(arena, block, bytes, clean_bytes);
+}
+
+void coalesce(struct arena *arena, uintptr_t start, size_t bytes, size_t prev_free_bytes) {
+  uintptr_t end = start + bytes;
+  size_t clean_bytes = 0;
+  if (prev_free_bytes) {
+    start -= prev_free_bytes;
+    struct block *prev = (struct block *)start;
+    if (UNLIKELY(block_bytes(prev) != prev_free_bytes)) report_misuse("free", MISUSE_CORRUPTED, block_payload(prev));
+    clean_bytes += bin_remove(arena, prev);
+  }
+  if (end == arena->top) {
+    arena->top = start;
+    return;
+  }
+  if (!slab_starting(end)) {
+    struct block *next = (struct block *)end;
+    if (UNLIKELY(!block_is_tagged(next))) report_misuse("free", MISUSE_CORRUPTED, block_payload(next));
+    if (!(block_header(next) & BLOCK_USED)) {
+      end += block_bytes(next);
+      clean_bytes += bin_remove(arena, next);
+    }
+  }
+  make_free(arena, start, end - start, clean_bytes);
+}

@@ -1,0 +1,41 @@
+/* See cache.h. */
+#include "cache.h"
+
+#include "arena.h"
+#include "report.h"
+
+/* (A share for each thread instead of each arena's would let a thousand idle threads keep a thousand times 4 MiB.) */
+void cache_set_limit(struct theap *heap, size_t live_bytes, size_t threads) {
+  size_t all = min_size(max_size(live_bytes, CACHE_BYTES_MIN), CACHE_BYTES_MAX);
+  heap->cache_limit = UNLIKELY(threads > 1) ? max_size(all / threads, CACHE_BYTES_LEAST) : all;
+}
+
+/* One bin is emptied, then the next, so that no size holds the cache for good. (Tried: a block from every bin in turn. Looking for the next bin
+ * that has one took a third of all time with medium blocks: the pattern `medium` 0.48 of glibc's against 0.32.) */
+static void evict_to(struct theap *heap, size_t bytes) {
+  size_t empty = 0;
+  while (heap->cached_bytes >= bytes) {
+    size_t bin = heap->cache_evict % CACHE_BINS;
+    if (heap->cache[bin]) {
+      block_release(cache_pop(heap, &heap->cache[bin]));
+      empty = 0;
+    } else {
+      heap->cache_evict++;
+      if (UNLIKELY(++empty > CACHE_BINS)) report_misuse("free", MISUSE_CUT_OFF, NULL);
+    }
+  }
+}
+
+void cache_evict(struct theap *heap) { evict_to(heap, heap->cache_limit); }
+
+void cache_flush(struct theap *heap) {
+  for (size_t bin = 0; bin < CACHE_BINS; bin++)
+    while (heap->cache[bin]) block_release(cache_pop(heap, &heap->cache[bin]));
+}
+
+bool cache_give_up(struct theap *heap) {
+  size_t keep = heap->cache_limit / CACHE_KEEP_SHARE;
+  if (heap->cached_bytes < keep) return false;
+  evict_to(heap, keep);
+  return true;
+}
