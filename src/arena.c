@@ -23,10 +23,9 @@ size_t arena_count(void) { return __atomic_load_n(&arenas_made, __ATOMIC_ACQUIRE
 struct arena *arena_at(size_t index) { return arenas[index]; }
 
 static void defer(struct arena *arena, struct block *block) {
-  block->prev = block_key(block);
   block->next = __atomic_load_n(&arena->deferred, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(&arena->deferred, &block->next, block, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
-  }
+  do block->seal = block_seal(block);
+  while (!__atomic_compare_exchange_n(&arena->deferred, &block->next, block, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
 static void give_deferred(struct arena *arena) {
@@ -34,7 +33,7 @@ static void give_deferred(struct arena *arena) {
   struct block *block = __atomic_exchange_n(&arena->deferred, NULL, __ATOMIC_ACQUIRE);
   while (block) {
     struct block *next = block->next;
-    block->prev = NULL; /* no longer the key: the next owner of this memory must not look freed */
+    block_unseal(block);
     arena_give_locked(arena, block);
     block = next;
   }

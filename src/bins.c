@@ -103,6 +103,10 @@ struct slab *slab_starting(uintptr_t start) {
   return slab->owner ? slab : NULL;
 }
 
+void check_header(const struct block *block, uint64_t header) {
+  if (UNLIKELY(!header_is_tagged(block, header))) report_misuse("free", MISUSE_CORRUPTED, block_payload(block));
+}
+
 void set_prev_free(struct arena *arena, uintptr_t start, size_t bytes) {
   if (start == arena->top) return;
   struct slab *slab = slab_starting(start);
@@ -111,9 +115,8 @@ void set_prev_free(struct arena *arena, uintptr_t start, size_t bytes) {
     return;
   }
   struct block *block = (struct block *)start;
-  uint64_t header = block_header(block);
   if (bytes) block->prev_bytes = bytes;
-  __atomic_store_n(&block->header, bytes ? header & ~(uint64_t)BLOCK_PREV_USED : header | BLOCK_PREV_USED, __ATOMIC_RELAXED);
+  set_flags(block, bytes ? 0 : BLOCK_PREV_USED, bytes ? BLOCK_PREV_USED : 0);
 }
 
 void make_free(struct arena *arena, uintptr_t start, size_t bytes, size_t clean_bytes) {
@@ -141,7 +144,7 @@ void coalesce(struct arena *arena, uintptr_t start, size_t bytes, size_t prev_fr
   }
   if (!slab_starting(end)) {
     struct block *next = (struct block *)end;
-    if (UNLIKELY(!block_is_tagged(next))) report_misuse("free", MISUSE_CORRUPTED, block_payload(next));
+    check_header(next, block_header(next));
     if (!(block_header(next) & BLOCK_USED)) {
       end += block_bytes(next);
       clean_bytes += bin_remove(arena, next);

@@ -4,6 +4,7 @@
 
 #include "block_meta.h"
 #include "region.h"
+#include "report.h"
 
 enum {
   EXACT_BINS = 64,   /* units of 16 bytes below this have a bin each */
@@ -46,7 +47,23 @@ struct arena *arena_of(const void *memory);
 struct slab *slab_starting(uintptr_t start);
 
 static inline void set_header(struct block *block, size_t bytes, unsigned flags) {
-  __atomic_store_n(&block->header, block_tag(block) | bytes | flags, __ATOMIC_RELAXED);
+  __atomic_store_n(&block->header, block_header_of(block, bytes | flags), __ATOMIC_RELAXED);
+}
+
+/* Ends the process where the header was overwritten. */
+void check_header(const struct block *block, uint64_t header);
+
+/* The header of a block that has one changes in its flags. */
+static inline void set_flags(struct block *block, unsigned set, unsigned unset) {
+  uint64_t header = block_header(block);
+  check_header(block, header);
+  set_header(block, header & BLOCK_BYTES_MASK, ((unsigned)header & BLOCK_FLAGS & ~unset) | set);
+}
+
+/* A block leaves a cache or a deferred stack. Ends the process where its header, its link or its seal was overwritten meanwhile. */
+static inline void block_unseal(struct block *block) {
+  if (UNLIKELY(!block_is_tagged(block) || !block_is_sealed(block))) report_misuse("malloc", MISUSE_DAMAGED, block_payload(block));
+  block->seal = 0;
 }
 
 /* Tell what starts at `start` that the block before it is free and has `bytes`, or is in use (0). */

@@ -71,11 +71,11 @@ struct block *arena_take_locked(struct arena *arena, size_t bytes, size_t alignm
 }
 
 void arena_give_locked(struct arena *arena, struct block *block) {
+  /* The header stays in memory after coalescing and says "free": a later double free reads it. */
+  set_flags(block, 0, BLOCK_USED);
   uint64_t header = block_header(block);
   size_t bytes = header & BLOCK_BYTES_MASK;
   count_live(arena, (size_t)-1, -bytes);
-  /* The header stays in memory after coalescing and says "free": a later double free reads it. */
-  __atomic_store_n(&block->header, header & ~(uint64_t)BLOCK_USED, __ATOMIC_RELAXED);
   coalesce(arena, (uintptr_t)block, bytes, header & BLOCK_PREV_USED ? 0 : block->prev_bytes);
   settle_dirt(arena);
 }

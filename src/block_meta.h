@@ -39,6 +39,7 @@
 #include "geometry.h"
 #include "lock.h"
 #include "os.h"
+#include "secret.h"
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -46,11 +47,18 @@
 
 /* ---- small: objects, slabs ------------------------------------------------------------------------------------------ */
 
-/* A free object. `key` is object_key() while it is free and cleared when it is handed out: that is how a double free is seen. */
+/* A free object. Its seal is made of a number that only the process knows and only this life of the slab uses (`salt`), its address and its
+ * link: an object is free if, and by all chances only if, its two words fit (object_is_free). malloc looks before it hands one out, so a
+ * write after free or an overflow is found and an overwritten link never becomes an address; free looks for a double free. The seal
+ * is wiped when the object is handed out, so no program ever reads one, whatever it copies out of memory that it did not write. */
 struct object {
-  struct object *next;
-  const void *key;
+  struct object *next; /* list_end after the last */
+  uint64_t seal;
 };
+
+/* Ends each list. Its words fit no salt, so one compare tells the fast path of malloc that a list is empty or damaged. */
+extern const struct object list_end;
+#define LIST_END ((struct object *)&list_end)
 
 struct theap;
 
@@ -69,13 +77,13 @@ struct theap;
 struct slab {
   struct theap *owner; /* NULL: this granule holds blocks */
   struct object *free; /* LIFO */
-  int32_t countdown;
-  int32_t wake;
+  uint64_t salt;
   uint32_t reciprocal; /* ceil(2^32 / object bytes): offset * reciprocal wraps below it exactly for multiples */
   uint16_t carved;
-  uint16_t purged;     /* bit i: page i was given back, and the objects on it, all free, are in no list; then reciprocal is 0 */
-  uint16_t object_bytes;
-  uint16_t capacity;
+  int16_t countdown;
+  int16_t wake;
+  uint8_t purged;      /* bit i: page i was given back, and the objects on it, all free, are in no list; then reciprocal is 0 */
+  uint8_t size_class;
   uint32_t prev_free_bytes; /* stands in for the header: size of the free block before this slab, 0: that one is in use */
   struct slab *next, *prev; /* the class's queue */
   struct object *later;     /* freed by others, and not yet joined to `free`: that would mean to walk a list */
@@ -93,10 +101,13 @@ struct remote {
 
 struct block {
   size_t prev_bytes; /* valid while the previous block is free, else part of its payload */
-  uint64_t header;   /* tag << 32 | bytes | flags; atomic: readers look at it without the arena's lock */
+  uint64_t header;   /* tag << 32 | bytes | flags; atomic: readers look at it without the arena's lock. The tag is made of the rest, too */
   /* payload; while the block is free or cached: */
   struct block *next;
-  struct block *prev; /* cached and deferred blocks: block_key() */
+  union {
+    struct block *prev; /* in a bin */
+    uint64_t seal;      /* in a cache or a deferred stack: block_seal() */
+  };
 };
 
 enum {
@@ -107,7 +118,7 @@ enum {
 };
 
 #define BLOCK_BYTES_MASK ((uint64_t)0x0ffffff0)
-#define BLOCK_TAG_MASK ((uint64_t)0xffffffff00000000)
+enum { BLOCK_TAG_FROM = 28, BLOCK_TAG_SHIFT = 32 };
 
 struct arena;
 
@@ -231,40 +242,69 @@ static inline size_t granule_of_slab(const struct chunk *chunk, const struct sla
 
 static inline struct theap *slab_owner(const struct slab *slab) { return __atomic_load_n(&slab->owner, __ATOMIC_RELAXED); }
 
+static inline size_t slab_object_bytes(const struct slab *slab) { return class_bytes(slab->size_class); }
+
+static inline size_t slab_capacity(const struct slab *slab) { return SLAB_USABLE / slab_object_bytes(slab); }
+
 /* Is `address` the start of an object that was carved? Granules are aligned, so the offset needs no base. */
 static inline bool slab_has_object(const struct slab *slab, uintptr_t address) {
   uint32_t offset = address & (GRANULE_BYTES - 1);
-  return offset % slab->object_bytes == 0 && offset < __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
+  return offset % slab_object_bytes(slab) == 0 && offset < __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
 }
 
-/* The same without a division, for the fast paths; no, where pages were purged. */
-static inline bool slab_has_object_fast(const struct slab *slab, uintptr_t address) {
+/* The same without a division, for the fast paths; no, where pages were purged. Of an own slab, */
+static inline bool own_slab_has_object(const struct slab *slab, uintptr_t address) {
+  uint32_t offset = address & (GRANULE_BYTES - 1);
+  return offset * slab->reciprocal < slab->reciprocal && (uint16_t)offset < slab->carved;
+}
+
+/* and of one that its owner may be changing (which costs an instruction more). */
+static inline bool foreign_slab_has_object(const struct slab *slab, uintptr_t address) {
   uint32_t offset = address & (GRANULE_BYTES - 1), reciprocal = __atomic_load_n(&slab->reciprocal, __ATOMIC_RELAXED);
   return offset * reciprocal < reciprocal && offset < __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
 }
 
-/* Differs from place to place: what a program copies out of memory that it never wrote is no key where it goes. */
-static inline const void *object_key(const struct slab *slab, const struct object *object) {
-  return (const void *)((uintptr_t)slab ^ (uintptr_t)object);
+/* What the two words of an object add up to while it is free. */
+static inline uint64_t object_proof(const struct slab *slab, const struct object *object) { return slab->salt - (uintptr_t)object; }
+
+/* (Two of the same meaning: this order is an instruction less where the proof is not wanted afterwards, as in malloc, */
+static inline bool object_is_sealed(const struct slab *slab, const struct object *object) {
+  return (uintptr_t)object->next + object->seal + (uintptr_t)object == slab->salt;
 }
+
+/* and this one where it is, as in free.) */
+static inline bool object_is_free(const struct slab *slab, const struct object *object) {
+  return (uintptr_t)object->next + object->seal == object_proof(slab, object);
+}
+
+enum { REMOTE_COUNT_SHIFT = 48 };
+
+static inline struct object *remote_list(uint64_t head) {
+  return head ? (struct object *)(head & (((uint64_t)1 << REMOTE_COUNT_SHIFT) - 1)) : LIST_END;
+}
+
+static inline size_t remote_count(uint64_t head) { return head >> REMOTE_COUNT_SHIFT; }
 
 static inline struct remote *slab_remote(struct slab *slab) {
   return (struct remote *)((char *)slab - offsetof(struct chunk, slabs));
 }
 
-extern uint64_t process_secret;
-
-static inline uint64_t block_tag(const struct block *block) {
-  return ((uintptr_t)block * 0x9e3779b97f4a7c15u ^ process_secret) & BLOCK_TAG_MASK;
+/* A header of a block there: bytes and flags, and above them a tag that nothing else has. Address and secret make it unguessable; bytes and
+ * flags stand so high in the product that any change of theirs alone changes the tag, so that an overflow of one byte is seen. */
+static inline uint64_t block_header_of(const struct block *block, uint64_t bytes_and_flags) {
+  uint64_t tag = ((uintptr_t)block ^ secrets.block ^ bytes_and_flags << (64 - BLOCK_TAG_FROM)) * 0x9e3779b97f4a7c15u;
+  return tag >> BLOCK_TAG_SHIFT << BLOCK_TAG_SHIFT | bytes_and_flags;
 }
 
 static inline uint64_t block_header(const struct block *block) { return __atomic_load_n(&block->header, __ATOMIC_RELAXED); }
 
 static inline size_t block_bytes(const struct block *block) { return block_header(block) & BLOCK_BYTES_MASK; }
 
-static inline bool block_is_tagged(const struct block *block) {
-  return ((block_header(block) ^ block_tag(block)) & BLOCK_TAG_MASK) == 0;
+static inline bool header_is_tagged(const struct block *block, uint64_t header) {
+  return header == block_header_of(block, header & (BLOCK_BYTES_MASK | BLOCK_FLAGS));
 }
+
+static inline bool block_is_tagged(const struct block *block) { return header_is_tagged(block, block_header(block)); }
 
 static inline struct block *block_of(const void *payload) { return (struct block *)((uintptr_t)payload - HEADER_BYTES); }
 
@@ -279,13 +319,15 @@ static inline size_t block_clean_bytes(const struct block *block) {
 
 static inline size_t block_usable(const struct block *block) { return block_bytes(block) - sizeof block->header; }
 
-/* What marks a block that waits in a thread's cache or a deferred stack: its header cannot say so, since that word may be
- * written only under the arena's lock. */
-static inline struct block *block_key(const struct block *block) {
-  return (struct block *)((uintptr_t)block ^ (process_secret | 1));
+/* What marks a block that waits in a thread's cache or a deferred stack, and vouches for its link: its header cannot, since that word may
+ * be written only under the arena's lock. Wiped before the block goes anywhere else. */
+static inline uint64_t block_seal(const struct block *block) {
+  return secrets.cache - (uintptr_t)block - (uintptr_t)block->next;
 }
 
-static inline uint64_t chunk_magic(const struct chunk *chunk) { return (uintptr_t)chunk ^ process_secret; }
+static inline bool block_is_sealed(const struct block *block) { return block->seal == block_seal(block); }
+
+static inline uint64_t chunk_magic(const struct chunk *chunk) { return ((uintptr_t)chunk ^ secrets.chunk) * 0x9e3779b97f4a7c15u; }
 
 /* Block bytes that serve a request of `bytes`. */
 static inline size_t block_bytes_for(size_t bytes) {
@@ -293,13 +335,15 @@ static inline size_t block_bytes_for(size_t bytes) {
   return need < BLOCK_MIN ? BLOCK_MIN : need;
 }
 
-_Static_assert(GRANULE_BYTES / CARVE_PAGE <= 16, "a bit of `purged` for each page");
+_Static_assert(GRANULE_BYTES / CARVE_PAGE <= 8, "a bit of `purged` for each page");
+_Static_assert(SLAB_USABLE / ALIGNMENT <= INT16_MAX, "objects of a slab are counted in 16 bits");
 _Static_assert(sizeof(struct slab) == 64 && sizeof(struct remote) == 64, "one cache line each");
 _Static_assert(sizeof(struct chunk_info) + HEADER_BYTES <= sizeof(struct slab),
                "the last record holds it, and the header of the chunk's first block");
 _Static_assert(sizeof(struct chunk) == GRANULE_BYTES, "a chunk's metadata is its first granule");
 _Static_assert(offsetof(struct block, next) == HEADER_BYTES && sizeof(struct block) == BLOCK_MIN, "payload follows the header");
 _Static_assert(BLOCK_MAX <= (int64_t)BLOCK_BYTES_MASK, "sizes fit the header");
+_Static_assert((BLOCK_BYTES_MASK | BLOCK_FLAGS) >> BLOCK_TAG_FROM == 0, "so many bits are the tag's to vouch for");
 _Static_assert(sizeof(struct theap) <= 4096 - HEADER_BYTES, "a thread at rest costs at most a page");
 
 #endif

@@ -2,7 +2,8 @@
 #ifndef OSMEM_CACHE_H
 #define OSMEM_CACHE_H
 
-#include "block_meta.h"
+#include "bins.h"
+#include "report.h"
 
 static inline bool cache_accepts(size_t bytes) { return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN; }
 
@@ -23,7 +24,7 @@ static inline size_t bytes_of_cached(cached_block word) { return (word >> CACHED
 static inline void cache_put(struct theap *heap, struct block *block, size_t bytes) {
   cached_block *bin = &heap->cache[cache_bin(bytes)];
   block->next = (struct block *)*bin;
-  block->prev = block_key(block);
+  block->seal = block_seal(block);
   *bin = (cached_block)block | bytes / ALIGNMENT << CACHED_UNITS_SHIFT;
   heap->cached_bytes += bytes;
   if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);
@@ -31,9 +32,11 @@ static inline void cache_put(struct theap *heap, struct block *block, size_t byt
 
 static inline struct block *cache_pop(struct theap *heap, cached_block *bin) {
   struct block *block = block_of_cached(*bin);
-  heap->cached_bytes -= bytes_of_cached(*bin);
+  size_t bytes = bytes_of_cached(*bin);
+  if (UNLIKELY(block_bytes(block) != bytes)) report_misuse("malloc", MISUSE_DAMAGED, block_payload(block));
+  block_unseal(block);
+  heap->cached_bytes -= bytes;
   *bin = (cached_block)block->next;
-  block->prev = NULL;
   return block;
 }
 

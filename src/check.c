@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "cache.h"
 #include "large.h"
 #include "printf.h"
 #include "slab.h"
@@ -92,20 +93,29 @@ COLD static const char *arena_check(struct arena *arena, const void **where) {
 
 static const char *check_list(const struct slab *slab, const struct object *list, size_t *count) {
   uintptr_t granule = slab_start(slab);
-  for (const struct object *object = list; object; object = object->next) {
+  for (const struct object *object = list; object != LIST_END; object = object->next) {
     bool ours = (uintptr_t)object - granule < GRANULE_BYTES && slab_has_object(slab, (uintptr_t)object);
-    if (!ours || slab_has_purged(slab, object) || object->key != object_key(slab, object)) return "a slab's free list leads astray";
-    if (++*count > slab->capacity) return "a slab's free list is a ring";
+    if (!ours || slab_has_purged(slab, object) || !object_is_free(slab, object)) return "a slab's free list leads astray";
+    if (++*count > slab_capacity(slab)) return "a slab's free list is a ring";
   }
   return NULL;
 }
 
 static size_t count_purged(const struct slab *slab) {
-  size_t count = 0;
+  size_t count = 0, size = slab_object_bytes(slab);
   uintptr_t granule = slab_start(slab);
-  for (size_t offset = 0; offset < slab->carved; offset += slab->object_bytes)
+  for (size_t offset = 0; offset < slab->carved; offset += size)
     count += slab_has_purged(slab, (const struct object *)(granule + offset));
   return count;
+}
+
+/* What other threads freed and the owner has not fetched: it counts as used, and as many as the head says. */
+static const char *check_remote(const struct slab *slab) {
+  uint64_t head = __atomic_load_n(&slab_remote((struct slab *)slab)->head, __ATOMIC_ACQUIRE);
+  size_t count = 0;
+  const char *fault = head ? check_list(slab, remote_list(head), &count) : NULL;
+  if (fault) return fault;
+  return count == remote_count(head) ? NULL : "a list of remote frees has another length than it says";
 }
 
 /* free + purged + used == carved, in objects; every free object is one of the slab's and says it is free. */
@@ -113,20 +123,67 @@ COLD static const char *check_slab(const struct slab *slab) {
   size_t free = 0;
   const char *fault = check_list(slab, slab->free, &free);
   if (!fault) fault = check_list(slab, slab->later, &free);
+  if (!fault) fault = check_remote(slab);
   if (fault) return fault;
-  if (free + count_purged(slab) + slab_used(slab) != slab->carved / slab->object_bytes) return "a slab's objects do not add up";
+  if (free + count_purged(slab) + slab_used(slab) != slab->carved / slab_object_bytes(slab)) return "a slab's objects do not add up";
   return NULL;
 }
 
-static const char *check_slabs(const struct arena *arena, const void **where) {
+/* *waiting: slabs that their owners must know, being current or queued. */
+static const char *check_slabs(const struct arena *arena, size_t *waiting, const void **where) {
   for (struct chunk *chunk = arena->chunks; chunk; chunk = chunk->info.next)
     for (size_t i = 1; i < CHUNK_GRANULES && (uintptr_t)chunk + i * GRANULE_BYTES < chunk->info.limit; i++) {
       const struct slab *slab = slab_of_granule(chunk, i);
       *where = slab;
-      const char *fault = slab_owner(slab) ? check_slab(slab) : NULL;
+      if (!slab_owner(slab)) continue;
+      const char *fault = check_slab(slab);
       if (fault) return fault;
+      *waiting += !slab_is_full(slab);
     }
   return NULL;
+}
+
+/* ---- thread heaps --------------------------------------------------------------------------------------------------- */
+
+static const char *check_class(const struct theap *heap, size_t size_class, size_t *known, const void **where) {
+  const struct slab *current = heap->direct[class_steps(size_class)], *before = NULL;
+  *where = current;
+  for (size_t step = class_first_step(size_class); step <= class_steps(size_class); step++)
+    if (heap->direct[step] != current) return "a class has two current slabs";
+  if (current != NO_SLAB && (slab_owner(current) != heap || current->size_class != size_class || !slab_is_current(current)))
+    return "a current slab is not that";
+  *known += current != NO_SLAB;
+  for (const struct slab *slab = heap->queue[size_class]; slab; before = slab, slab = slab->next, ++*known) {
+    *where = slab;
+    bool fits = slab_owner(slab) == heap && slab->size_class == size_class && slab->prev == before;
+    if (!fits || slab_is_full(slab) || slab_is_current(slab)) return "a queue holds a slab that does not belong there";
+  }
+  return NULL;
+}
+
+static const char *check_cache(const struct theap *heap, const void **where) {
+  size_t bytes = 0;
+  for (size_t bin = 0; bin < CACHE_BINS; bin++)
+    for (cached_block word = heap->cache[bin]; word; word = (cached_block)block_of_cached(word)->next) {
+      const struct block *block = block_of_cached(word);
+      *where = block_payload(block);
+      if (!block_is_tagged(block) || !(block_header(block) & BLOCK_USED) || !block_is_sealed(block)) return "a cached block was overwritten";
+      if (block_bytes(block) != bytes_of_cached(word) || cache_bin(block_bytes(block)) != bin) return "a cached block is in the wrong bin";
+      bytes += block_bytes(block);
+    }
+  return bytes == heap->cached_bytes ? NULL : "a thread's cache does not add up";
+}
+
+/* Each slab that has room is known to its heap, and nothing else is. */
+COLD static const char *check_heaps(size_t waiting, const void **where) {
+  size_t known = 0;
+  const char *fault = NULL;
+  for (const struct theap *heap = theap_list(); heap && !fault; heap = heap->next) {
+    for (size_t size_class = 0; size_class < SIZE_CLASSES && !fault; size_class++) fault = check_class(heap, size_class, &known, where);
+    if (!fault) fault = check_cache(heap, where);
+  }
+  if (!fault && known != waiting) fault = "a slab with room is in no heap";
+  return fault;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */
@@ -134,10 +191,12 @@ static const char *check_slabs(const struct arena *arena, const void **where) {
 COLD bool heap_check(void) {
   const void *where = NULL;
   const char *fault = NULL;
+  size_t waiting = 0;
   for (size_t i = 0; i < arena_count() && !fault; i++) {
     fault = arena_check(arena_at(i), &where);
-    if (!fault) fault = check_slabs(arena_at(i), &where);
+    if (!fault) fault = check_slabs(arena_at(i), &waiting, &where);
   }
+  if (!fault) fault = check_heaps(waiting, &where);
   if (!fault) fault = large_check();
   if (fault) print(STDERR_FILENO, "osmem: check: %s at %p\n", fault, where);
   return !fault;

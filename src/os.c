@@ -151,11 +151,14 @@ void sys_write(int fd, const char *text, size_t bytes) {
   errno = saved;
 }
 
-uint64_t sys_secret(void) {
-  uint64_t secret = 0x5bd1e9955bd1e995u;
+void sys_random(uint64_t bits[2]) {
   const void *random = (const void *)getauxval(AT_RANDOM);
-  if (random) memcpy(&secret, random, sizeof secret);
-  return secret;
+  if (random) {
+    memcpy(bits, random, 2 * sizeof *bits);
+    return;
+  }
+  bits[0] = sys_coarse_time(); /* a kernel or emulator without: better than a constant */
+  bits[1] = (uintptr_t)&random;
 }
 
 void die(const char *file, int line, const char *what) {

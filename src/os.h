@@ -66,8 +66,8 @@ void sys_wait(uint32_t *word, uint32_t while_value);
 void sys_wake(uint32_t *word);
 void sys_write(int fd, const char *text, size_t bytes);
 
-/* 64 random bits that the kernel gave this process at exec; no system call. */
-uint64_t sys_secret(void);
+/* The random bits that the kernel gave this process at exec; no system call. */
+void sys_random(uint64_t bits[2]);
 
 /* One line on stderr, then abort(): for states that only a bug of ours can reach. */
 #define DIE(what) die(__FILE__, __LINE__, what)

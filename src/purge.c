@@ -16,7 +16,7 @@ static size_t purge(struct arena *arena, struct block *block) {
   if (released == 0) return 0;
   arena->clean_bytes += dirty;
   *block_clean_word(block) = bytes;
-  __atomic_store_n(&block->header, block_header(block) | BLOCK_PURGED, __ATOMIC_RELAXED);
+  set_flags(block, BLOCK_PURGED, 0);
   return min_size(released, dirty);
 }
 

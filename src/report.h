@@ -6,7 +6,7 @@
 #define MISUSE_INVALID "invalid pointer"
 #define MISUSE_MISALIGNED "misaligned pointer"
 #define MISUSE_CORRUPTED "corrupted block"
-#define MISUSE_CUT_OFF "write to a freed block, its address lost:"
+#define MISUSE_DAMAGED "write after free, or overflow, into"
 
 /* `call` is the public function without parentheses, `what` one of the texts above:
  * "osmem: free(): double free of 0x55d0c0ffee00". */

@@ -10,25 +10,22 @@
  * Nothing here locks but slab birth and retirement, in the arena. */
 #include "slab.h"
 
-enum { REMOTE_COUNT_SHIFT = 48, WAKE_NEVER = -1, WAKE_EMPTY = 0 };
+#include "report.h"
 
 /* How many objects of a full slab must be free before it is worth coming back for: a 32nd of it, but eight of the larger
  * objects (not over a sixth). With a 32nd alone, random sizes of 8 to 1000 bytes switch slabs at every other malloc: 0.70 s
  * against 0.39 s, for 3 % of RSS. */
 enum { WAKE_SHARE = 32, WAKE_OBJECTS = 8, WAKE_SHARE_MAX = 6 };
 
-#define REMOTE_POINTER(head) ((struct object *)((head) & (((uint64_t)1 << REMOTE_COUNT_SHIFT) - 1)))
-
-const struct slab no_slab;
+const struct object list_end;
+const struct slab no_slab = {.free = LIST_END};
 
 /* ---- the three states ----------------------------------------------------------------------------------------------- */
 
 static void set_wake(struct slab *slab, int32_t wake) {
-  slab->countdown = slab->countdown + slab->wake - wake;
-  slab->wake = wake;
+  slab->countdown = (int16_t)(slab->countdown + slab->wake - wake);
+  slab->wake = (int16_t)wake;
 }
-
-static size_t class_of_slab(const struct slab *slab) { return class_of_step(slab->object_bytes / ALIGNMENT); }
 
 static struct slab *current_slab(const struct theap *heap, size_t size_class) { return heap->direct[class_steps(size_class)]; }
 
@@ -38,13 +35,13 @@ static void set_current(struct theap *heap, size_t size_class, struct slab *slab
 }
 
 static void set_full(struct slab *slab) {
-  size_t room = max_size(slab->capacity / WAKE_SHARE, min_size(WAKE_OBJECTS, slab->capacity / WAKE_SHARE_MAX));
-  set_wake(slab, slab->capacity - (int32_t)room);
+  size_t all = slab_capacity(slab), room = max_size(all / WAKE_SHARE, min_size(WAKE_OBJECTS, all / WAKE_SHARE_MAX));
+  set_wake(slab, (int32_t)(all - room));
 }
 
 /* To the front: its memory is the warmest. */
 static void enqueue(struct slab *slab) {
-  struct slab **queue = &slab->owner->queue[class_of_slab(slab)];
+  struct slab **queue = &slab->owner->queue[slab->size_class];
   slab->prev = NULL;
   slab->next = *queue;
   if (slab->next) slab->next->prev = slab;
@@ -57,7 +54,7 @@ static void dequeue(struct slab *slab) {
   if (slab->prev)
     slab->prev->next = slab->next;
   else
-    slab->owner->queue[class_of_slab(slab)] = slab->next;
+    slab->owner->queue[slab->size_class] = slab->next;
 }
 
 /* Objects were freed: settle the state. */
@@ -77,8 +74,8 @@ void slab_wake(struct slab *slab) { settle(slab, slab_used(slab)); }
 /* ---- purged pages --------------------------------------------------------------------------------------------------- */
 
 static void set_purged(struct slab *slab, unsigned purged) {
-  uint32_t size = slab->object_bytes;
-  __atomic_store_n(&slab->purged, (uint16_t)purged, __ATOMIC_RELAXED);
+  uint32_t size = (uint32_t)slab_object_bytes(slab);
+  __atomic_store_n(&slab->purged, (uint8_t)purged, __ATOMIC_RELAXED);
   __atomic_store_n(&slab->reciprocal, purged ? 0 : (uint32_t)((((uint64_t)1 << 32) + size - 1) / size), __ATOMIC_RELAXED);
 }
 
@@ -88,7 +85,7 @@ static unsigned pages_of(size_t start, size_t end) {
   return (2u << last) - (1u << first);
 }
 
-static unsigned pages_of_object(const struct slab *slab, size_t offset) { return pages_of(offset, offset + slab->object_bytes); }
+static unsigned pages_of_object(const struct slab *slab, size_t offset) { return pages_of(offset, offset + slab_object_bytes(slab)); }
 
 bool slab_has_purged(const struct slab *slab, const struct object *object) {
   size_t offset = (uintptr_t)object & (GRANULE_BYTES - 1);
@@ -100,7 +97,8 @@ bool slab_has_purged(const struct slab *slab, const struct object *object) {
 COLD static void restore_page(struct slab *slab) {
   unsigned page = slab->purged & -slab->purged, left = slab->purged & ~page;
   uintptr_t base = slab_start(slab);
-  for (size_t offset = 0; offset < slab->carved; offset += slab->object_bytes) {
+  size_t size = slab_object_bytes(slab);
+  for (size_t offset = 0; offset < slab->carved; offset += size) {
     unsigned pages = pages_of_object(slab, offset);
     if ((pages & page) && !(pages & left)) object_link(slab, (struct object *)(base + offset));
   }
@@ -112,9 +110,15 @@ struct free_map {
   uint64_t words[GRANULE_BYTES / ALIGNMENT / 64];
 };
 
+/* The next of a list; nothing that was overwritten is followed. */
+static struct object *next_of(const struct slab *slab, const struct object *object) {
+  if (UNLIKELY(!object_is_free(slab, object))) report_misuse("malloc", MISUSE_DAMAGED, object);
+  return object->next;
+}
+
 static void map_list(const struct slab *slab, const struct object *list, struct free_map *map) {
-  for (; list; list = list->next) {
-    size_t number = ((uintptr_t)list & (GRANULE_BYTES - 1)) / slab->object_bytes;
+  for (; list != LIST_END; list = next_of(slab, list)) {
+    size_t number = ((uintptr_t)list & (GRANULE_BYTES - 1)) / slab_object_bytes(slab);
     map->words[number / 64] |= (uint64_t)1 << number % 64;
   }
 }
@@ -124,7 +128,8 @@ static bool map_has(const struct free_map *map, size_t number) { return map->wor
 /* Pages wholly below `carved` without an object in use, and not purged yet. */
 static unsigned free_pages(const struct slab *slab, const struct free_map *map) {
   unsigned in_use = slab->purged, whole = (1u << slab->carved / page_bytes) - 1;
-  for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += slab->object_bytes)
+  size_t size = slab_object_bytes(slab);
+  for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += size)
     if (!map_has(map, number) && !(pages_of_object(slab, offset) & slab->purged)) in_use |= pages_of_object(slab, offset);
   return whole & ~in_use;
 }
@@ -147,10 +152,11 @@ static size_t purge_slab(struct slab *slab) {
   unsigned pages = free_pages(slab, &map);
   if (!pages) return 0;
   uintptr_t base = slab_start(slab);
+  size_t size = slab_object_bytes(slab);
   /* Off the lists first: whoever comes in by a signal or a wrapped system call finds the slab as if all this were in use. */
-  slab->free = slab->later = NULL;
+  slab->free = slab->later = LIST_END;
   unsigned discarded = discard_pages_of(slab, pages), purged = slab->purged | discarded;
-  for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += slab->object_bytes)
+  for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += size)
     if (map_has(&map, number) && !(pages_of_object(slab, offset) & purged)) object_link(slab, (struct object *)(base + offset));
   set_purged(slab, purged);
   return (size_t)__builtin_popcount(discarded) * page_bytes;
@@ -174,8 +180,8 @@ COLD size_t slab_purge(struct theap *heap) {
 
 /* String the next objects up to a page edge (one at least) into the free list. False: all are carved. */
 static bool carve(struct slab *slab) {
-  uint32_t size = slab->object_bytes, start = slab->carved;
-  uint32_t usable = slab->capacity * size;
+  uint32_t size = (uint32_t)slab_object_bytes(slab), start = slab->carved;
+  uint32_t usable = (uint32_t)slab_capacity(slab) * size;
   if (start >= usable) return false;
   uint32_t edge = (uint32_t)round_up(start + size, CARVE_PAGE);
   uint32_t end = edge < usable ? edge - (edge - start) % size : usable;
@@ -189,13 +195,12 @@ static bool carve(struct slab *slab) {
 }
 
 static void format(struct slab *slab, size_t size_class) {
-  uint32_t size = (uint32_t)class_bytes(size_class);
-  slab->free = slab->later = NULL;
+  slab->free = slab->later = LIST_END;
+  slab->salt = secret_salt();
   slab->countdown = 0;
   slab->wake = 0;
-  slab->object_bytes = (uint16_t)size;
+  slab->size_class = (uint8_t)size_class;
   set_purged(slab, 0);
-  slab->capacity = (uint16_t)(SLAB_USABLE / size);
   __atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
 }
 
@@ -212,18 +217,25 @@ static struct slab *new_slab(struct theap *heap, size_t size_class, enum arena_g
 /* ---- refill --------------------------------------------------------------------------------------------------------- */
 
 static bool has_objects(struct slab *slab) {
-  if (!slab->free) {
+  if (slab->free == LIST_END) {
     slab->free = slab->later;
-    slab->later = NULL;
+    slab->later = LIST_END;
   }
-  if (!slab->free && slab->purged) restore_page(slab);
-  return slab->free || carve(slab);
+  if (slab->free == LIST_END && slab->purged) restore_page(slab);
+  return slab->free != LIST_END || carve(slab);
+}
+
+/* The same as object_pop(), where there is an object. */
+static void *object_take(struct slab *slab) {
+  void *object = object_pop(slab);
+  if (UNLIKELY(!object)) report_misuse("malloc", MISUSE_DAMAGED, slab->free);
+  return object;
 }
 
 void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth) {
   struct slab *slab = current_slab(heap, size_class);
   if (slab != NO_SLAB) {
-    if (has_objects(slab)) return object_pop(slab, slab->free);
+    if (has_objects(slab)) return object_take(slab);
     set_full(slab);
     set_current(heap, size_class, NO_SLAB);
   }
@@ -235,7 +247,7 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
   else if (!(slab = new_slab(heap, size_class, growth)))
     return NULL;
   set_current(heap, size_class, slab);
-  return has_objects(slab) ? object_pop(slab, slab->free) : NULL;
+  return has_objects(slab) ? object_take(slab) : NULL;
 }
 
 /* ---- other threads -------------------------------------------------------------------------------------------------- */
@@ -249,27 +261,26 @@ static void post(struct slab *slab, struct remote *remote) {
 
 void slab_free_remote(struct slab *slab, struct object *object) {
   struct remote *remote = slab_remote(slab);
-  object->key = object_key(slab, object);
   uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), new;
   do {
-    object->next = REMOTE_POINTER(old);
-    new = ((old >> REMOTE_COUNT_SHIFT) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object;
+    object_seal(slab, object, remote_list(old));
+    new = (uint64_t)(remote_count(old) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object;
     /* Release: the object's link. Acquire: who finds the list empty writes mail_next, after the owner, who emptied it, has read that. */
   } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
   if (old == 0) post(slab, remote);
 }
 
-static struct object *last_of(struct object *list) {
-  while (list->next) list = list->next;
+static struct object *last_of(const struct slab *slab, struct object *list) {
+  for (struct object *next; (next = next_of(slab, list)) != LIST_END;) list = next;
   return list;
 }
 
 static void collect_slab(struct slab *slab, uint64_t head) {
-  struct object *list = REMOTE_POINTER(head);
-  struct object **waiting = slab->free ? &slab->later : &slab->free;
-  if (*waiting) last_of(list)->next = *waiting;
+  struct object *list = remote_list(head);
+  struct object **waiting = slab->free != LIST_END ? &slab->later : &slab->free;
+  if (*waiting != LIST_END) object_seal(slab, last_of(slab, list), *waiting);
   *waiting = list;
-  slab->countdown -= (int32_t)(head >> REMOTE_COUNT_SHIFT);
+  slab->countdown = (int16_t)(slab->countdown - (int32_t)remote_count(head));
   settle(slab, slab_used(slab));
 }
 
@@ -294,15 +305,4 @@ void slab_retire_empty(struct theap *heap) {
     set_current(heap, size_class, NO_SLAB);
     slab_release(slab);
   }
-}
-
-static bool list_has(const struct object *list, const struct object *object) {
-  while (list && list != object) list = list->next;
-  return list != NULL;
-}
-
-COLD bool slab_lists(struct slab *slab, const struct object *object) {
-  /* Nobody but us empties the remote list, so what we see of it stays. */
-  uint64_t head = __atomic_load_n(&slab_remote(slab)->head, __ATOMIC_ACQUIRE);
-  return list_has(slab->free, object) || list_has(slab->later, object) || list_has(REMOTE_POINTER(head), object);
 }

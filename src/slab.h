@@ -10,17 +10,24 @@ extern const struct slab no_slab;
 
 /* ---- the free list -------------------------------------------------------------------------------------------------- */
 
-/* The object freed last: it is in the cache of the processor. */
-static inline void *object_pop(struct slab *slab, struct object *object) {
+/* An object is free from here on, before `next`. */
+static inline void object_seal(struct slab *slab, struct object *object, struct object *next) {
+  object->next = next;
+  object->seal = object_proof(slab, object) - (uintptr_t)next;
+}
+
+/* The object freed last: it is in the cache of the processor. NULL: none is left, or it was written to since (object_take() tells). */
+static inline struct object *object_pop(struct slab *slab) {
+  struct object *object = slab->free;
+  if (UNLIKELY(!object_is_sealed(slab, object))) return NULL;
   slab->free = object->next;
   slab->countdown++;
-  object->key = NULL;
+  object->seal = 0;
   return object;
 }
 
 static inline void object_link(struct slab *slab, struct object *object) {
-  object->next = slab->free;
-  object->key = object_key(slab, object);
+  object_seal(slab, object, slab->free);
   slab->free = object;
 }
 
@@ -48,8 +55,11 @@ size_t slab_purge(struct theap *heap);
 /* Is the object free, on a purged page? */
 bool slab_has_purged(const struct slab *slab, const struct object *object);
 
-/* Does the object stand on one of the slab's two free lists? Owner only; O(free objects). */
-bool slab_lists(struct slab *slab, const struct object *object);
+enum { WAKE_NEVER = -1, WAKE_EMPTY = 0 };
+
+static inline bool slab_is_current(const struct slab *slab) { return slab->wake == WAKE_NEVER; }
+
+static inline bool slab_is_full(const struct slab *slab) { return slab->wake > WAKE_EMPTY; }
 
 static inline size_t slab_used(const struct slab *slab) { return (size_t)(slab->countdown + slab->wake); }
 

@@ -20,7 +20,7 @@ static void add_slabs(struct chunk *chunk, struct os_stats *out) {
     if ((uintptr_t)chunk + i * GRANULE_BYTES >= chunk->info.limit) break;
     if (!slab_owner(slab)) continue;
     out->small_live_count += slab_used(slab);
-    out->small_live_bytes += slab_used(slab) * slab->object_bytes;
+    out->small_live_bytes += slab_used(slab) * slab_object_bytes(slab);
     out->slab_bytes += GRANULE_BYTES;
   }
 }

@@ -34,8 +34,6 @@ _Static_assert(SIZE_STEPS == 65, "unborn's table is complete");
 
 __thread struct theap *self = (struct theap *)&unborn;
 
-uint64_t process_secret;
-
 static struct theap first_heap;
 static struct theap *heaps; /* atomic, only ever pushed on */
 static struct lock birth_lock = {.rank = LOCK_BIRTH};
@@ -145,7 +143,7 @@ static __attribute__((constructor)) void set_up(void) {
   if (ready) return;
   ready = true;
   sys_init();
-  process_secret = sys_secret();
+  secrets_make();
   budget_start();
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }

@@ -3,6 +3,7 @@
 #include "os.c"
 #include "printf.c"
 #include "report.c"
+#include "secret.c"
 #include "lock.c"
 #include "budget.c"
 #include "region.c"

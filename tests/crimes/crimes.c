@@ -85,18 +85,6 @@ static void all_freed_before(size_t bytes)
   free_and_confess("double free of", p);
 }
 
-/* The first word of a freed block leads to the one freed before it. Which block that was is found out only when the list is needed. */
-static void list_cut_off(size_t bytes)
-{
-  char *p = one_of(bytes);
-  for (size_t i = 1; i < MIDDLE; i++) free(blocks[i]); /* not all: a full cache would yield p */
-  free(p);
-  *(void *volatile *)p = NULL;
-  static const char line[] = "osmem: free(): write to a freed block, its address lost: 0x0\n";
-  require(write(STDOUT_FILENO, line, sizeof line - 1) == sizeof line - 1);
-  for (size_t i = 0; i < 10 * BLOCKS; i++) touch(malloc(bytes), bytes);
-}
-
 /* An object on a page that was given back holds no mark any more. */
 static void after_a_trim(size_t bytes)
 {
@@ -436,6 +424,58 @@ static void realloc_of_a_smashed_header(size_t bytes)
   p = realloc(p, bytes * 2);
 }
 
+/* ---- writing to what was freed: found when it is handed out again, before anybody gets it ---- */
+
+static void allocate_and_confess(void *ptr, size_t bytes)
+{
+  confess("malloc", "write after free, or overflow, into", ptr);
+  for (size_t i = 0; i < 10 * BLOCKS; i++) touch(malloc(bytes), bytes);
+}
+
+static void *freed_block(size_t bytes)
+{
+  char *p = one_of(bytes);
+  for (size_t i = 1; i < MIDDLE; i++) free(blocks[i]); /* not all: a full cache would yield p */
+  free(p);
+  return p;
+}
+
+static void link_led_astray(size_t bytes)
+{
+  void **p = freed_block(bytes);
+  *(void *volatile *)p = &blocks[5];
+  allocate_and_confess(p, bytes);
+}
+
+static void link_cut_off(size_t bytes)
+{
+  void **p = freed_block(bytes);
+  *(void *volatile *)p = NULL;
+  allocate_and_confess(p, bytes);
+}
+
+static void second_word_written(size_t bytes)
+{
+  size_t *p = freed_block(bytes);
+  ((volatile size_t *)p)[1] = 5;
+  allocate_and_confess(p, bytes);
+}
+
+static void wiped_after_free(size_t bytes)
+{
+  void *p = freed_block(bytes);
+  memset(p, 0, 16);
+  __asm__ volatile("" ::: "memory");
+  allocate_and_confess(p, bytes);
+}
+
+static void overflow_by_a_byte_into_the_freed(size_t bytes)
+{
+  char *p = freed_block(bytes), *end = p - (bytes > 1024 ? 8 : 0); /* of the usable bytes before it */
+  *(volatile char *)end ^= 0x40;
+  allocate_and_confess(p, bytes);
+}
+
 /* ---- what cannot be seen ---- */
 
 static void read_after_free(size_t bytes)
@@ -446,7 +486,7 @@ static void read_after_free(size_t bytes)
   for (size_t i = 0; i < bytes; i += 500) (void)*(volatile char *)(p + i);
 }
 
-/* The first two words of freed memory are links and keys; behind them nothing is looked at. */
+/* The first two words of freed memory are link and seal; behind them nothing is looked at. */
 static void write_after_free(size_t bytes)
 {
   char *p = one_of(bytes);
@@ -558,6 +598,28 @@ static void the_contents_of_fresh_memory(size_t bytes)
   for (size_t i = 0; i < BLOCKS; i++) let(&helpers[i % HELPERS], free, blocks[i]);
 }
 
+/* Words of earlier lives, at the very places where they stood: a program may carry them there and back. */
+static void the_contents_of_earlier_lives(size_t bytes)
+{
+  enum { OBJECTS = 4000, CHUNK = 100000 };
+  static char *objects[OBJECTS], *buffers[64], saved[64][CHUNK];
+  start_helpers();
+  for (int life = 0; life < 3; life++) {
+    for (size_t i = 0; i < OBJECTS; i++) require((objects[i] = malloc(bytes)));
+    for (size_t i = 0; i < OBJECTS; i++)
+      for (size_t b = 0; life && b < COUNT(buffers); b++)
+        if (objects[i] >= buffers[b] && objects[i] + bytes <= buffers[b] + CHUNK) memcpy(objects[i], saved[b] + (objects[i] - buffers[b]), bytes);
+    for (size_t i = 0; i < OBJECTS; i++) let(&helpers[i % HELPERS], free, objects[i]);
+    malloc(bytes); /* their owner collects them; the slabs become blocks */
+    malloc_trim(life ? 0 : (size_t)1 << 40);
+    for (size_t b = 0; b < COUNT(buffers); b++) {
+      require((buffers[b] = malloc(CHUNK)));
+      memcpy(saved[b], *(char *volatile *)&buffers[b], CHUNK);
+    }
+    for (size_t b = 0; b < COUNT(buffers); b++) free(buffers[b]);
+  }
+}
+
 static void freed_once_by_many(size_t bytes)
 {
   start_helpers();
@@ -622,7 +684,11 @@ static const struct {
     CRIME("must-die", SMALL | LARGE, all_freed_before),
     CRIME("must-notice", MEDIUM, all_freed_before), /* the header may be gone: pages of free runs go back to the kernel */
     CRIME("must-die", OBJECTS, after_a_trim),
-    CRIME("must-die", MEDIUM, list_cut_off),
+    CRIME("must-die", SMALL | MEDIUM, link_led_astray),
+    CRIME("must-die", SMALL | MEDIUM, link_cut_off),
+    CRIME("must-die", SMALL | MEDIUM, second_word_written),
+    CRIME("must-die", SMALL | MEDIUM, wiped_after_free),
+    CRIME("must-die", SMALL | MEDIUM, overflow_by_a_byte_into_the_freed),
     CRIME("must-die", EVERY_SIZE, second_in_a_thread),
     CRIME("must-die", EVERY_SIZE, first_in_a_thread),
     CRIME("must-die", EVERY_SIZE, both_in_one_thread),
@@ -667,10 +733,10 @@ static const struct {
     CRIME("must-notice", MEDIUM, realloc_of_a_smashed_header),
     CRIME("must-die", ONCE, new_without_cxx),
     UNSEEN(EVERY_SIZE, read_after_free, "no code of ours runs when memory is read"),
-    UNSEEN(EVERY_SIZE, write_after_free, "the same; only the links in the first two words are looked at"),
+    UNSEEN(EVERY_SIZE, write_after_free, "the same; only the first two words, link and seal, are looked at when it is handed out again"),
     UNSEEN(OBJECTS | MEDIUM, double_free_after_reuse, "the block is live again: it is its new owner's memory that goes"),
-    UNSEEN(OBJECTS, double_free_after_wiping, "the key that says \"freed\" stood in the memory that was written to"),
-    UNSEEN(OBJECTS, overflow_between_objects, "objects have no headers that could suffer"),
+    UNSEEN(OBJECTS, double_free_after_wiping, "the seal that says \"freed\" stood in the memory that was written to"),
+    UNSEEN(OBJECTS, overflow_between_objects, "objects have no headers that could suffer; a freed one has its seal"),
     UNSEEN(EVERY_SIZE, overflow_into_what_was_rounded_up, "harmless: up to malloc_usable_size() it is the block's own memory"),
     UNSEEN(LARGE, overflow_into_the_next_mapping, "mappings have no headers; where no mapping follows the kernel ends the process"),
     UNSEEN(MEDIUM, overflow_never_looked_at, "a header that was overwritten is found when it is next needed, not before"),
@@ -681,6 +747,7 @@ static const struct {
     UNSEEN(LARGE, unmapped_by_hand, "the kernel does not tell us"),
     CRIME("innocent", EVERY_SIZE, arbitrary_words),
     CRIME("innocent", EVERY_SIZE, the_contents_of_fresh_memory),
+    CRIME("innocent", SMALL, the_contents_of_earlier_lives),
     CRIME("innocent", EVERY_SIZE, freed_once_by_many),
     CRIME("innocent", SMALL | MEDIUM, freed_and_reused_and_freed),
     CRIME("innocent", EVERY_SIZE, all_of_the_usable_size),

@@ -2,7 +2,8 @@
  * in which nothing is wrong passes, before and after. */
 #include "kernel.h"
 
-#include "../../src/arena.h"
+#include "../../src/slab.h"
+#include "../../src/thread.h"
 
 #include "osmem.h"
 
@@ -36,9 +37,9 @@ static struct block **bin_of_hole(void)
 
 static void tag(void) { block(LIVE)->header ^= (uint64_t)1 << 40; }
 static void size_before(void) { block(HOLE + 1)->prev_bytes += 16; }
-static void free_beside_free(void) { block(HOLE + 1)->header &= ~(uint64_t)BLOCK_USED; }
-static void size(void) { block(BLOCKS - 1)->header |= 0x0fff0000; }
-static void free_beside_top(void) { block(BLOCKS - 1)->header &= ~(uint64_t)BLOCK_USED; }
+static void free_beside_free(void) { set_flags(block(HOLE + 1), 0, BLOCK_USED); }
+static void size(void) { set_header(block(BLOCKS - 1), 0x0fff0000, BLOCK_USED | BLOCK_PREV_USED); }
+static void free_beside_top(void) { set_flags(block(BLOCKS - 1), 0, BLOCK_USED); }
 static void slab_before(void) { slab()->prev_free_bytes = 64; }
 static void map_of_bins(void) { arena()->bin_map[0] |= 1 << 5; }
 static void link_of_a_bin(void) { block(HOLE)->next = (struct block *)blocks; }
@@ -54,8 +55,14 @@ static void lost_by_its_bin(void)
 
 static void live_bytes(void) { arena()->live_bytes += 16; }
 static void clean_bytes(void) { arena()->clean_bytes += 4096; }
-static void key_of_an_object(void) { slab()->free->key = NULL; }
-static void ring_of_objects(void) { slab()->free->next = slab()->free; }
+static void seal_of_an_object(void) { slab()->free->seal = 0; }
+static void ring_of_objects(void) { object_seal(slab(), slab()->free, slab()->free); }
+static void seal_of_a_cached_block(void) { os_free(blocks[LIVE]); block(LIVE)->seal++; }
+static void size_of_a_cached_block(void) { os_free(blocks[LIVE]); set_header(block(LIVE), EACH / 2, BLOCK_USED | BLOCK_PREV_USED); }
+static void cached_bytes(void) { self->cached_bytes += 16; }
+static void remote_list_too_short(void) { slab_remote(slab())->head = (uint64_t)5000 << REMOTE_COUNT_SHIFT | (uintptr_t)slab()->free; }
+static void owner_of_a_current_slab(void) { slab()->owner = (struct theap *)blocks; }
+static void class_without_its_slab(void) { self->direct[64 / ALIGNMENT] = NO_SLAB; }
 static void lost_object(void) { slab()->free = slab()->free->next; }
 
 static const struct {
@@ -75,9 +82,15 @@ static const struct {
     {"lost_by_its_bin", lost_by_its_bin, "a free block is in no bin"},
     {"live_bytes", live_bytes, "the counters of an arena are off"},
     {"clean_bytes", clean_bytes, "the counters of an arena are off"},
-    {"key_of_an_object", key_of_an_object, "a slab's free list leads astray"},
+    {"seal_of_an_object", seal_of_an_object, "a slab's free list leads astray"},
     {"ring_of_objects", ring_of_objects, "a slab's free list is a ring"},
     {"lost_object", lost_object, "a slab's objects do not add up"},
+    {"remote_list_too_short", remote_list_too_short, "a list of remote frees has another length than it says"},
+    {"owner_of_a_current_slab", owner_of_a_current_slab, "a current slab is not that"},
+    {"class_without_its_slab", class_without_its_slab, "a slab with room is in no heap"},
+    {"seal_of_a_cached_block", seal_of_a_cached_block, "a cached block was overwritten"},
+    {"size_of_a_cached_block", size_of_a_cached_block, "a header was overwritten"},
+    {"cached_bytes", cached_bytes, "a thread's cache does not add up"},
 };
 
 static size_t current; /* of DAMAGE */

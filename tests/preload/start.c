@@ -1,6 +1,8 @@
 /* The first and the last calls of a process: before any constructor, in constructors, at exit, with nothing open. */
 #include "verbs.h"
 
+#include <sys/auxv.h>
+
 #include "osmem.h"
 
 /* ---- first calls ---- */
@@ -204,6 +206,32 @@ static void no_thread_of_our_own(void)
 
 /* ---- what a trivial process costs ---- */
 
+/* The C library makes the stack canary and the guard of its pointers of the random bytes that the kernel gives at exec. Our marks, which
+ * can be read out of memory that was never written, must not lead there, by any mixture with an address that a reader would know. */
+static bool leads_to(uint64_t word, uintptr_t at, uint64_t random)
+{
+  uintptr_t granule = at & ~(uintptr_t)32767, block = at - 8;
+  uint64_t mixed[] = {word, word ^ at, word ^ granule, word ^ block, word ^ (block * 0x9e3779b97f4a7c15u)};
+  for (size_t i = 0; i < COUNT(mixed); i++)
+    if (mixed[i] >> 8 == random >> 8 || mixed[i] >> 32 == random >> 32) return true;
+  return false;
+}
+
+static void nothing_leads_to_the_canary(void)
+{
+  const uint64_t *random = (const uint64_t *)getauxval(AT_RANDOM);
+  char *blocks[40];
+  for (size_t i = 0; i < COUNT(blocks); i++) blocks[i] = malloc(1000 + 3000 * i);
+  for (size_t i = 0; i < COUNT(blocks); i++) free(blocks[i]);
+  malloc_trim((size_t)1 << 40);
+  uintptr_t start = (uintptr_t)blocks[0] & ~(uintptr_t)32767, end = (uintptr_t)sbrk(0);
+  require(start - 32768 > 0 && end - start > 32768);
+  for (uintptr_t at = start - 32768; at < end; at += 8) {
+    uint64_t word = *(volatile uint64_t *)at;
+    if (word) require(!leads_to(word, at, random[0]) && !leads_to(word, at, random[1]));
+  }
+}
+
 static void a_trivial_process_stays_small(void)
 {
   free(malloc(100));
@@ -222,6 +250,7 @@ int main(int argc, char **argv)
       TEST_AFTER(close_all, starts_with_stderr_closed),
       TEST(no_thread_of_our_own),
       TEST(a_trivial_process_stays_small),
+      TEST(nothing_leads_to_the_canary),
   };
   if (argc > 1 && strchr(argv[1], ':')) return after_a_first_call(argc, argv), 0;
   return run_table(TESTS, COUNT(TESTS), argc, argv);
