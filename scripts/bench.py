@@ -15,6 +15,8 @@ them), below 1 is better. Units: seconds, KiB, ns.
   over    resident over live bytes: traces at the peak, memory after a burst
   dirty, growth   set memory: of a trivial process, by idle threads
   calls   memory system calls (--syscalls)
+  malloc, free, realloc, trim, waits   set pauses: the longest single call, ms
+          (waits: of another thread), by the size of the heap
 
 A trace is a user's program as a benchmark: scripts/record.sh CMD makes one.
 
@@ -46,7 +48,8 @@ PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.execu
 LIMIT_S = 60  # of one run
 QUICK_SCALE, QUICK_RUNS, FULL_RUNS = 0.25, 2, 5
 
-METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "dirty", "growth", "calls", "ns")
+PAUSES = ("malloc", "free", "realloc", "trim", "waits")
+METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "dirty", "growth", "calls", "ns", *PAUSES)
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
 
 PEERS = {
@@ -307,6 +310,14 @@ def memory_works(bench):
                    figures=("cpu", "wall"))
 
 
+def pause_works(bench):
+    """No call should take longer because the heap is large."""
+    for kind in ("small", "medium", "large"):
+        for mib in (64, 512, 4096):
+            yield Work(f"{kind}, {mib} MiB", f"{bench.path('pauses')} {kind} {{n}}", mib, lines=True,
+                       figures=PAUSES)
+
+
 def trace_works(bench):
     """The replay prints its own time and memory, without the reading."""
     for path in bench.traces:
@@ -314,7 +325,7 @@ def trace_works(bench):
 
 
 SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "memory": memory_works,
-        "traces": trace_works, "micro": micro_works}
+        "pauses": pause_works, "traces": trace_works, "micro": micro_works}
 
 
 # ---- running ----
@@ -342,7 +353,7 @@ class Bench:
         # Python's own pool would hide the allocator; the rest is for sameness.
         self.env |= {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C",
                      "HOME": scratch}
-        for name in ("launch", "patterns", "footprint", "replay", "micro"):
+        for name in ("launch", "patterns", "footprint", "pauses", "replay", "micro"):
             subprocess.run([os.environ.get("CC", "cc"), "-O2", "-gdwarf-4", "-pthread", "-o",
                             self.path(name), os.path.join(SOURCES, name + ".c")], check=True)
 
@@ -648,13 +659,13 @@ def program_table(rows, allocators, base):
 
 
 def memory_table(rows, allocators, base):
-    """A line for each figure; KiB, seconds, or a ratio. What a process costs is
-    shown over the baseline too."""
-    yield ["KiB, s, or ratio", *allocators]
+    """A line for each figure; KiB, seconds, milliseconds of pauses, or a ratio.
+    What a process costs is shown over the baseline too."""
+    yield ["KiB, s, ms, or ratio", *allocators]
     for row in rows:
         for metric in row.figures:
             values = [row.median(a, metric) for a in allocators]
-            digits = 0 if metric in ("dirty", "growth", "rest") else 2
+            digits = 0 if metric in ("dirty", "growth", "rest") else 3 if metric in PAUSES else 2
             yield [f"{row.name}, {metric}", *(show(v, digits) for v in values)]
             if metric == "dirty" and values[0]:
                 yield [f"{row.name}, {metric} over {base}",
@@ -703,7 +714,7 @@ def groups(results):
 def tables(results, instructions, allocators, base):
     """All tables of a report, as (title, lines)."""
     for kind, rows in results.items():
-        table = {"micro": micro_table, "memory": memory_table}.get(kind, program_table)
+        table = {"micro": micro_table, "memory": memory_table, "pauses": memory_table}.get(kind, program_table)
         yield kind, list(table(rows, allocators, base))
         for title, group in groups({kind: rows}):
             means = geomeans(group, allocators, base)
@@ -822,7 +833,7 @@ def html_table(lines):
 def page(results, instructions, allocators, base):
     colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(allocators)}
     drawn = {kind: rows for kind, rows in results.items()
-             if rows and kind not in ("micro", "memory")}
+             if rows and kind not in ("micro", "memory", "pauses")}
     out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>Allocators</title>',
            f"<style>{STYLE}</style><h1>Allocators compared</h1>",
            f"<p>Across: CPU time. Up: peak resident memory. Both relative to {base} and"
