@@ -41,34 +41,30 @@ EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
   return heap_realloc(ptr, bytes, "reallocarray");
 }
 
+/* As in glibc 2.36: an alignment that is no power of two is rounded up to one; 0 is none. (From 2.38 on aligned_alloc() refuses such.) */
+static void *aligned_as_in_glibc(size_t alignment, size_t size) {
+  if (is_power_of_two(alignment)) return heap_aligned(alignment, size);
+  if (alignment > SIZE_MAX / 2 + 1) {
+    errno = EINVAL;
+    return NULL;
+  }
+  size_t power = 1;
+  while (power < alignment) power *= 2;
+  return heap_aligned(power, size);
+}
+
+/* Besides the answer ENOMEM errno says so, too, as in glibc: programs print it. EINVAL is only answered. */
 EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
   if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
-  int saved = errno;
   void *payload = heap_aligned(alignment, size);
-  errno = saved;
   if (!payload) return ENOMEM;
   *memptr = payload;
   return 0;
 }
 
-EXPORT void *aligned_alloc(size_t alignment, size_t size) {
-  if (!is_power_of_two(alignment)) {
-    errno = EINVAL;
-    return NULL;
-  }
-  return heap_aligned(alignment, size);
-}
+EXPORT void *aligned_alloc(size_t alignment, size_t size) { return aligned_as_in_glibc(alignment, size); }
 
-/* As in glibc: an alignment that is no power of two is rounded up to one; 0 is none. */
-EXPORT void *memalign(size_t alignment, size_t size) {
-  if (alignment > SIZE_MAX / 2 + 1) {
-    errno = EINVAL;
-    return NULL;
-  }
-  size_t power = sizeof(void *);
-  while (power < alignment) power *= 2;
-  return heap_aligned(power, size);
-}
+EXPORT void *memalign(size_t alignment, size_t size) { return aligned_as_in_glibc(alignment, size); }
 
 EXPORT void *valloc(size_t size) { return heap_aligned(page_bytes, size); }
 

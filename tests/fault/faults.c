@@ -98,8 +98,7 @@ static char *ask(enum way way, size_t alignment, size_t bytes)
   if (way == ZEROED) return os_calloc(1, bytes);
   if (way == ALIGNED) return os_aligned_alloc(alignment, bytes);
   int error = posix_memalign(&p, alignment, bytes);
-  require(errno == UNTOUCHED && error == (p ? 0 : ENOMEM));
-  errno = p ? UNTOUCHED : ENOMEM; /* as the others say it */
+  require(error == (p ? 0 : ENOMEM));
   return p;
 }
 

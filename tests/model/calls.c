@@ -39,12 +39,12 @@ CALL(os_realloc, os_realloc(old, r->bytes))
 CALL(reallocarray, reallocarray(old, r->count, r->size))
 CALL(os_reallocarray, os_reallocarray(old, r->count, r->size))
 
-/* Says what is wrong by its answer; errno and the pointer stay as they are. */
+/* Says what is wrong by its answer; the pointer stays as it is, errno too unless memory is short. */
 static void *by_posix_memalign(void *old, const struct request *r)
 {
   void *block = &old;
   int error = posix_memalign(&block, r->alignment, r->bytes);
-  must(errno == UNTOUCHED);
+  must(errno == (error == ENOMEM ? ENOMEM : UNTOUCHED));
   if (error == 0) return block;
   must(block == &old);
   errno = error;
@@ -57,7 +57,7 @@ static const struct call CALLS[] = {
     {"calloc", 20, ALLOCATE, COUNTED, ZEROED, by_calloc},
     {"os_calloc", 8, ALLOCATE, COUNTED, ZEROED | NULL_FOR_NOTHING, by_os_calloc},
     {"posix_memalign", 8, ALLOCATE, ALIGNED, CHECKS_ALIGNMENT | CHECKS_WORD, by_posix_memalign},
-    {"aligned_alloc", 6, ALLOCATE, ALIGNED, CHECKS_ALIGNMENT, by_aligned_alloc},
+    {"aligned_alloc", 6, ALLOCATE, ALIGNED, ROUNDS_ALIGNMENT, by_aligned_alloc},
     {"os_aligned_alloc", 6, ALLOCATE, ALIGNED, CHECKS_ALIGNMENT | NULL_FOR_NOTHING, by_os_aligned_alloc},
     {"memalign", 6, ALLOCATE, ALIGNED, ROUNDS_ALIGNMENT, by_memalign},
     {"valloc", 2, ALLOCATE, PLAIN, WHOLE_PAGES, by_valloc},

@@ -99,9 +99,9 @@ plant 'chunk edge' 'libc is not told of the break' os.c \
   's/  if (moved && &__curbrk) __curbrk = (void \*)end;//' \
   'not so: \(uintptr_t\)sbrk\(0\) == end' $preload/limits.c sbrk_goes_on_behind_our_growth
 
-plant errno 'posix_memalign leaves it changed' shim.c \
-  '/^EXPORT int posix_memalign/,/^}/ s/  errno = saved;//' \
-  'not so' $preload/meaning.c posix_memalign_rules
+plant errno 'posix_memalign hides that memory is short' shim.c \
+  '/^EXPORT int posix_memalign/,/^}/ s/  if (!payload) return ENOMEM;/  if (!payload) return errno = 0, ENOMEM;/' \
+  'not so: p == &anchor && errno == ENOMEM' $preload/meaning.c posix_memalign_rules
 plant errno 'a failed munmap shows' os.c \
   '/^bool sys_unmap/,/^}/ s/  errno = saved;//' \
   'not so: errno' $fault/faults.c munmap_fails
