@@ -40,9 +40,9 @@ EXPORT size_t os_usable_size(const void *ptr) { return heap_usable((void *)(uint
 EXPORT bool os_trim(size_t pad) { return heap_trim(pad) > 0; }
 
 EXPORT void os_get_stats(struct os_stats *out, size_t out_size) {
-  struct os_stats now;
+  struct heap_stats now;
   stats_collect(&now);
-  memcpy(out, &now, min_size(out_size, sizeof now));
+  memcpy(out, &now.shown, min_size(out_size, sizeof now.shown));
 }
 
 EXPORT bool os_check(void) { return heap_check(); }

@@ -1,6 +1,7 @@
 /* The standard names: malloc and its family, one-line forwarders to the heap. Together with cxx.c this is what
  * LD_PRELOAD puts under a program. */
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -83,29 +84,40 @@ EXPORT int mallopt(int param, int value) {
   return 1;
 }
 
+static size_t less(size_t from, size_t amount) { return from > amount ? from - amount : 0; }
+
+/* Other threads go on meanwhile, so differences may come out below zero: that is 0. glibc's fastbins (smblks, fsmblks) have no like here:
+ * every free block counts as one. Kept mappings are free memory of the heap: arena + hblkhd is what the heap holds of the kernel. */
 EXPORT struct mallinfo2 mallinfo2(void) {
-  struct os_stats s;
+  struct heap_stats s;
   stats_collect(&s);
-  size_t used = s.small_live_bytes + s.medium_live_bytes;
+  struct free_blocks kept = stats_kept_by_caller();
+  size_t held = s.shown.heap_bytes + s.shown.cached_bytes;
+  size_t used = min_size(less(s.shown.small_live_bytes + s.shown.medium_live_bytes, kept.bytes), held);
   return (struct mallinfo2){
-      .arena = s.heap_bytes,
-      .hblks = s.large_live_count,
-      .hblkhd = s.mapped_bytes,
+      .arena = held,
+      .ordblks = s.free_objects + s.tops + kept.count + stats_count_free_blocks(),
+      .hblks = s.shown.large_live_count,
+      .hblkhd = s.shown.mapped_bytes,
       .uordblks = used,
-      .fordblks = s.heap_bytes - used,
-      .keepcost = s.cached_bytes,
+      .fordblks = held - used,
+      .keepcost = min_size(s.shown.cached_bytes + s.top_bytes, held - used),
   };
 }
+
+/* What does not fit is INT_MAX, and not some other number. */
+static int as_int(size_t n) { return (int)min_size(n, INT_MAX); }
 
 EXPORT struct mallinfo mallinfo(void) {
   struct mallinfo2 wide = mallinfo2();
   return (struct mallinfo){
-      .arena = (int)wide.arena,
-      .hblks = (int)wide.hblks,
-      .hblkhd = (int)wide.hblkhd,
-      .uordblks = (int)wide.uordblks,
-      .fordblks = (int)wide.fordblks,
-      .keepcost = (int)wide.keepcost,
+      .arena = as_int(wide.arena),
+      .ordblks = as_int(wide.ordblks),
+      .hblks = as_int(wide.hblks),
+      .hblkhd = as_int(wide.hblkhd),
+      .uordblks = as_int(wide.uordblks),
+      .fordblks = as_int(wide.fordblks),
+      .keepcost = as_int(wide.keepcost),
   };
 }
 
@@ -113,8 +125,9 @@ EXPORT void malloc_stats(void) { stats_print(STDERR_FILENO); }
 
 EXPORT int malloc_info(int options, FILE *stream) {
   if (options != 0) return EINVAL;
-  struct os_stats s;
-  stats_collect(&s);
+  struct heap_stats collected;
+  stats_collect(&collected);
+  struct os_stats s = collected.shown;
   int written = fprintf(stream,
                         "<malloc version=\"1\">\n"
                         "<total type=\"small\" count=\"%zu\" size=\"%zu\"/>\n"

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "cache.h"
 #include "large.h"
 #include "options.h"
 #include "printf.h"
@@ -14,22 +15,32 @@
 
 static int stats_fd = -1;
 
-static void add_slabs(struct chunk *chunk, struct os_stats *out) {
+static size_t free_objects(const struct slab *slab) {
+  size_t carved = __atomic_load_n(&slab->carved, __ATOMIC_RELAXED) / slab_object_bytes(slab), used = slab_used(slab);
+  return carved > used ? carved - used : 0; /* its owner goes on meanwhile */
+}
+
+static void add_slabs(struct chunk *chunk, struct heap_stats *out) {
   for (size_t i = 1; i < CHUNK_GRANULES; i++) {
     const struct slab *slab = slab_of_granule(chunk, i);
     if ((uintptr_t)chunk + i * GRANULE_BYTES >= chunk->info.limit) break;
     if (!slab_owner(slab)) continue;
-    out->small_live_count += slab_used(slab);
-    out->small_live_bytes += slab_used(slab) * slab_object_bytes(slab);
-    out->slab_bytes += GRANULE_BYTES;
+    out->shown.small_live_count += slab_used(slab);
+    out->shown.small_live_bytes += slab_used(slab) * slab_object_bytes(slab);
+    out->shown.slab_bytes += GRANULE_BYTES;
+    out->free_objects += free_objects(slab);
   }
 }
 
-static void add_arena(struct arena *arena, struct os_stats *out) {
+static void add_arena(struct arena *arena, struct heap_stats *out) {
   if (!arena_enter_this(arena)) return;
-  out->medium_live_bytes += arena->live_bytes;
-  out->medium_live_count += arena->live_count;
-  out->medium_allocations += arena->allocations;
+  out->shown.medium_live_bytes += arena->live_bytes;
+  out->shown.medium_live_count += arena->live_count;
+  out->shown.medium_allocations += arena->allocations;
+  if (arena->chunks) {
+    out->tops++;
+    out->top_bytes += arena->limit - arena->top;
+  }
   for (struct chunk *chunk = arena->chunks; chunk; chunk = chunk->info.next) add_slabs(chunk, out);
   arena_leave(arena);
 }
@@ -38,10 +49,11 @@ static size_t count_of(const size_t *counter) { return __atomic_load_n(counter, 
 
 static size_t calls(enum sys_call call) { return count_of(&sys_counters.calls[call]); }
 
-COLD void stats_collect(struct os_stats *out) {
+COLD void stats_collect(struct heap_stats *out) {
   struct large_stats large;
   large_get_stats(&large);
-  *out = (struct os_stats){
+  *out = (struct heap_stats){0};
+  out->shown = (struct os_stats){
       .heap_bytes = region_bytes(),
       .mapped_bytes = large.live_bytes,
       .cached_bytes = large.cached_bytes,
@@ -58,14 +70,38 @@ COLD void stats_collect(struct os_stats *out) {
       .arenas = arena_count(),
   };
   for (size_t i = 0; i < arena_count(); i++) add_arena(arena_at(i), out);
-  for (const struct theap *heap = theap_list(); heap; heap = heap->next) out->thread_heaps++;
+  for (const struct theap *heap = theap_list(); heap; heap = heap->next) out->shown.thread_heaps++;
+}
+
+COLD struct free_blocks stats_kept_by_caller(void) {
+  struct free_blocks kept = {0, self->cached_bytes};
+  for (size_t bin = 0; bin < CACHE_BINS; bin++)
+    for (cached_block word = self->cache[bin]; word; word = (cached_block)block_of_cached(word)->next) kept.count++;
+  return kept;
+}
+
+static size_t count_bin(struct arena *arena, size_t bin) {
+  size_t count = 0;
+  if (!arena_enter_this(arena)) return 0;
+  for (const struct block *block = arena->bins[bin]; block; block = block->next) count++;
+  arena_leave(arena);
+  return count;
+}
+
+/* The lock is left between bins: a walk through all of them can take a tenth of a second. */
+COLD size_t stats_count_free_blocks(void) {
+  size_t sum = 0;
+  for (size_t i = 0; i < arena_count(); i++)
+    for (size_t bin = 0; bin < BINS; bin++) sum += count_bin(arena_at(i), bin);
+  return sum;
 }
 
 void stats_open(void) { stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100); }
 
 COLD void stats_print(int fd) {
-  struct os_stats s;
-  stats_collect(&s);
+  struct heap_stats collected;
+  stats_collect(&collected);
+  struct os_stats s = collected.shown;
   print(fd,
         "osmem: statistics of process %u\n"
         "  tier      live blocks    live bytes   from the tier below\n"

@@ -4,9 +4,25 @@
 
 #include "../include/osmem.h"
 
-void stats_collect(struct os_stats *out);
+struct heap_stats {
+  struct os_stats shown;
+  size_t free_objects;    /* in slabs */
+  size_t tops, top_bytes; /* the ends of block heaps, where nothing is yet */
+};
 
-/* Keep a copy of stderr, since many programs close theirs before they end. */
+void stats_collect(struct heap_stats *out);
+
+struct free_blocks {
+  size_t count, bytes;
+};
+
+/* In the caller's cache; stats_collect() has them among the live ones. */
+struct free_blocks stats_kept_by_caller(void);
+
+/* In the bins of all block heaps. O(free blocks). */
+size_t stats_count_free_blocks(void);
+
+/* Keep a copy of stderr, since many programs close theirs before they end; where that is not to be had, one line says so. */
 void stats_open(void);
 
 /* Print the table. */

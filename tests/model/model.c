@@ -343,8 +343,9 @@ static void report(void)
   os_get_stats(&stats, sizeof stats);
   struct mallinfo2 info = mallinfo2();
   if (model.setting.threads > 1 && !model.setting.turns) return;
-  must(info.arena == stats.heap_bytes && info.hblks == stats.large_live_count && info.hblkhd == stats.mapped_bytes);
-  must(info.uordblks == stats.small_live_bytes + stats.medium_live_bytes && info.uordblks + info.fordblks == info.arena);
+  must(info.arena == stats.heap_bytes + stats.cached_bytes && info.hblks == stats.large_live_count && info.hblkhd == stats.mapped_bytes);
+  must(info.uordblks <= stats.small_live_bytes + stats.medium_live_bytes); /* less what the caller's cache keeps */
+  must(info.uordblks + info.fordblks == info.arena && info.keepcost <= info.fordblks);
 }
 
 /* Live blocks of one thread do not overlap, see enrol(); nor may those of two. */

@@ -189,12 +189,51 @@ static void asking_costs_nothing(void)
 static void mallinfo2_agrees(void)
 {
   allocate(100, 30000);
-  void *large = os_malloc(5 * MB);
+  void *large = os_malloc(500000);
   struct os_stats now = stats();
   struct mallinfo2 info = mallinfo2();
   require(info.hblks == now.large_live_count && info.hblkhd == now.mapped_bytes);
-  require(info.arena == now.heap_bytes);
+  require(info.arena == now.heap_bytes + now.cached_bytes);
+  require(info.uordblks + info.fordblks == info.arena && info.keepcost <= info.fordblks);
   os_free(large);
+  now = stats();
+  info = mallinfo2();
+  require(now.cached_bytes >= 500000 && info.arena == now.heap_bytes + now.cached_bytes && info.hblkhd == now.mapped_bytes);
+  require(info.uordblks + info.fordblks == info.arena && info.keepcost >= now.cached_bytes);
+}
+
+/* Every other block of many is freed: none has a free neighbour to become one with. */
+static void mallinfo2_counts_free_blocks(void)
+{
+  static const size_t EACH[] = {20, 200, 1000, 5000, 50000, 100000};
+  enum { BLOCKS = 200 };
+  for (size_t e = 0; e < COUNT(EACH); e++) {
+    size_t used = mallinfo2().uordblks;
+    allocate(BLOCKS, EACH[e]);
+    struct mallinfo2 full = mallinfo2();
+    require(full.uordblks >= used + BLOCKS * EACH[e] && full.ordblks >= 1);
+    for (size_t i = 0; i < BLOCKS; i += 2) {
+      os_free(blocks[i]);
+      blocks[i] = NULL;
+    }
+    struct mallinfo2 half = mallinfo2();
+    require(near(half.ordblks - full.ordblks, BLOCKS / 2, 4));
+    require(half.uordblks <= full.uordblks - BLOCKS / 2 * EACH[e]);
+    require(half.fordblks >= full.fordblks + BLOCKS / 2 * EACH[e] || half.arena != full.arena);
+    release(BLOCKS);
+    require(mallinfo2().uordblks == used); /* what waits in the caller's cache is free */
+    os_trim(0);
+    require(mallinfo2().ordblks <= 4);
+  }
+}
+
+static void mallinfo_does_not_wrap(void)
+{
+  struct mallinfo (*old_form)(void) = (struct mallinfo (*)(void))dlsym(RTLD_DEFAULT, "mallinfo");
+  void *half = os_malloc((size_t)3 << 30);
+  require(half && old_form().hblkhd == INT_MAX && old_form().hblks == 1);
+  os_free(half);
+  require(old_form().hblkhd == 0 && old_form().ordblks >= 0);
 }
 
 int main(int argc, char **argv)
@@ -211,6 +250,8 @@ int main(int argc, char **argv)
       TEST(one_arena_without_contention),
       TEST(asking_costs_nothing),
       TEST(mallinfo2_agrees),
+      TEST(mallinfo2_counts_free_blocks),
+      TEST(mallinfo_does_not_wrap),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }
