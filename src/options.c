@@ -1,10 +1,13 @@
 /* See options.h. A table and a loop. Ignored in setuid programs (secure_getenv). */
 #include "options.h"
 
-#include <fcntl.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "limits.h"
@@ -14,66 +17,98 @@
 
 struct options settings;
 
+/* A value that cannot be used leaves the one before as it is. */
+static bool parse_switch(const char *text, size_t length, size_t *value);
+static bool parse_size(const char *text, size_t length, size_t *value);
+static bool parse_soft(const char *text, size_t length, size_t *value);
+
 static const struct option {
   const char *name;
   size_t *value;
-  const char *word; /* may stand instead of a number, */
-  size_t (*meaning)(void);
+  bool (*parse)(const char *text, size_t length, size_t *value);
+  const char *form;
 } option_table[] = {
-    {"stats", &settings.stats, NULL, NULL},
-    {"deepbind", &settings.keep_deepbind, NULL, NULL},
-    {"limit", &sys_limits.hard, NULL, NULL},
-    {"soft", &sys_limits.soft, "cgroup", limits_of_cgroup},
+    {"stats", &settings.stats, parse_switch, "stats=0|1"},
+    {"deepbind", &settings.keep_deepbind, parse_switch, "deepbind=0|1"},
+    {"limit", &sys_limits.hard, parse_size, "limit=SIZE"},
+    {"soft", &sys_limits.soft, parse_soft, "soft=SIZE|cgroup"},
 };
 enum { OPTION_COUNT = sizeof option_table / sizeof *option_table };
 
-/* 'K', 'M', 'G', or nothing. */
-static unsigned shift_of(char suffix) {
-  switch (suffix) {
-    case 'K': return 10;
-    case 'M': return 20;
-    case 'G': return 30;
-    default: return 0;
-  }
+static bool is_word(const char *text, size_t length, const char *word) {
+  return length == strlen(word) && strncasecmp(text, word, length) == 0;
 }
 
-/* Digits, and perhaps a suffix, up to the length given; false for anything else. */
-static bool parse_number(const char *text, size_t length, size_t *value) {
-  size_t sum = 0;
-  unsigned shift = length > 1 ? shift_of(text[length - 1]) : 0;
-  if (shift) length--;
-  for (size_t i = 0; i < length; i++) {
-    if (text[i] < '0' || text[i] > '9' || sum > SIZE_MAX / 10 - 1) return false;
-    sum = sum * 10 + (size_t)(text[i] - '0');
-  }
-  if (sum > SIZE_MAX >> shift) return false;
+static bool parse_switch(const char *text, size_t length, size_t *value) {
+  if (!is_word(text, length, "0") && !is_word(text, length, "1")) return false;
+  *value = (size_t)(*text - '0');
+  return true;
+}
+
+/* What may follow the digits, by the power of two it stands for: nothing, K, KB, KiB and so on, in either case; -1: anything else. */
+static int shift_of(const char *suffix, size_t length) {
+  static const char *const endings[] = {"", "B", "iB"};
+  static const char units[] = "KMGT";
+  if (length == 0) return 0;
+  const char *unit = strchr(units, toupper((unsigned char)*suffix));
+  for (size_t i = 0; *suffix && unit && i < sizeof endings / sizeof *endings; i++)
+    if (is_word(suffix + 1, length - 1, endings[i])) return 10 * (int)(unit - units + 1);
+  return -1;
+}
+
+static bool parse_size(const char *text, size_t length, size_t *value) {
+  size_t sum = 0, digits = 0;
+  for (; digits < length && text[digits] >= '0' && text[digits] <= '9'; digits++)
+    if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, (size_t)(text[digits] - '0'), &sum)) return false;
+  int shift = shift_of(text + digits, length - digits);
+  if (digits == 0 || shift < 0 || sum > SIZE_MAX >> shift) return false;
   *value = sum << shift;
-  return length > 0;
+  return true;
 }
 
-static bool set_value(const struct option *option, const char *text, size_t length) {
-  if (option->word && length == strlen(option->word) && strncmp(text, option->word, length) == 0) {
-    *option->value = option->meaning();
-    return true;
-  }
-  return parse_number(text, length, option->value);
+static bool parse_soft(const char *text, size_t length, size_t *value) {
+  if (!is_word(text, length, "cgroup")) return parse_size(text, length, value);
+  size_t limit = limits_of_cgroup();
+  if (limit) *value = limit;
+  return true;
 }
 
 static bool set_option(const char *text, size_t length) {
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     size_t name_length = strlen(option_table[i].name);
     if (length > name_length && strncmp(text, option_table[i].name, name_length) == 0 && text[name_length] == '=')
-      return set_value(&option_table[i], text + name_length + 1, length - name_length - 1);
+      return option_table[i].parse(text + name_length + 1, length - name_length - 1, option_table[i].value);
   }
   return false;
 }
 
+/* One line, whatever stands in the text, and with room for what would be right. */
+static void complain(const char *text, size_t length) {
+  char shown[64];
+  size_t bytes = min_size(length, sizeof shown - 1);
+  for (size_t i = 0; i < bytes; i++) shown[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+  shown[bytes] = 0;
+  _Static_assert(OPTION_COUNT == 4, "the line names all of them");
+  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
+        shown, bytes < length ? "..." : "", option_table[0].form, option_table[1].form, option_table[2].form, option_table[3].form);
+}
+
+static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+static void read_one(const char *text, size_t length) {
+  for (; length && is_space(*text); text++) length--;
+  while (length && is_space(text[length - 1])) length--;
+  if (length && !set_option(text, length)) complain(text, length);
+}
+
 __attribute__((constructor)) static void read_options(void) {
+  int saved = errno; /* main() finds it as without us, whatever was refused */
   const char *text = secure_getenv("OSMEM_OPTIONS");
   while (text && *text) {
     size_t length = strcspn(text, ",");
-    if (length && !set_option(text, length)) print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use what begins at \"%s\"\n", text);
+    read_one(text, length);
     text += length + (text[length] == ',');
   }
   if (settings.stats) stats_open();
+  errno = saved;
 }

@@ -1,7 +1,10 @@
 /* See stats.h. Reads what the tiers count anyway on their slow paths; nothing here costs a fast path an instruction. */
 #include "stats.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -12,8 +15,6 @@
 #include "region.h"
 #include "slab.h"
 #include "thread.h"
-
-static int stats_fd = -1;
 
 static size_t free_objects(const struct slab *slab) {
   size_t carved = __atomic_load_n(&slab->carved, __ATOMIC_RELAXED) / slab_object_bytes(slab), used = slab_used(slab);
@@ -96,8 +97,6 @@ COLD size_t stats_count_free_blocks(void) {
   return sum;
 }
 
-void stats_open(void) { stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100); }
-
 COLD void stats_print(int fd) {
   struct heap_stats collected;
   stats_collect(&collected);
@@ -118,6 +117,49 @@ COLD void stats_print(int fd) {
         s.pages_to_kernel, s.thread_heaps, s.arenas);
 }
 
+/* ---- the table at exit ---------------------------------------------------------------------------------------------- */
+
+/* A descriptor's number is not ours to keep: a daemon closes all that are open, and the next hundred files that it opens have them again. So what
+ * stderr led to at the start is remembered, and nothing else is written to. */
+static struct statx stderr_file;
+static int stats_fd = -1;
+
+/* The birth, because the number of an inode is used again as soon as its file is gone. */
+static bool identify(int fd, struct statx *file) {
+  return statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO | STATX_BTIME, file) == 0;
+}
+
+static bool is_stderr_of_start(int fd) {
+  const struct statx *was = &stderr_file;
+  struct statx is;
+  if (!identify(fd, &is)) return false;
+  bool same_device = is.stx_dev_major == was->stx_dev_major && is.stx_dev_minor == was->stx_dev_minor;
+  bool same_node = is.stx_rdev_major == was->stx_rdev_major && is.stx_rdev_minor == was->stx_rdev_minor;
+  bool same_birth = is.stx_btime.tv_sec == was->stx_btime.tv_sec && is.stx_btime.tv_nsec == was->stx_btime.tv_nsec;
+  return same_device && same_node && same_birth && is.stx_ino == was->stx_ino && (is.stx_mode & S_IFMT) == (was->stx_mode & S_IFMT);
+}
+
+COLD void stats_open(void) {
+  enum { ABOVE_WHAT_PROGRAMS_COUNT_ON = 100 };
+  if (!identify(STDERR_FILENO, &stderr_file)) {
+    print(STDERR_FILENO, "osmem: stats=1: cannot see what stderr is: no table at exit\n");
+    return;
+  }
+  stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, ABOVE_WHAT_PROGRAMS_COUNT_ON);
+  if (stats_fd >= 0) return;
+  stats_fd = STDERR_FILENO;
+  print(STDERR_FILENO, "osmem: stats=1: no descriptor for a copy of stderr: no table if the program closes it\n");
+}
+
+/* Would a write meet nobody? For a pipe it would end the program by SIGPIPE. */
+static bool is_deserted(int fd) {
+  struct pollfd look = {.fd = fd};
+  return poll(&look, 1, 0) > 0 && look.revents & (POLLERR | POLLHUP | POLLNVAL);
+}
+
 __attribute__((destructor)) static void print_at_exit(void) {
-  if (stats_fd >= 0) stats_print(stats_fd);
+  if (stats_fd < 0) return;
+  int saved = errno, fd = is_stderr_of_start(stats_fd) ? stats_fd : STDERR_FILENO;
+  if (is_stderr_of_start(fd) && !is_deserted(fd)) stats_print(fd);
+  errno = saved;
 }

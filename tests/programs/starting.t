@@ -97,10 +97,19 @@ same 'listed twice' 'ls -l /usr; cat /proc/self/status | head -n 1' "$lib $lib"
 cp "$lib" twin.so
 same 'two copies under two names' "ls -l /usr; $python -c 'print(len([bytearray(5000) for i in range(20000)]))'" "$tmp/twin.so:$lib"
 
-# Options that are none are named, and the others are heard all the same.
-refused() { echo "osmem: OSMEM_OPTIONS: cannot use what begins at \"$1\""; }
-is 'options that nobody knows' "$(preloaded env OSMEM_OPTIONS=stats=1x,none=1,,stats=,limit=1G,stats true 2>&1)" \
-  "$(for text in stats=1x,none=1,,stats=,limit=1G,stats none=1,,stats=,limit=1G,stats stats=,limit=1G,stats stats; do refused $text; done)"
+# Options that are none are named in a line each that says what there is, and the others are heard all the same.
+forms='stats=0|1, deepbind=0|1, limit=SIZE, soft=SIZE|cgroup'
+refused() { echo "osmem: OSMEM_OPTIONS: cannot use \"$1\"; there are $forms, with commas between, a SIZE as 64M or 1G, 0 for none"; }
+is 'options that nobody knows' "$(preloaded env 'OSMEM_OPTIONS=stats=1x,none=1,, stats= ,limit=1G,stats' true 2>&1)" \
+  "$(for text in stats=1x none=1 stats= stats; do refused $text; done)"
+sizes='limit=1g, limit=1GiB ,soft=1gb,limit=1T,limit=0,limit=123456789,limit=18446744073709551615, ,'
+is 'sizes as people write them' "$(preloaded env "OSMEM_OPTIONS=$sizes" true 2>&1)" ''
+wrong='limit= limit=K limit=B limit=-1 limit=0x10 limit=1.5G limit=18446744073709551616 limit=16777216T limit=1iB limit=1MM soft=none stats=2 stats=on =1 Limit=1G'
+is 'and those that are none' "$(preloaded env "OSMEM_OPTIONS=$(echo $wrong | tr ' ' ,)" true 2>&1)" "$(for text in $wrong; do refused $text; done)"
+garbage=$(printf 'limit=1\n\033[2J\377')
+is 'garbage is one line of plain text' "$(preloaded env "OSMEM_OPTIONS=$garbage" true 2>&1)" "$(refused 'limit=1??[2J?')"
+garbage=$(printf %02000d 0)
+is 'and a short one' "$(preloaded env "OSMEM_OPTIONS=$garbage" true 2>&1)" "$(refused "$(printf %063d 0)...")"
 
 # Statistics at exit.
 stats() { preloaded env OSMEM_OPTIONS=stats=1 "$@"; }
@@ -120,7 +129,6 @@ except MemoryError:
     blocks = None
     print(count, len(bytearray(50000000)))')" '^(9[0-9]|10[0-4]) 50000000$'
 is 'limit=0: none' "$(preloaded env OSMEM_OPTIONS=limit=0 "$python" -c 'print(len(bytearray(200000000)))')" 200000000
-like 'a size that is none is named' "$(preloaded env OSMEM_OPTIONS=limit=5X,stats=0 true 2>&1)" 'cannot use what begins at "limit=5X'
 in_cgroup() { # COMMAND, with a limit of 32 MB on every hierarchy's root
   unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/memory && echo 33554432 >/sys/fs/cgroup/memory.max &&
     echo max >/sys/fs/cgroup/memory.high && exec "$@"' sh "$@"
@@ -135,4 +143,42 @@ is 'no file is opened for limits unless asked' "$(strace -f -qq -e trace=openat 
 ok 'stats=1 with stderr closed from the start' sh -c "LD_PRELOAD='$lib' OSMEM_OPTIONS=stats=1 exec ls >/dev/null 2>&-"
 stats "$python" -c 'import os; os.open("mine", os.O_CREAT | os.O_WRONLY); os._exit(0)' 2>&-
 is 'stats=1: a file that got descriptor 2 stays empty' "$(wc -c <mine)" 0
+like 'stats=1 and no descriptor for it: told, and a table all the same' "$( (ulimit -n 64; stats true 2>&1) | tr '\n' ' ')" \
+  '^osmem: stats=1: no descriptor for a copy of stderr.* osmem: statistics'
+is 'stats=1 and nobody listens: the exit status is as before' "$("$python" -c '
+import os, subprocess, sys
+reader, writer = os.pipe()
+os.close(reader)
+print(subprocess.run(["true"], stderr=writer, env={"LD_PRELOAD": sys.argv[1], "OSMEM_OPTIONS": "stats=1"}).returncode)' "$lib")" 0
+
+# A daemon closes all descriptors, and what it opens then has their numbers. Not a byte of ours goes into what it opened.
+cat >daemon.py <<'PY'
+import os, random, sys
+kind, seed = sys.argv[1], int(sys.argv[2])
+choose = random.Random(seed)
+def data(i): return os.open("data%d" % i, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+if kind == "above":
+    os.closerange(3, 1000)
+if kind == "all":
+    os.closerange(0, 1000)
+if kind == "copy":
+    os.dup2(data(0), 100)
+if kind == "random":
+    os.dup2(2, 50)
+    for i in range(30):
+        at = choose.choice([0, 1, 2, 2, 50, 100, 100, 101])
+        if choose.random() < 0.5: os.dup2(data(i), at)
+        elif at != 50: os.close(os.dup2(50, at))
+else:
+    for i in range(120): data(i)
+PY
+daemon() { # KIND SEED: "tables on stderr, bytes in data"
+  rm -f data* err
+  LD_PRELOAD="$lib" OSMEM_OPTIONS=stats=1 "$python" daemon.py "$@" >/dev/null 2>err || echo "status $?"
+  echo "$(cat err 2>/dev/null | grep -c '^osmem: statistics') tables, $(cat data* | wc -c) bytes"
+}
+is 'stats=1: a daemon that closes all but the standard streams' "$(daemon above 0)" '1 tables, 0 bytes'
+is 'stats=1: one that closes those as well' "$(daemon all 0)" '0 tables, 0 bytes'
+is 'stats=1: a file in the place of our copy' "$(daemon copy 0)" '1 tables, 0 bytes'
+is 'stats=1: descriptors opened and closed at random' "$(for seed in 1 2 3 4 5 6 7 8 9 10; do daemon random $seed; done | grep -vc ', 0 bytes')" 0
 finish
