@@ -111,5 +111,6 @@ void budget_start(void) { SET(seen_ns, sys_coarse_time()); }
 void budget_start_over(void) {
   SET(credit_ns, 0);
   budget_start();
+  sys_forget_other_threads(); /* here, since what they were asking for is part of the same accounts */
   __atomic_store_n(&budget_outstanding_pages, 0, __ATOMIC_RELAXED);
 }

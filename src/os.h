@@ -17,13 +17,14 @@ struct sys_counters {
   size_t calls[SYS_CALLS];
   size_t bytes_in;  /* address space asked for */
   size_t bytes_out; /* address space or residency given back */
-  size_t bytes_held, bytes_peak; /* address space, now and at most; the peak is exact while one thread grows at a time */
+  size_t bytes_held, bytes_peak; /* address space, now and at most */
+  size_t bytes_reserved; /* held, and what the kernel is being asked for right now: this is what the hard limit bounds */
 };
 
 extern struct sys_counters sys_counters;
 
-/* Bounds on bytes_held; 0: none. Beyond the hard one growth is refused as if by the kernel (threads that grow at the same moment may
- * overshoot by a step each); near the soft one free memory is given back without regard to its cost. Set once, at the start. */
+/* Bounds on bytes_held; 0: none. Beyond the hard one growth is refused as if by the kernel, whoever grows at the same moment; near the soft
+ * one free memory is given back without regard to its cost. Set once, at the start. */
 struct sys_limits {
   size_t hard, soft;
 };
@@ -42,6 +43,9 @@ void sys_init(void);
 
 /* By how much `bytes` more of address space would exceed the most we ever held. */
 size_t sys_bytes_over_peak(size_t bytes);
+
+/* In the child of a fork: nobody else asks the kernel for anything. */
+void sys_forget_other_threads(void);
 
 /* Nanoseconds since some start, to about 4 ms; no system call (vDSO). */
 uint64_t sys_coarse_time(void);

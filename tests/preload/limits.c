@@ -4,8 +4,10 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <ucontext.h>
 
 static void everything_works(void)
@@ -200,6 +202,276 @@ static void threads_meet_the_end(void)
   release(exhaust(5000, &count));
   require(count * 5000 >= 12 * MB);
 }
+
+/* The library's calls of mmap come here: the next one that is large enough waits on the way to the kernel, and may be refused there. */
+static struct {
+  size_t from_bytes; /* 0: none waits */
+  bool refused;
+  sem_t arrived, may_go;
+} gate;
+
+void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+  if (gate.from_bytes && bytes >= gate.from_bytes) {
+    gate.from_bytes = 0;
+    sem_post(&gate.arrived);
+    while (sem_wait(&gate.may_go) != 0) {
+    }
+    if (gate.refused) {
+      errno = ENOMEM;
+      return MAP_FAILED;
+    }
+  }
+  return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
+}
+
+static void *takes(void *bytes) { return malloc((size_t)bytes); }
+
+/* A thread that asks for `bytes` and waits in the middle of it. */
+static pthread_t spawn_taker(size_t bytes, bool refused)
+{
+  free(malloc(bytes / 2)); /* the heap has begun */
+  malloc_trim(0);
+  sem_init(&gate.arrived, 0, 0);
+  sem_init(&gate.may_go, 0, 0);
+  gate.refused = refused;
+  gate.from_bytes = bytes;
+  pthread_t taker = spawn(takes, (void *)bytes);
+  while (sem_wait(&gate.arrived) != 0) {
+  }
+  return taker;
+}
+
+static void *taken_by(pthread_t taker)
+{
+  void *block;
+  sem_post(&gate.may_go);
+  require(pthread_join(taker, &block) == 0);
+  return block;
+}
+
+/* What another thread is being given counts, whether by mapping or by the heap, and the peak knows nothing of what was refused. */
+static void what_is_asked_for_is_reserved(void)
+{
+  pthread_t taker = spawn_taker(40 * MB, false);
+  errno = 0;
+  require(malloc(40 * MB) == NULL && errno == ENOMEM);
+  size_t count;
+  struct link *rest = exhaust(50000, &count);
+  require(count * 50000 <= 24 * MB && count * 50000 > 20 * MB);
+  char *grows = (char *)rest, *same = grows;
+  rest = rest->next;
+  require(realloc(grows, 30 * MB) == NULL);
+  free(same);
+  void *block = taken_by(taker);
+  require(block);
+  require(library_stats().peak_bytes <= 64 * MB);
+  release(rest);
+  free(block);
+  require((block = malloc(39 * MB)));
+  free(block);
+}
+
+/* The kernel refuses what was reserved: others can have it, again and again. */
+static void what_is_refused_is_reserved_no_more(void)
+{
+  size_t peak = library_stats().peak_bytes;
+  for (int i = 0; i < 20; i++) {
+    pthread_t taker = spawn_taker(40 * MB, true);
+    void *other = malloc(20 * MB);
+    require(other);
+    free(taken_by(taker)); /* it tries again after the refusal, and may get it */
+    free(other);
+  }
+  malloc_trim(0);
+  require(library_stats().peak_bytes <= 64 * MB && library_stats().peak_bytes >= peak);
+  require(malloc(60 * MB));
+}
+
+/* Only the thread that forks goes on in the child; what another was asking for is not held against it. */
+static void a_child_does_not_inherit_what_others_ask_for(void)
+{
+  pthread_t taker = spawn_taker(40 * MB, false);
+  require(malloc(50 * MB) == NULL); /* nor what was refused */
+  pid_t pid = fork();
+  if (pid == 0) {
+    void *first = malloc(40 * MB), *second = malloc(40 * MB);
+    _exit(first && !second ? 0 : 1);
+  }
+  require(wait_for(pid) == 0);
+  require(taken_by(taker));
+}
+
+/* Eight threads at once, in many rounds, and by each way of growing: who gets what is luck, but together it is never more than there is. */
+enum { RIVALS = 8, RIVAL_ROUNDS = 100 };
+static pthread_barrier_t at_once;
+static struct rival {
+  size_t bytes, got_bytes;
+  void *(*get)(size_t);
+} rivals[RIVALS];
+
+static void *get_large(size_t bytes) { return malloc(bytes); }
+
+static void *get_by_growing(size_t bytes)
+{
+  char *p = (char *)malloc(140000), *q = p ? (char *)realloc(p, bytes) : NULL;
+  if (!q) free(p);
+  return q;
+}
+
+static void *get_aligned(size_t bytes) { return aligned_alloc(65536, bytes); }
+
+/* Blocks of the heap, as a list. */
+static void *get_in_pieces(size_t bytes)
+{
+  struct link *all = NULL, *link;
+  for (size_t i = 0; i < bytes / 60000 && (link = malloc(60000)); i++) {
+    link->next = all;
+    all = link;
+  }
+  return all;
+}
+
+static void *competes(void *which)
+{
+  struct rival *rival = (struct rival *)which;
+  bool in_pieces = rival->get == get_in_pieces;
+  for (int round = 0; round < RIVAL_ROUNDS; round++) {
+    pthread_barrier_wait(&at_once);
+    void *got = rival->get(rival->bytes);
+    rival->got_bytes = 0;
+    for (struct link *piece = got; piece; piece = in_pieces ? piece->next : NULL) rival->got_bytes += malloc_usable_size(piece);
+    pthread_barrier_wait(&at_once);
+    pthread_barrier_wait(&at_once); /* the sum is taken */
+    if (in_pieces) release(got);
+    else free(got);
+    pthread_barrier_wait(&at_once);
+  }
+  return NULL;
+}
+
+/* `least` of the rivals' requests can always be met. */
+static void rivals_share(void *(*get)(size_t), size_t bytes, size_t least)
+{
+  pthread_t threads[RIVALS];
+  for (size_t i = 0; i < RIVALS; i++) {
+    rivals[i] = (struct rival){bytes, 0, get};
+    threads[i] = spawn(competes, &rivals[i]);
+  }
+  for (int round = 0; round < RIVAL_ROUNDS; round++) {
+    pthread_barrier_wait(&at_once);
+    pthread_barrier_wait(&at_once);
+    size_t sum = 0;
+    for (size_t i = 0; i < RIVALS; i++) sum += rivals[i].got_bytes;
+    if (sum > 64 * MB || sum < least * bytes) say("# %zu bytes of %zu each in round %d\n", sum, bytes, round);
+    require(sum <= 64 * MB && sum >= least * bytes);
+    pthread_barrier_wait(&at_once);
+    pthread_barrier_wait(&at_once);
+    malloc_trim(0); /* what is kept would be handed out without asking the kernel */
+  }
+  for (size_t i = 0; i < RIVALS; i++) join(threads[i]);
+  malloc_trim(0);
+}
+
+static void rivals_never_get_more_than_the_limit(void)
+{
+  pthread_barrier_init(&at_once, NULL, RIVALS + 1);
+  rivals_share(get_large, 40 * MB, 1);
+  rivals_share(get_large, 9 * MB, 1);
+  rivals_share(get_by_growing, 20 * MB, 0);
+  rivals_share(get_aligned, 20 * MB, 1);
+  rivals_share(get_in_pieces, 20 * MB, 0);
+  require(library_stats().peak_bytes <= 64 * MB);
+}
+
+/* The limit is above what the kernel has: its refusals are not counted as if they had been met, in no thread. */
+static void option_limit_200_mb_ulimit_v_100_mb(void)
+{
+  setenv("OSMEM_OPTIONS", "limit=200M", 1);
+  limit(RLIMIT_AS, 100 * MB, RLIM_INFINITY);
+}
+
+static void *is_refused(void *bytes)
+{
+  for (int i = 0; i < 100; i++) require(malloc((size_t)bytes) == NULL);
+  return NULL;
+}
+
+static void refusals_of_the_kernel_cost_nothing(void)
+{
+  pthread_t threads[3];
+  for (size_t i = 0; i < COUNT(threads); i++) threads[i] = spawn(is_refused, (void *)(size_t)(150 * MB));
+  for (size_t i = 0; i < COUNT(threads); i++) join(threads[i]);
+  require(library_stats().peak_bytes < 100 * MB);
+  limit(RLIMIT_AS, RLIM_INFINITY, RLIM_INFINITY);
+  void *p = malloc(150 * MB);
+  require(p && malloc(60 * MB) == NULL);
+  free(p);
+}
+
+/* ---- options ---- */
+
+static void option_given_twice(void) { setenv("OSMEM_OPTIONS", "limit=64M,limit=,limit=5X,limit=99999999999999999999,soft=none", 1); }
+static void option_with_spaces(void) { setenv("OSMEM_OPTIONS", " soft=0 , limit=64MiB ", 1); }
+static void option_in_kb(void) { setenv("OSMEM_OPTIONS", "limit=65536k", 1); }
+
+static void the_limit_is_64_mb(void)
+{
+  require(malloc(65 * MB) == NULL);
+  void *p = malloc(60 * MB);
+  require(p);
+  free(p);
+}
+
+static void option_soft_cgroup(void) { setenv("OSMEM_OPTIONS", "soft=cgroup", 1); }
+static void option_stats_refused(void)
+{
+  setenv("OSMEM_OPTIONS", "stats=1", 1);
+  limit(RLIMIT_NOFILE, 64, 64); /* no descriptor above 100 */
+}
+static void option_stats_without_stderr(void)
+{
+  setenv("OSMEM_OPTIONS", "stats=1,none=1", 1);
+  close(STDERR_FILENO);
+}
+
+/* Stderr as a file of which the test keeps a descriptor. */
+enum { FILE_OF_STDERR = 60 };
+static void option_stats_into_a_file(void)
+{
+  setenv("OSMEM_OPTIONS", "stats=1", 1);
+  require(dup2(memfd_create("stderr", 0), FILE_OF_STDERR) >= 0 && dup2(FILE_OF_STDERR, STDERR_FILENO) >= 0);
+}
+
+static bool is_another_file; /* that has got the number of the one that was stderr: only its birth is another */
+
+int statx(int folder, const char *path, int flags, unsigned mask, struct statx *file)
+{
+  long failed = syscall(SYS_statx, folder, path, flags, mask, file);
+  if (is_another_file) file->stx_btime.tv_nsec ^= 1;
+  return (int)failed;
+}
+
+static size_t bytes_written_at_exit(void)
+{
+  require(ftruncate(FILE_OF_STDERR, 0) == 0);
+  pid_t pid = fork();
+  if (pid == 0) exit(0);
+  require(wait_for(pid) == 0);
+  struct stat file;
+  require(fstat(FILE_OF_STDERR, &file) == 0);
+  return (size_t)file.st_size;
+}
+
+static void a_file_with_the_number_of_stderr_is_another(void)
+{
+  require(bytes_written_at_exit() > 100);
+  is_another_file = true;
+  require(bytes_written_at_exit() == 0);
+}
+
+/* Nothing was called since main() but what looked for this test. */
+static void errno_is_0_in_main(void) { require(errno == 0); }
 
 /* ---- filters ---- */
 
@@ -609,6 +881,18 @@ int main(int argc, char **argv)
       TEST_AFTER(option_limit_64_mb, half_of_64_mb_and_no_more),
       TEST_AFTER(option_limit_64_mb, threads_meet_the_end),
       TEST_AFTER(option_limit_16_mb, half_of_16_mb),
+      TEST_AFTER(option_limit_64_mb, what_is_asked_for_is_reserved),
+      TEST_AFTER(option_limit_64_mb, what_is_refused_is_reserved_no_more),
+      TEST_AFTER(option_limit_64_mb, a_child_does_not_inherit_what_others_ask_for),
+      TEST_AFTER(option_limit_64_mb, rivals_never_get_more_than_the_limit),
+      TEST_AFTER(option_limit_200_mb_ulimit_v_100_mb, refusals_of_the_kernel_cost_nothing),
+      TEST_AFTER(option_given_twice, the_limit_is_64_mb),
+      TEST_AFTER(option_with_spaces, the_limit_is_64_mb),
+      TEST_AFTER(option_in_kb, the_limit_is_64_mb),
+      TEST_AFTER(option_stats_into_a_file, a_file_with_the_number_of_stderr_is_another),
+      TEST_AFTER(option_soft_cgroup, errno_is_0_in_main),
+      TEST_AFTER(option_stats_refused, errno_is_0_in_main),
+      TEST_AFTER(option_stats_without_stderr, errno_is_0_in_main),
       TEST_AFTER(option_soft_32_mb, a_soft_limit_refuses_nothing),
       TEST_AFTER(option_soft_32_mb, bursts_go_back),
       TEST_AFTER(option_soft_32_mb, threads_work),
