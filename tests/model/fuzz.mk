@@ -3,7 +3,7 @@
 FUZZ_SECONDS ?= 60
 fuzz_flags := $(filter-out -W%,$(flags)) -O2 -g -fno-builtin -Iinclude
 fuzz_engine_flags := -O1 -fsanitize=undefined -fno-sanitize-recover=undefined
-fuzz_core := tests/model/fuzz.c $(model_core)
+fuzz_core := tests/model/fuzz.c tests/model/mutate.c $(model_core)
 fuzz_replay := build/tests/model/model --threads 2 --turns --places 32 --validate 1
 fuzz_seeds := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 
