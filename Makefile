@@ -114,6 +114,7 @@ lint:
 
 include tests/c.mk
 include tests/model/fuzz.mk
+include tests/differ/fuzz.mk
 include tests/coverage/coverage.mk
 
 test: all record

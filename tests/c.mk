@@ -27,8 +27,13 @@ model_core := tests/model/model.c tests/model/calls.c
 model_headers := $(wildcard tests/model/*.h) tests/verbs.h include/osmem.h src/size_class.h
 model_tests := build/tests/model/model build/tests/model/broken.so
 
+# The same calls to glibc and to the library, which it opens by itself.
+differ_core := tests/differ/differ.c tests/differ/asks.c tests/differ/engines.c
+differ_headers := tests/differ/differ.h tests/model/model.h tests/verbs.h include/osmem.h src/size_class.h
+differ_tests := build/tests/differ/differ
+
 # Where cmocka is missing the others are still built; the tests that want the rest skip.
-cmocka_tests := $(unit_tests) $(preload_tests) $(crime_tests) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests) $(record_tests) $(memory_tests)
+cmocka_tests := $(unit_tests) $(preload_tests) $(crime_tests) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests) $(differ_tests) $(record_tests) $(memory_tests)
 c-tests: $(test_plugins) build/tests/textbook/model $(if $(wildcard /usr/include/cmocka.h),$(cmocka_tests))
 .PHONY: c-tests
 
@@ -76,3 +81,7 @@ build/tests/model/model: $(model_core) tests/model/chance.c tests/model/minimise
 build/tests/model/broken.so: tests/model/broken.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE $(test_flags) -fPIC -shared $< -o $@ -ldl
+
+build/tests/differ/differ: $(differ_core) tests/differ/main.c $(differ_headers)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE $(test_flags) -O2 $(filter %.c,$^) -o $@ -Wl,-rpath,'$$ORIGIN/../../..' -ldl
