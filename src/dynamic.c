@@ -1,7 +1,8 @@
 /* See dynamic.h; and dlopen without RTLD_DEEPBIND.
  *
  * A plugin opened with that flag binds to libc's own malloc and free, and hands libc our pointers: php, Apache and Qt open plugins so,
- * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here.
+ * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here. dlmopen into the base namespace is the same;
+ * another namespace has a libc and a malloc of its own, and none of ours.
  * OSMEM_OPTIONS=deepbind=1 leaves it alone. */
 #include "dynamic.h"
 
@@ -18,16 +19,28 @@ void *dynamic_symbol(const char *library, const char *name) {
   return symbol;
 }
 
-typedef void *dlopen_function(const char *file, int mode);
+/* libc's function, looked for once. */
+static void *next_function(void **cached, const char *name) {
+  void *function = __atomic_load_n(cached, __ATOMIC_RELAXED);
+  if (function) return function;
+  function = dlsym(RTLD_NEXT, name);
+  __atomic_store_n(cached, function, __ATOMIC_RELAXED);
+  return function;
+}
 
-/* The call is a tail call, which the compiler makes a jump (-O1 and above): the dynamic linker must see our caller's address, for
+static int without_deepbind(int mode) { return settings.keep_deepbind ? mode : mode & ~RTLD_DEEPBIND; }
+
+/* The calls below are tail calls, which the compiler makes jumps (-foptimize-sibling-calls): the dynamic linker must see our caller's address, for
  * RUNPATH and $ORIGIN are the caller's. */
+typedef void *dlopen_function(const char *file, int mode);
+typedef void *dlmopen_function(Lmid_t namespace, const char *file, int mode);
+
 __attribute__((visibility("default"))) void *dlopen(const char *file, int mode) {
-  static dlopen_function *next; /* atomic */
-  dlopen_function *real = __atomic_load_n(&next, __ATOMIC_RELAXED);
-  if (!real) {
-    real = (dlopen_function *)dlsym(RTLD_NEXT, "dlopen");
-    __atomic_store_n(&next, real, __ATOMIC_RELAXED);
-  }
-  return real(file, settings.keep_deepbind ? mode : mode & ~RTLD_DEEPBIND);
+  static void *next; /* atomic */
+  return ((dlopen_function *)next_function(&next, "dlopen"))(file, without_deepbind(mode));
+}
+
+__attribute__((visibility("default"))) void *dlmopen(Lmid_t namespace, const char *file, int mode) {
+  static void *next; /* atomic */
+  return ((dlmopen_function *)next_function(&next, "dlmopen"))(namespace, file, namespace == LM_ID_BASE ? without_deepbind(mode) : mode);
 }

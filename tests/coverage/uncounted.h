@@ -1,2 +1,3 @@
 /* Included before src/dynamic.c in the coverage variant: see coverage.mk. */
 void *dlopen(const char *file, int mode) __attribute__((no_profile_instrument_function));
+void *dlmopen(long namespace, const char *file, int mode) __attribute__((no_profile_instrument_function));

@@ -71,9 +71,8 @@ static void a_plugin_in_its_own_namespace(void)
 
 /* ---- RTLD_DEEPBIND ---- */
 
-static void swap_blocks(int flags)
+static void swap_blocks_with(void *plugin)
 {
-  void *plugin = open_plugin("swaps.so", flags);
   char *(*swap)(char *) = (char *(*)(char *))function_of(plugin, "swap");
   for (int i = 0; i < 1000; i++) {
     size_t bytes = SIZES[(size_t)i % (COUNT(SIZES) - 1)] + 8;
@@ -89,15 +88,35 @@ static void swap_blocks(int flags)
   require(dlclose(plugin) == 0);
 }
 
+static void swap_blocks(int flags) { swap_blocks_with(open_plugin("swaps.so", flags)); }
 static void plain_plugins_swap_blocks(void) { swap_blocks(RTLD_NOW | RTLD_LOCAL); }
 static void deeply_bound_plugins_swap_blocks(void) { swap_blocks(RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND); }
 static void lazy_deeply_bound_plugins_swap_blocks(void) { swap_blocks(RTLD_LAZY | RTLD_DEEPBIND); }
 
-static void dlopen_keeps_its_caller(void)
+static void deeply_bound_plugins_by_dlmopen_swap_blocks(void)
+{
+  void *plugin = dlmopen(LM_ID_BASE, plugin_path("swaps.so"), RTLD_NOW | RTLD_DEEPBIND);
+  require(plugin);
+  swap_blocks_with(plugin);
+}
+
+/* Found through $ORIGIN of opens.so. */
+static void opens_its_neighbour(const char *how)
 {
   void *opener = open_plugin("opens.so", RTLD_NOW);
-  void *(*open_neighbour)(const char *) = (void *(*)(const char *))function_of(opener, "open_neighbour");
-  require(open_neighbour("allocates.so")); /* found through $ORIGIN of opens.so */
+  void *(*open_neighbour)(const char *) = (void *(*)(const char *))function_of(opener, how);
+  require(open_neighbour("allocates.so"));
+}
+
+static void dlmopen_keeps_its_caller(void)
+{
+  opens_its_neighbour("open_neighbour_in_base");
+  require(dlmopen(LM_ID_BASE, "allocates-nowhere.so", RTLD_NOW) == NULL && dlerror());
+}
+
+static void dlopen_keeps_its_caller(void)
+{
+  opens_its_neighbour("open_neighbour");
   require(dlopen("allocates-nowhere.so", RTLD_NOW) == NULL && dlerror());
   require(dlopen(NULL, RTLD_NOW)); /* the program itself */
 }
@@ -163,7 +182,9 @@ int main(int argc, char **argv)
       TEST(plain_plugins_swap_blocks),
       TEST(deeply_bound_plugins_swap_blocks),
       TEST(lazy_deeply_bound_plugins_swap_blocks),
+      TEST(deeply_bound_plugins_by_dlmopen_swap_blocks),
       TEST(dlopen_keeps_its_caller),
+      TEST(dlmopen_keeps_its_caller),
       TEST(blocks_of_libc_are_recognised),
       TEST(blocks_of_libc_in_other_threads),
       TEST(cxx_plugin_local),
