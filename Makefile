@@ -3,6 +3,7 @@
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 DESTDIR ?=
+OBJCOPY ?= objcopy
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 
@@ -10,16 +11,16 @@ version := $(shell sed -n 's/^\#define OSMEM_VERSION_[A-Z]* //p' include/osmem.h
 soname := libosmem.so.0
 
 warnings := -Wall -Wextra -Wundef -Wshadow -Wconversion
-# -fno-builtin-*: the compiler must not see through our own names. -fsemantic-interposition: C++ operators may be replaced one by
-# one (cxx.c). -fexceptions: bad_alloc passes through.
+# -fno-builtin-*: the compiler must not see through our own names. -fsemantic-interposition: nor take for granted that a C++ operator is
+# ours (cxx.c). -fexceptions: bad_alloc passes through. -foptimize-sibling-calls: dlopen() must be one (dynamic.c), with -O1 too.
 flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt \
-  -fno-tree-slp-vectorize -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions
+  -fno-tree-slp-vectorize -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions -foptimize-sibling-calls
 # noseparate-code: two segments instead of four to map, 10 of the 50 us that a process pays for being preloaded.
 link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,noseparate-code
 
 sources := $(wildcard src/*.c)
 headers := $(wildcard src/*.h include/*.h)
-modules := $(filter-out src/unity.c src/textbook.c,$(sources))
+modules := $(filter-out src/unity.c src/shared.c src/textbook.c,$(sources))
 
 all: libosmem.so libosmem.a libosmem-textbook.so
 .PHONY: all
@@ -27,19 +28,20 @@ all: libosmem.so libosmem.a libosmem-textbook.so
 
 # ---- the libraries ---------------------------------------------------------------------------------------------------
 
-build/unity.o: $(sources) $(headers) Makefile
+build/unity.o build/shared.o: build/%.o: $(sources) $(headers) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(flags) $(CFLAGS) -c src/unity.c -o $@
+	$(CC) $(flags) $(CFLAGS) -c src/$*.c -o $@
 
-build/dynamic.o: src/dynamic.c $(headers) Makefile
-	@mkdir -p $(@D)
-	$(CC) $(flags) $(CFLAGS) -c $< -o $@
-
-libosmem.so: build/unity.o build/dynamic.o
+libosmem.so: build/shared.o
 	$(CC) $(CFLAGS) $(link) $^ -o $@ $(LDFLAGS)
 	ln -sf libosmem.so $(soname)
 
-libosmem.a: build/unity.o
+# Only public names: a program may have functions called print or die.
+build/static.o: build/unity.o
+	$(OBJCOPY) --localize-hidden $< $@
+
+libosmem.a: build/static.o
+	rm -f $@ # of which an older build may have other members
 	$(AR) rcs $@ $^
 
 # The core that courses teach, on its own: readers learn from it, tests use it as an oracle.

@@ -1,8 +1,8 @@
 /* See dynamic.h; and dlopen without RTLD_DEEPBIND.
  *
  * A plugin opened with that flag binds to libc's own malloc and free, and hands libc our pointers: php, Apache and Qt open plugins so,
- * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here. dlmopen into the base namespace is the same;
- * another namespace has a libc and a malloc of its own, and none of ours.
+ * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here. dlmopen into the base namespace
+ * is the same; another namespace has a libc and a malloc of its own, and none of ours.
  * OSMEM_OPTIONS=deepbind=1 leaves it alone. */
 #include "dynamic.h"
 
@@ -42,5 +42,6 @@ __attribute__((visibility("default"))) void *dlopen(const char *file, int mode) 
 
 __attribute__((visibility("default"))) void *dlmopen(Lmid_t namespace, const char *file, int mode) {
   static void *next; /* atomic */
-  return ((dlmopen_function *)next_function(&next, "dlmopen"))(namespace, file, namespace == LM_ID_BASE ? without_deepbind(mode) : mode);
+  if (namespace == LM_ID_BASE) mode = without_deepbind(mode);
+  return ((dlmopen_function *)next_function(&next, "dlmopen"))(namespace, file, mode);
 }

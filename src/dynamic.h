@@ -2,7 +2,7 @@
 #ifndef OSMEM_DYNAMIC_H
 #define OSMEM_DYNAMIC_H
 
-/* A symbol of a library if that is loaded already, in whatever scope, or NULL. Itself NULL in the static library. */
-void *dynamic_symbol(const char *library, const char *name) __attribute__((weak));
+/* A symbol of a library, or of what that is linked with, if it is loaded already, in whatever scope; or NULL. */
+void *dynamic_symbol(const char *library, const char *name);
 
 #endif

@@ -1,5 +1,6 @@
-/* The whole library as one translation unit: the fast paths are inlined into the exported names and everything else is private,
- * without link-time optimisation. The debug builds compile the files one by one. Order: lowest layer first. */
+/* The static library as one translation unit, and most of the shared one (shared.c): the fast paths are inlined into the exported
+ * names and everything else is private, without link-time optimisation. The debug builds compile the files one by one. Order: lowest
+ * layer first. */
 #include "os.c"
 #include "printf.c"
 #include "report.c"
@@ -24,4 +25,3 @@
 #include "check.c"
 #include "api.c"
 #include "shim.c"
-#include "cxx.c"

@@ -29,6 +29,13 @@ extern "C" const char *complaint() {
   std::set_new_handler(give_up_at_the_third_call);
   if (!throws_bad_alloc(impossible)) return "operator new does not throw once the handler is gone";
   if (handler_calls != 3) return "the new handler is not called until it is gone";
+  handler_calls = 0;
+  std::set_new_handler(give_up_at_the_third_call);
+  if (::operator new[](impossible, std::nothrow) || handler_calls != 3) return "operator new(nothrow) does not ask the new handler";
+  std::set_new_handler([] { throw 42; });
+  if (::operator new(impossible, std::nothrow)) return "operator new(nothrow) does not catch what the handler throws";
+  std::set_new_handler(nullptr);
+  if (::operator new(8, std::align_val_t(3), std::nothrow)) return "aligned operator new takes an alignment of 3";
   std::vector<std::string> texts;
   for (int i = 0; i < 1000; i++) texts.push_back(std::string(static_cast<std::size_t>(i), 'x'));
   return texts[999].size() == 999 ? nullptr : "containers do not work";
