@@ -145,6 +145,8 @@ static unsigned discard_pages_of(const struct slab *slab, unsigned pages) {
   return discarded;
 }
 
+/* A slab that is in no queue and nobody's current one, so that it changes its state for nobody meanwhile: a wrapped system call, or a
+ * handler that comes in, finds it as if all this were in use, may free into it, and may not make it go. */
 static size_t purge_slab(struct slab *slab) {
   struct free_map map = {0};
   map_list(slab, slab->free, &map);
@@ -153,13 +155,51 @@ static size_t purge_slab(struct slab *slab) {
   if (!pages) return 0;
   uintptr_t base = slab_start(slab);
   size_t size = slab_object_bytes(slab);
-  /* Off the lists first: whoever comes in by a signal or a wrapped system call finds the slab as if all this were in use. */
   slab->free = slab->later = LIST_END;
   unsigned discarded = discard_pages_of(slab, pages), purged = slab->purged | discarded;
   for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += size)
     if (map_has(&map, number) && !(pages_of_object(slab, offset) & purged)) object_link(slab, (struct object *)(base + offset));
   set_purged(slab, purged);
   return (size_t)__builtin_popcount(discarded) * page_bytes;
+}
+
+/* It has its place again, unless all that was in use was freed meanwhile. */
+static void put_back(struct slab *slab) {
+  set_wake(slab, WAKE_EMPTY);
+  if (slab_used(slab) == 0)
+    slab_release(slab);
+  else
+    enqueue(slab);
+}
+
+static size_t purge_current(struct theap *heap, size_t size_class) {
+  struct slab *slab = current_slab(heap, size_class);
+  if (slab == NO_SLAB) return 0;
+  set_current(heap, size_class, NO_SLAB);
+  size_t released = purge_slab(slab);
+  if (current_slab(heap, size_class) == NO_SLAB)
+    set_current(heap, size_class, slab);
+  else
+    put_back(slab);
+  return released;
+}
+
+/* Out of the queue one by one, and back in the order in which they were. */
+static size_t purge_queue(struct theap *heap, size_t size_class) {
+  size_t released = 0;
+  struct slab *done = NULL, *slab;
+  while ((slab = heap->queue[size_class])) {
+    dequeue(slab);
+    set_wake(slab, WAKE_NEVER);
+    released += purge_slab(slab);
+    slab->next = done;
+    done = slab;
+  }
+  while ((slab = done)) {
+    done = slab->next;
+    put_back(slab);
+  }
+  return released;
 }
 
 /* Tried and dropped: the same without a trim, for a slab that is down to eight objects in use, four, two, one. Of 1 GiB of small objects
@@ -169,9 +209,8 @@ static size_t purge_slab(struct slab *slab) {
 COLD size_t slab_purge(struct theap *heap) {
   size_t released = 0;
   for (size_t size_class = 0; size_class < SIZE_CLASSES && page_bytes < GRANULE_BYTES; size_class++) {
-    struct slab *current = current_slab(heap, size_class);
-    if (current != NO_SLAB) released += purge_slab(current);
-    for (struct slab *slab = heap->queue[size_class]; slab; slab = slab->next) released += purge_slab(slab);
+    released += purge_current(heap, size_class);
+    released += purge_queue(heap, size_class);
   }
   return released;
 }

@@ -7,6 +7,8 @@
  *   kernel.most      if not 0: mmap of more bytes than that is refused
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
  *   kernel.old       MADV_POPULATE_WRITE is not known, as before Linux 5.14
+ *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
+ *   kernel.discarded     bytes of MADV_DONTNEED so far that were in memory
  *   kernel.mapped    bytes the library has mapped and not unmapped: what it really holds
  *
  * libc's own calls do not come here. */
@@ -30,7 +32,8 @@ static struct {
   size_t from, to; /* counted from 1 over all calls of these kinds */
   size_t counted, refused;
   size_t seen[KINDS];
-  size_t mapped, page, most;
+  size_t mapped, page, most, discarded;
+  uintptr_t break_asked;
   bool keeps, old;
   void (*visit)(enum kind kind);
 } kernel;
@@ -135,12 +138,21 @@ void *__wrap_mremap(void *base, size_t old_bytes, size_t bytes, int flags, ...)
   return moved;
 }
 
+static size_t bytes_in_memory(char *base, size_t bytes)
+{
+  size_t sum = 0;
+  unsigned char page;
+  for (size_t at = 0; at < bytes; at += 4096) sum += mincore(base + at, 4096, &page) == 0 && (page & 1) ? 4096 : 0;
+  return sum;
+}
+
 int __wrap_madvise(void *base, size_t bytes, int advice)
 {
   visit(MADVISE);
   if (!is_page(base)) return refusal(EINVAL);
   if (refuses(MADVISE)) return refusal(ENOMEM);
   if (kernel.old && advice == MADV_POPULATE_WRITE) return refusal(EINVAL);
+  if (advice == MADV_DONTNEED) add(&kernel.discarded, bytes_in_memory(base, bytes));
   if (kernel.keeps && advice == MADV_DONTNEED) return 0;
   return __real_madvise(base, pages_up(bytes), advice);
 }
@@ -167,6 +179,7 @@ static uintptr_t move_break(uintptr_t end)
 /* A brk that only asks, with 0, is never refused by a kernel, but by a filter. */
 static long filtered_break(uintptr_t end)
 {
+  kernel.break_asked = end;
   visit(BRK);
   if (refuses(BRK_FILTER)) return refusal(EPERM);
   if (end && refuses(BRK)) end = 0;
