@@ -126,8 +126,10 @@ struct chunk_info {
   uint64_t magic;       /* chunk_magic(): memory of a foreign sbrk() does not have it */
   struct arena *arena;
   struct chunk *next;   /* of the same arena */
+  struct chunk *below;  /* on the brk heap: the chunk that is the last one when this one goes back */
   uintptr_t limit;      /* our memory in this chunk ends here, so far */
-  uintptr_t cap;        /* and can never go beyond here (a foreign sbrk() came in between, or the chunk's end) */
+  uint32_t cap_bytes;   /* and can never be more than this (a foreign sbrk() came in between, or the chunk's end) */
+  uint32_t end_bytes;   /* so far in stands the sentinel; 0: in an arena's newest chunk there is none */
 };
 
 struct chunk {
@@ -211,7 +213,7 @@ struct region {
   size_t bytes;   /* base + bytes == our end; only ever grows while chunks live there, but for os_trim */
 };
 
-enum { REGIONS_MAX = 128 };
+enum { REGIONS_MAX = 256 };
 
 /* [0] is the brk heap and the only one that the fast path knows. The rest is empty unless brk was refused. */
 extern struct region regions[REGIONS_MAX];

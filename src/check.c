@@ -54,7 +54,7 @@ COLD static const char *check_chunk(const struct arena *arena, const struct chun
     const char *fault = slab ? check_slab_start(walk, slab) : check_block(walk, block);
     if (fault) return fault;
     size_t bytes = slab ? GRANULE_BYTES : block_bytes(block);
-    if (bytes == 0) return NULL;
+    if (bytes == 0) return at - (uintptr_t)chunk == chunk->info.end_bytes ? NULL : "a chunk ends elsewhere than is recorded";
     at += bytes;
   }
 }

@@ -90,9 +90,6 @@ uint64_t sys_coarse_time(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* glibc's memory of the break, which its sbrk() trusts. */
-extern void *__curbrk __attribute__((weak));
-
 /* The raw call: libc's brk() takes a filter's EPERM for a break, and musl's refuses always. */
 static uintptr_t raw_break(uintptr_t end) {
   int saved = errno;

@@ -22,6 +22,12 @@ bool region_extend(struct chunk *chunk, uintptr_t end);
 /* Give the end of the brk heap back so that the chunk ends at `end` (its very start: so that it is gone); false: the chunk is not at the heap's end. */
 bool region_shrink(struct chunk *chunk, uintptr_t end);
 
+/* Has somebody, so far as libc knows, moved the break below the end of the brk heap? (By the raw call: noticed before the next growth.) */
+static inline bool region_is_cut(void) { return UNLIKELY(sys_known_break() < brk_base() + brk_bytes()); }
+
+/* Write down where the break is: limits of chunks may come down. */
+void region_look_at_break(void);
+
 /* How much the brk heap grows by next. */
 size_t region_growth_step(void);
 

@@ -6,29 +6,50 @@
 
 #include "budget.h"
 #include "region.h"
+#include "report.h"
 
 enum { POPULATE_SHARE = 128, POPULATE_MIN = 64 * 1024, POPULATE_MAX = 4 * 1024 * 1024 };
 
 /* ---- upwards -------------------------------------------------------------------------------------------------------- */
 
+/* The chunk's end has moved: by our growth, or because a stranger moved the break down into the top. Then what is gone is not touched again
+ * and can be had as if it had never been. (Where there is no room for a header behind the top any more, the heap must grow before
+ * anything else is done there.) */
+static void follow_limit(struct arena *arena) {
+  arena->limit = arena->chunks->info.limit;
+  arena->fresh = min_size(arena->fresh, arena->limit);
+  arena->resident = min_size(arena->resident, arena->limit);
+}
+
+static void follow_break(struct arena *arena) {
+  bool moved = arena->limit != __atomic_load_n(&arena->chunks->info.limit, __ATOMIC_RELAXED);
+  if (LIKELY(!moved && !region_is_cut())) return;
+  region_look_at_break();
+  follow_limit(arena);
+}
+
+/* A chunk's memory but for what its sentinel leaves. */
+static size_t retired_bytes(const struct chunk *chunk) { return chunk->info.end_bytes + HEADER_BYTES; }
+
 /* End a chunk for good: what is left of the top becomes a free block, and a sentinel that counts as used stands at the end. */
 static void retire_top(struct arena *arena) {
+  struct chunk *chunk = arena->chunks;
   uintptr_t sentinel = arena->limit - HEADER_BYTES, rest = sentinel - arena->top;
   if (rest < BLOCK_MIN) sentinel = arena->top;
   uintptr_t start = arena->top;
   arena->top = 0;
   set_header((struct block *)sentinel, 0, BLOCK_USED | BLOCK_PREV_USED);
+  chunk->info.end_bytes = (uint32_t)(sentinel - (uintptr_t)chunk);
+  arena->older_bytes += retired_bytes(chunk);
   size_t absent = sentinel > arena->resident ? sentinel - max_size(arena->resident, start) : 0;
   if (rest >= BLOCK_MIN) make_free(arena, start, rest, absent);
 }
 
 static bool start_chunk(struct arena *arena, size_t bytes) {
+  if (arena->chunks && arena->top + HEADER_BYTES > arena->limit) return false; /* see follow_limit() */
   struct chunk *chunk = region_new_chunk(arena, bytes);
   if (!chunk) return false;
-  if (arena->chunks) {
-    retire_top(arena);
-    arena->older_bytes += arena->chunks->info.limit - (uintptr_t)arena->chunks;
-  }
+  if (arena->chunks) retire_top(arena);
   chunk->info.next = arena->chunks;
   arena->chunks = chunk;
   arena->top = (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES;
@@ -59,10 +80,12 @@ void touch_top(struct arena *arena, uintptr_t end, size_t bytes, bool dense) {
 }
 
 bool reach(struct arena *arena, uintptr_t end, enum arena_growth growth) {
+  follow_break(arena);
   if (end + HEADER_BYTES <= arena->limit) return true;
-  if (growth == ARENA_AS_IS || !arena->chunks || !region_extend(arena->chunks, end + HEADER_BYTES)) return false;
-  arena->limit = arena->chunks->info.limit;
-  return true;
+  if (growth == ARENA_AS_IS) return false;
+  bool reached = region_extend(arena->chunks, end + HEADER_BYTES);
+  follow_limit(arena);
+  return reached;
 }
 
 uintptr_t reserve_top(struct arena *arena, size_t bytes, size_t alignment, enum arena_growth growth) {
@@ -89,23 +112,21 @@ size_t discard_pages(uintptr_t start, uintptr_t end) {
 static size_t lower_top(struct arena *arena, uintptr_t keep) {
   uintptr_t resident = arena->resident;
   if (region_shrink(arena->chunks, keep)) {
-    arena->limit = keep;
-    arena->fresh = min_size(arena->fresh, keep);
-    arena->resident = min_size(resident, keep);
+    follow_limit(arena);
     return resident > keep ? resident - keep : 0;
   }
   if (resident <= keep) return 0;
   arena->resident = keep;
-  return discard_pages(keep, min_size(resident, arena->limit));
+  return discard_pages(keep, resident);
 }
 
 /* A chunk becomes the newest again, its last free block the top. */
 COLD static void reopen_chunk(struct arena *arena, struct chunk *chunk) {
+  struct block *sentinel = (struct block *)((uintptr_t)chunk + chunk->info.end_bytes);
+  if (!block_is_tagged(sentinel)) report_misuse("free", MISUSE_CORRUPTED, block_payload(sentinel));
   arena->chunks = chunk;
-  arena->older_bytes -= chunk->info.limit - (uintptr_t)chunk;
-  /* retire_top() left its sentinel at the end, or 16 bytes before it. */
-  struct block *sentinel = (struct block *)(chunk->info.limit - HEADER_BYTES);
-  if (!block_is_tagged(sentinel) || block_bytes(sentinel) != 0) sentinel = (struct block *)((uintptr_t)sentinel - ALIGNMENT);
+  arena->older_bytes -= retired_bytes(chunk);
+  chunk->info.end_bytes = 0;
   arena->top = (uintptr_t)sentinel;
   if (!(block_header(sentinel) & BLOCK_PREV_USED)) {
     arena->top -= sentinel->prev_bytes;
@@ -128,6 +149,7 @@ size_t trim_top(struct arena *arena, size_t pad) {
   size_t released = 0, dropped;
   while (arena->chunks && pad < CHUNK_BYTES && (dropped = drop_chunk(arena)) > 0) released += dropped;
   if (!arena->chunks) return released;
+  follow_break(arena);
   uintptr_t keep = round_up(arena->top + HEADER_BYTES + min_size(pad, BLOCK_MAX), page_bytes);
   return keep < arena->limit ? released + lower_top(arena, keep) : released;
 }

@@ -3,6 +3,13 @@
 
 #include "osmem.h"
 
+static char *blocks[4000];
+
+static void fill_with_blocks(size_t bytes)
+{
+  for (size_t i = 0; i < COUNT(blocks); i++) touch(blocks[i] = os_malloc(bytes), bytes);
+}
+
 /* ---- wrapped calls ---- */
 
 enum { OBJECTS = 2000, KEPT = 60, EACH = 512 };
@@ -44,10 +51,40 @@ static void a_purge_is_interrupted_at_every_call(void)
   } while (visits);
 }
 
+/* While the break goes down the heap says no more that it has what goes. */
+static size_t shrunk;
+
+static void is_not_claimed(enum kind kind)
+{
+  static uintptr_t end, bytes;
+  struct os_stats stats;
+  if (kind != BRK) return;
+  os_get_stats(&stats, sizeof stats);
+  if (kernel.break_asked && kernel.break_asked < end) {
+    require(stats.heap_bytes <= bytes - (end - kernel.break_asked));
+    shrunk++;
+  }
+  end = (uintptr_t)__real_syscall(SYS_brk, 0);
+  bytes = stats.heap_bytes;
+}
+
+static void what_goes_is_not_claimed(void)
+{
+  for (int round = 0; round < 2; round++) {
+    fill_with_blocks(20000);
+    for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+    kernel.visit = is_not_claimed;
+    os_trim(0);
+    kernel.visit = NULL;
+    require(shrunk > 5 && os_check());
+  }
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
       TEST(a_purge_is_interrupted_at_every_call),
+      TEST(what_goes_is_not_claimed),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }

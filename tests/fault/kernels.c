@@ -109,6 +109,32 @@ static void larger_pages(void)
   require(kernel.seen[BRK] && kernel.seen[MMAP] && kernel.seen[MUNMAP] && kernel.seen[MREMAP]);
 }
 
+/* A chunk goes back, and its place in the middle of a large page, where a stranger leaves what he likes, is a chunk's again. */
+static void records_begin_empty(void)
+{
+  enum { CHUNK = 8 * MB, FILLERS = 4000, EACH = 5000 };
+  static char *fillers[FILLERS];
+  uintptr_t second = ((uintptr_t)os_malloc(EACH) & ~(uintptr_t)(32 * KB - 1)) - 32 * KB + CHUNK;
+  for (int round = 0; round < 2; round++) {
+    for (size_t i = 0; i < FILLERS; i++)
+      if (!fillers[i]) fill(fillers[i] = os_malloc(EACH), EACH, i);
+    for (size_t i = 0; i < 5000; i++) require(!round || os_malloc(100));
+    require((uintptr_t)fillers[FILLERS - 1] > second && os_check());
+    for (size_t i = 0; i < FILLERS; i++) {
+      require(holds(fillers[i], EACH, i));
+      if ((uintptr_t)fillers[i] < second) continue;
+      os_free(fillers[i]);
+      fillers[i] = NULL;
+    }
+    os_trim(0);
+    require(os_check());
+    if (round) break;
+    require(move_break(0) == second && move_break(second + 32 * KB) == second + 32 * KB);
+    memset((void *)second, 0xEE, 32 * KB);
+    require(move_break(second) == second);
+  }
+}
+
 /* The same where all chunks come from mmap. */
 static void larger_pages_without_a_break(void)
 {
@@ -184,6 +210,21 @@ static void regions_run_out(void)
   use_each_tier();
 }
 
+/* Near a limit regions are small. When the limit is raised the heap grows again, and not by a mapping for each block. */
+static void small_regions_leave_room_for_larger_ones(void)
+{
+  struct os_stats before, after;
+  refuse_for_good(1 << BRK);
+  kernel.most = 512 * KB;
+  for (size_t i = 0; i < 14000; i++) require(os_malloc(5000));
+  kernel.most = 0;
+  os_get_stats(&before, sizeof before);
+  require(before.large_live_count > 1000);
+  for (size_t i = 0; i < 200000; i++) require(os_malloc(5000));
+  os_get_stats(&after, sizeof after);
+  require(after.large_live_count < before.large_live_count + 10 && os_check());
+}
+
 /* More freed mappings that are no neighbours than there is room to keep, and the kernel takes none back. */
 static void spares_run_out(void)
 {
@@ -247,11 +288,13 @@ int main(int argc, char **argv)
       TEST_AFTER(page_64_kb, larger_pages),
       TEST_AFTER(page_64_kb_halved, larger_pages),
       TEST_AFTER(page_64_kb, larger_pages_without_a_break),
+      TEST_AFTER(page_64_kb_halved, records_begin_empty),
       TEST(purged_memory_is_not_zero),
       TEST(purged_regions_are_not_zero),
       TEST(populate_is_not_known),
       TEST(populate_is_known),
       TEST(regions_run_out),
+      TEST(small_regions_leave_room_for_larger_ones),
       TEST(spares_run_out),
       TEST(the_table_of_mappings_is_full),
       TEST(shrinking_needs_no_memory),

@@ -798,6 +798,38 @@ static void sbrk_goes_on_behind_our_growth(void)
   require((uintptr_t)sbrk(0) == program_break());
 }
 
+/* Somebody moves the break down, into what is free at our end, to `by` bytes below it. What is gone is never touched; what comes again
+ * reads as zero, though somebody else had it meanwhile. */
+static void the_free_end_is_taken(size_t by)
+{
+  enum { BLOCKS = 60, EACH = 100000 };
+  char *blocks[BLOCKS];
+  for (size_t i = 0; i < BLOCKS; i++) memset(blocks[i] = malloc(EACH), 0xEE, EACH);
+  for (size_t i = BLOCKS / 2; i < BLOCKS; i++) free(blocks[i]);
+  for (size_t i = 0; i < BLOCKS / 2; i++) fill(blocks[i], EACH, i);
+  malloc_trim(2 * MB); /* the top keeps so much */
+  char *theirs = (char *)program_break() - by;
+  require(brk(theirs) == 0 && sbrk(10000) == theirs);
+  memset(theirs, 0xEE, 10000);
+  require(sbrk(-10000) == theirs + 10000);
+  for (size_t i = BLOCKS / 2; i < BLOCKS; i++) {
+    require((blocks[i] = calloc(1, EACH)) && all_zero(blocks[i], EACH));
+    fill(blocks[i], EACH, i);
+  }
+  require(heap_is_sound());
+  for (size_t i = 0; i < BLOCKS; i++) {
+    require(holds(blocks[i], EACH, i));
+    free(blocks[i]);
+  }
+  malloc_trim(0);
+  everything_works();
+  require(heap_is_sound());
+}
+
+static void the_free_end_is_taken_by_pages(void) { the_free_end_is_taken(1 * MB); }
+static void the_free_end_is_taken_by_bytes(void) { the_free_end_is_taken(1 * MB - 100); }
+static void nearly_all_of_the_free_end_is_taken(void) { the_free_end_is_taken(2 * MB - 24); }
+
 /* Foreign memory right behind each of our own steps, before we can look at the break again. A filter hands every
  * brk to a handler that carries it out and then takes a page more. That the stranger comes in between our look and
  * our call nobody can see: brk is absolute, and libc's own sbrk loses that race too. */
@@ -917,6 +949,9 @@ int main(int argc, char **argv)
       TEST(a_stranger_stays_when_the_chunk_behind_goes),
       TEST(sbrk_goes_on_behind_our_growth),
       TEST(foreign_sbrk_while_we_grow),
+      TEST(the_free_end_is_taken_by_pages),
+      TEST(the_free_end_is_taken_by_bytes),
+      TEST(nearly_all_of_the_free_end_is_taken),
       TEST(ninety_thousand_large_blocks),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

@@ -451,6 +451,32 @@ static void a_full_chunk_reopens(void) { reopen_a_chunk(16); }
 static void a_chunk_with_16_bytes_left_reopens(void) { reopen_a_chunk(32); }
 static void a_chunk_with_a_block_left_reopens(void) { reopen_a_chunk(48); }
 
+/* The first chunk ends in every way after every other: so many bytes are left of it when the second begins. What stood at its end the time
+ * before stays in memory, and must mean nothing. */
+static void chunks_reopen_wherever_they_end(void)
+{
+  enum { EACH = 100000, BLOCK = 100016, CHUNK = 8 * MB, HEADER = 16, WAYS = 6 };
+  uintptr_t base = (program_break() + 32 * KB - 1) / (32 * KB) * (32 * KB);
+  uintptr_t top = (uintptr_t)os_malloc(EACH) - HEADER + BLOCK, end = base + CHUNK;
+  for (; end - top > 120000; top += BLOCK) require((uintptr_t)os_malloc(EACH) == top + HEADER);
+  for (size_t turn = 0; turn < WAYS * WAYS * 2; turn++) {
+    size_t rest = 16 + 16 * (turn % 2 ? turn / 2 % WAYS : turn / 2 / WAYS), bytes = end - rest - top - 8;
+    char *last = os_malloc(bytes), *next;
+    require((uintptr_t)last == top + HEADER);
+    fill(last, bytes, turn);
+    require((uintptr_t)(next = os_malloc(EACH)) > end && os_check());
+    os_free(next);
+    require(os_trim(0) && program_break() <= end && os_check());
+    require((uintptr_t)(next = os_malloc(EACH)) > end && holds(last, bytes, turn));
+    fill(next, EACH, turn);
+    os_free(next);
+    require(os_trim(0) && os_check() && holds(last, bytes, turn));
+    os_free(last);
+    settle();
+    require(os_check());
+  }
+}
+
 /* A tight cycle finds its pages warm: no system call a round. */
 static void a_tight_cycle_makes_no_system_calls(void)
 {
@@ -521,6 +547,7 @@ int main(int argc, char **argv)
       TEST(a_full_chunk_reopens),
       TEST(a_chunk_with_16_bytes_left_reopens),
       TEST(a_chunk_with_a_block_left_reopens),
+      TEST(chunks_reopen_wherever_they_end),
       TEST(a_tight_cycle_makes_no_system_calls),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
