@@ -28,15 +28,28 @@ static void defer(struct arena *arena, struct block *block) {
   while (!__atomic_compare_exchange_n(&arena->deferred, &block->next, block, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
-static void give_deferred(struct arena *arena) {
-  if (LIKELY(!__atomic_load_n(&arena->deferred, __ATOMIC_RELAXED))) return;
-  struct block *block = __atomic_exchange_n(&arena->deferred, NULL, __ATOMIC_ACQUIRE);
-  while (block) {
-    struct block *next = block->next;
+/* Some of them at a time: while the holder of the lock is not running thousands may gather. */
+COLD static void give_deferred_slow(struct arena *arena) {
+  enum { AT_ONCE = 512 };
+  size_t bytes = 0;
+  for (int i = 0; i < AT_ONCE; i++) {
+    if (!arena->waiting) arena->waiting = __atomic_exchange_n(&arena->deferred, NULL, __ATOMIC_ACQUIRE);
+    struct block *block = arena->waiting;
+    if (!block) break;
     block_unseal(block);
+    arena->waiting = block->next;
+    bytes += block_bytes(block);
     arena_give_locked(arena, block);
-    block = next;
   }
+  settle_dirt(arena, bytes);
+}
+
+static bool has_deferred(const struct arena *arena) {
+  return arena->waiting || __atomic_load_n(&arena->deferred, __ATOMIC_RELAXED);
+}
+
+static void give_deferred(struct arena *arena) {
+  if (UNLIKELY(has_deferred(arena))) give_deferred_slow(arena);
 }
 
 static bool try_arena(struct arena *arena) {
@@ -49,6 +62,14 @@ bool arena_enter_this(struct arena *arena) {
   if (!lock_enter(&arena->lock)) return false;
   give_deferred(arena);
   return true;
+}
+
+bool arena_enter_settled(struct arena *arena) {
+  while (arena_enter_this(arena)) {
+    if (!has_deferred(arena)) return true;
+    arena_leave(arena);
+  }
+  return false;
 }
 
 void arena_leave(struct arena *arena) { lock_leave(&arena->lock); }
@@ -163,7 +184,9 @@ void block_release(struct block *block) {
     defer(arena, block);
     return;
   }
+  size_t bytes = block_bytes(block);
   arena_give_locked(arena, block);
+  settle_dirt(arena, bytes);
   arena_leave(arena);
 }
 
@@ -171,13 +194,40 @@ void slab_release(struct slab *slab) {
   struct arena *arena = arena_of(slab);
   if (!arena_enter_this(arena)) return; /* in a signal handler that interrupted us: the granule is lost, the heap is not */
   arena_give_slab_locked(arena, slab);
+  settle_dirt(arena, GRANULE_BYTES);
   arena_leave(arena);
 }
 
-COLD size_t arena_trim(struct arena *arena, size_t pad) {
-  if (!arena_enter_this(arena)) return 0;
-  size_t released = trim_top(arena, pad) + purge_bins(arena);
+/* Between two portions: whoever waits for the lock gets it before we come again. (We would be back sooner than a sleeper is up.) */
+static void leave_to_others(struct arena *arena) {
+  enum { LET_IN_NS = 100 * 1000 };
+  static uint32_t nobody;
+  bool wanted = lock_is_wanted(&arena->lock);
   arena_leave(arena);
+  if (wanted) sys_wait(&nobody, 0, LET_IN_NS);
+}
+
+COLD bool arena_trim_top(struct arena *arena, size_t pad, size_t *released) {
+  bool dropped = false, more = true;
+  for (size_t left = region_bytes() / PORTION + 1; more && left > 0; left--) { /* while others may put back what we take */
+    if (!arena_enter_settled(arena)) return dropped;
+    const struct chunk *newest = arena->chunks;
+    more = trim_top(arena, pad, released);
+    dropped |= arena->chunks != newest;
+    leave_to_others(arena);
+  }
+  return dropped;
+}
+
+COLD size_t arena_trim_bins(struct arena *arena) {
+  size_t released = 0;
+  bool begun = false;
+  for (bool more = true; more; leave_to_others(arena)) {
+    if (!arena_enter_this(arena)) break;
+    if (!begun) purge_begin(arena);
+    begun = true;
+    more = purge_on(arena, &released);
+  }
   return released;
 }
 

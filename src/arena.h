@@ -7,6 +7,8 @@
 void arena_leave(struct arena *arena);
 /* Wait for this very arena. */
 bool arena_enter_this(struct arena *arena);
+/* The same, and give up all blocks whose freeing was put off. */
+bool arena_enter_settled(struct arena *arena);
 
 /* How many heaps have the arena for their own. */
 size_t arena_threads(const struct arena *arena);
@@ -29,8 +31,12 @@ void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum
 void block_release(struct block *block);
 void slab_release(struct slab *slab);
 
-/* Release wholly free pages and the top but for `pad` bytes; bytes released. */
-size_t arena_trim(struct arena *arena, size_t pad);
+/* Release the top but for `pad` bytes, and chunks that are empty. True: of these there was one, so another arena's may be the last of the
+ * heap now. The lock is left after each portion, here as in the next one. */
+bool arena_trim_top(struct arena *arena, size_t pad, size_t *released);
+
+/* Release wholly free pages below; bytes released. */
+size_t arena_trim_bins(struct arena *arena);
 
 size_t arena_count(void);
 struct arena *arena_at(size_t index);

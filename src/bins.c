@@ -33,6 +33,10 @@ size_t bin_remove(struct arena *arena, struct block *block) {
   bool linked = block_is_tagged(block) && (prev ? prev->next : arena->bins[bin]) == block && (!next || next->prev == block);
   if (UNLIKELY(!linked)) report_misuse("free", MISUSE_CORRUPTED, block_payload(block));
   count_free(arena, -bytes, -clean_bytes);
+  if (UNLIKELY(arena->sweep == block)) {
+    arena->sweep = next;
+    arena->swept = 0;
+  }
   if (next) next->prev = prev;
   if (prev)
     prev->next = next;

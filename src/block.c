@@ -7,7 +7,6 @@
 #include "block.h"
 
 #include "budget.h"
-#include "purge.h"
 #include "region.h"
 
 enum { DENSE_BLOCK_MAX = 4096 /* larger ones may never be filled, see populate_ahead() */ };
@@ -23,6 +22,9 @@ static void claim(uintptr_t at, size_t bytes, struct theap *owner) {
   slab->prev_free_bytes = 0;
   __atomic_store_n(&slab->owner, owner, __ATOMIC_RELAXED);
 }
+
+/* How much at least is not in memory of what stays of a free block, when `taken` of it is used; where that was nobody knows. */
+static size_t clean_rest(size_t clean_bytes, size_t taken) { return clean_bytes - min_size(clean_bytes, taken); }
 
 /* Take space out of the best fitting free block, or of the top; what is before and behind is split off. Its start, or 0. */
 static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struct theap *owner, enum arena_growth growth,
@@ -49,7 +51,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
   }
   claim(at, bytes, owner);
   if (at + bytes < end)
-    make_free(arena, at + bytes, end - at - bytes, clean_bytes);
+    make_free(arena, at + bytes, end - at - bytes, clean_rest(clean_bytes, at + bytes - start));
   else
     set_prev_free(arena, end, 0);
   if (at != start) make_free(arena, start, at - start, 0);
@@ -77,11 +79,10 @@ void arena_give_locked(struct arena *arena, struct block *block) {
   size_t bytes = header & BLOCK_BYTES_MASK;
   count_live(arena, (size_t)-1, -bytes);
   coalesce(arena, (uintptr_t)block, bytes, header & BLOCK_PREV_USED ? 0 : block->prev_bytes);
-  settle_dirt(arena);
 }
 
-/* Take the free neighbour behind [start, end), or as much of the top as is missing to `want_end`: the new end, or 0. */
-static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end) {
+/* Take the free neighbour behind `end`, or as much of the top as is missing to `want_end`: the new end, or 0. */
+static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, size_t *clean_bytes) {
   if (end == arena->top) {
     if (!reach(arena, want_end, ARENA_MAY_GROW)) return 0;
     touch_top(arena, want_end, 0, false);
@@ -89,7 +90,9 @@ static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end) 
   }
   struct block *next = (struct block *)end;
   if (slab_starting(end) || (block_header(next) & BLOCK_USED) || end + block_bytes(next) < want_end) return 0;
-  bin_remove(arena, next);
+  *clean_bytes = bin_remove(arena, next);
+  if (*clean_bytes) budget_regret_on_heap(min_size(want_end - end, *clean_bytes) / page_bytes);
+  *clean_bytes = clean_rest(*clean_bytes, want_end - end);
   end += block_bytes(next);
   set_prev_free(arena, end, 0);
   return end;
@@ -97,14 +100,18 @@ static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end) 
 
 bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes) {
   uintptr_t start = (uintptr_t)block;
-  size_t old_bytes = block_bytes(block);
+  size_t old_bytes = block_bytes(block), clean_bytes = 0;
   uintptr_t end = start + old_bytes;
-  if (bytes > old_bytes && !(end = expand(arena, end, start + bytes))) return false;
+  bool grows = bytes > old_bytes;
+  if (grows && !(end = expand(arena, end, start + bytes, &clean_bytes))) return false;
   size_t rest = end - start - bytes;
   if (rest < BLOCK_MIN) rest = 0;
   size_t now = end - start - rest;
   set_header(block, now, (unsigned)(block_header(block) & BLOCK_FLAGS));
-  if (rest) coalesce(arena, end - rest, rest, 0);
+  if (rest && grows)
+    make_free(arena, end - rest, rest, clean_bytes);
+  else if (rest)
+    coalesce(arena, end - rest, rest, 0);
   count_live(arena, 0, now - old_bytes);
   return true;
 }
@@ -122,5 +129,4 @@ void arena_give_slab_locked(struct arena *arena, struct slab *slab) {
   __atomic_store_n(&slab->owner, NULL, __ATOMIC_RELAXED);
   arena->slabs--;
   coalesce(arena, start, GRANULE_BYTES, slab->prev_free_bytes);
-  settle_dirt(arena);
 }

@@ -146,7 +146,8 @@ enum { BINS = 320, BIN_WORDS = BINS / 64 };
 struct arena {
   struct lock lock;
   uint32_t threads;       /* atomic: heaps whose own arena this is; those of ended threads too, until they are found */
-  struct block *deferred; /* atomic stack: blocks freed while the lock was taken */
+  struct block *deferred; /* atomic stack: blocks freed while the lock was taken; */
+  struct block *waiting;  /* and those taken off it that are still to be given */
   struct chunk *chunks;   /* the newest, where top is, comes first; NULL: nothing allocated yet */
   size_t older_bytes;     /* of the other chunks */
   uintptr_t top;          /* where the next block or slab starts, 16 bytes before its payload */
@@ -158,7 +159,12 @@ struct arena {
   size_t live_count;
   size_t free_bytes;      /* in bins; atomic, read by others */
   size_t clean_bytes;     /* of them: given back to the kernel */
-  uint32_t patience;      /* so many frees are let go by before pages are given back again */
+  size_t patience;        /* so many bytes are freed before pages are given back again */
+  struct block *sweep;    /* the next free block that a round of giving back (purge.c) looks at; NULL: the first of the bin below */
+  uintptr_t swept;        /* from here on to its end that block is not in memory; 0: not begun */
+  size_t sweep_bin;       /* the bin that it is in */
+  size_t sweep_min;       /* shorter runs are left alone; 0: no round is under way */
+  bool sweep_trims;       /* it is a trim's: whatever it costs, and however little is dirty */
   size_t allocations;
   size_t slabs;
   uint64_t bin_map[BIN_WORDS];

@@ -16,6 +16,7 @@
 struct walk {
   size_t prev_free_bytes;
   size_t live_bytes, live_count, slabs, free_blocks, free_bytes, clean_bytes;
+  bool sweep_found;
 };
 
 static const char *check_slab_start(struct walk *walk, const struct slab *slab) {
@@ -69,14 +70,16 @@ static const char *check_bins(const struct arena *arena, struct walk *walk, cons
       if (!region || !region_owns(region, (uintptr_t)block) || (uintptr_t)block % ALIGNMENT) return "a bin leads astray";
       if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of(block_bytes(block)) != bin)
         return "a bin holds a block that does not belong there";
+      if (block == arena->sweep && bin == arena->sweep_bin) walk->sweep_found = true;
       walk->free_blocks--;
     }
   }
+  if (arena->sweep && !walk->sweep_found) return "giving back has lost its place";
   return walk->free_blocks ? "a free block is in no bin" : NULL;
 }
 
 COLD static const char *arena_check(struct arena *arena, const void **where) {
-  if (!arena_enter_this(arena)) return "re-entered";
+  if (!arena_enter_settled(arena)) return "re-entered";
   struct walk walk = {0};
   const char *fault = NULL;
   for (const struct chunk *chunk = arena->chunks; chunk && !fault; chunk = chunk->info.next)

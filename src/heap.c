@@ -389,6 +389,11 @@ size_t heap_trim(size_t pad) {
   size_t released = theap_is_born(self) ? theap_trim(self) : 0;
   released += theap_trim_dead();
   released += large_trim();
-  for (size_t i = 0; i < arena_count(); i++) released += arena_trim(arena_at(i), pad);
+  bool dropped;
+  do {
+    dropped = false;
+    for (size_t i = 0; i < arena_count(); i++) dropped |= arena_trim_top(arena_at(i), pad, &released);
+  } while (dropped);
+  for (size_t i = 0; i < arena_count(); i++) released += arena_trim_bins(arena_at(i));
   return released;
 }

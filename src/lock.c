@@ -14,7 +14,7 @@ static void lock_sleep(struct lock *lock) {
   if (seen == 0) return;
   uint32_t marked = seen | LOCK_SLEEPERS;
   if (seen == marked || __atomic_compare_exchange_n(&lock->word, &seen, marked, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-    sys_wait(&lock->word, marked);
+    sys_wait(&lock->word, marked, 0);
 }
 
 __attribute__((noinline)) bool lock_enter_slow(struct lock *lock, bool may_wait) {

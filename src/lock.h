@@ -88,6 +88,9 @@ static inline bool lock_try(struct lock *lock) {
   return false;
 }
 
+/* Held by us: may somebody sleep until we leave it? */
+static inline bool lock_is_wanted(const struct lock *lock) { return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) & LOCK_SLEEPERS; }
+
 bool lock_enter_slow(struct lock *lock, bool may_wait);
 
 /* Wait for the lock. False: this thread is inside the library already, one frame further up, where it holds this lock or one that

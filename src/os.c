@@ -159,9 +159,10 @@ bool sys_populate(void *base, size_t bytes) {
   return !failed;
 }
 
-void sys_wait(uint32_t *word, uint32_t while_value) {
+void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns) {
   int saved = errno;
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_value, NULL, NULL, 0);
+  struct timespec span = {.tv_nsec = at_most_ns};
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_value, at_most_ns ? &span : NULL, NULL, 0);
   errno = saved;
 }
 

@@ -70,7 +70,8 @@ bool sys_populate(void *base, size_t bytes);
 /* Drop the pages' contents and residency. True only if the memory now reads as zero. */
 bool sys_discard(void *base, size_t bytes);
 
-void sys_wait(uint32_t *word, uint32_t while_value);
+/* Sleep while the word has that value, for so long at most (0: for ever), or less. */
+void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns);
 void sys_wake(uint32_t *word);
 void sys_write(int fd, const char *text, size_t bytes);
 

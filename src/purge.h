@@ -1,4 +1,7 @@
-/* Giving back: free memory of an arena that is more than it will soon need goes to the kernel. The arena's lock is held. */
+/* Giving back: free memory of an arena that is more than it will soon need goes to the kernel. The arena's lock is held.
+ *
+ * All of it in portions (PORTION, top.h): no free takes longer than one, and nobody holds a lock for longer. A round looks at the top and
+ * at the free runs of an arena, the largest first, and goes on at the next free or, for a trim, when the lock was left in between. */
 #ifndef OSMEM_PURGE_H
 #define OSMEM_PURGE_H
 
@@ -15,16 +18,17 @@ static inline size_t dirty_bytes(const struct arena *arena) { return arena->free
 
 void give_back(struct arena *arena);
 
-/* After each free. */
-static inline void settle_dirt(struct arena *arena) {
+/* After each free, of `bytes`. */
+static inline void settle_dirt(struct arena *arena, size_t bytes) {
   if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;
-  if (arena->patience > 0)
-    arena->patience--;
+  if (arena->patience > bytes)
+    arena->patience -= bytes;
   else
     give_back(arena);
 }
 
-/* Release every wholly free page in the arena's bins; bytes released. */
-size_t purge_bins(struct arena *arena);
+/* Release every wholly free page in the arena's bins: begin, then a portion at each call, until false. */
+void purge_begin(struct arena *arena);
+bool purge_on(struct arena *arena, size_t *released);
 
 #endif

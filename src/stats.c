@@ -34,7 +34,7 @@ static void add_slabs(struct chunk *chunk, struct heap_stats *out) {
 }
 
 static void add_arena(struct arena *arena, struct heap_stats *out) {
-  if (!arena_enter_this(arena)) return;
+  if (!arena_enter_settled(arena)) return;
   out->shown.medium_live_bytes += arena->live_bytes;
   out->shown.medium_live_count += arena->live_count;
   out->shown.medium_allocations += arena->allocations;

@@ -107,17 +107,21 @@ size_t discard_pages(uintptr_t start, uintptr_t end) {
   return first < last && sys_discard((void *)first, last - first) ? last - first : 0;
 }
 
+size_t discard_top(struct arena *arena, uintptr_t keep, size_t most) {
+  uintptr_t resident = arena->resident;
+  if (resident <= keep) return 0;
+  uintptr_t from = resident - keep > most ? round_up(resident - most, page_bytes) : keep;
+  arena->resident = from; /* refused or not: it will not be asked for again */
+  return discard_pages(from, resident);
+}
+
 /* What lies above `keep` at the top goes back: by the break, so that it reads as zero when it comes again, else by madvise
  * (after which emulators differ). */
 static size_t lower_top(struct arena *arena, uintptr_t keep) {
-  uintptr_t resident = arena->resident;
-  if (region_shrink(arena->chunks, keep)) {
-    follow_limit(arena);
-    return resident > keep ? resident - keep : 0;
-  }
-  if (resident <= keep) return 0;
-  arena->resident = keep;
-  return discard_pages(keep, resident);
+  size_t resident = arena->resident;
+  if (!region_shrink(arena->chunks, keep)) return discard_top(arena, keep, SIZE_MAX);
+  follow_limit(arena);
+  return resident > keep ? resident - keep : 0;
 }
 
 /* A chunk becomes the newest again, its last free block the top. */
@@ -135,21 +139,31 @@ COLD static void reopen_chunk(struct arena *arena, struct chunk *chunk) {
   arena->limit = arena->fresh = arena->resident = chunk->info.limit;
 }
 
-/* Give the newest chunk back whole, if nothing is left in it and it is the end of the brk heap. */
+/* Nothing is left in the newest chunk, and it is not the only one. */
+static bool newest_is_empty(const struct arena *arena) {
+  return arena->top == (uintptr_t)arena->chunks + sizeof(struct chunk) - HEADER_BYTES && arena->chunks->info.next;
+}
+
+/* Give it back whole, if it is the end of the brk heap. */
 COLD static size_t drop_chunk(struct arena *arena) {
   struct chunk *chunk = arena->chunks, *before = chunk->info.next;
   size_t released = arena->resident - (uintptr_t)chunk;
-  if (arena->top != (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES || !before) return 0;
   if (!region_shrink(chunk, (uintptr_t)chunk)) return 0;
   reopen_chunk(arena, before);
   return released;
 }
 
-size_t trim_top(struct arena *arena, size_t pad) {
-  size_t released = 0, dropped;
-  while (arena->chunks && pad < CHUNK_BYTES && (dropped = drop_chunk(arena)) > 0) released += dropped;
-  if (!arena->chunks) return released;
+bool trim_top(struct arena *arena, size_t pad, size_t *released) {
+  if (!arena->chunks) return false;
   follow_break(arena);
-  uintptr_t keep = round_up(arena->top + HEADER_BYTES + min_size(pad, BLOCK_MAX), page_bytes);
-  return keep < arena->limit ? released + lower_top(arena, keep) : released;
+  bool drop = pad < CHUNK_BYTES && newest_is_empty(arena);
+  uintptr_t keep = round_up(arena->top + HEADER_BYTES + (drop ? 0 : min_size(pad, BLOCK_MAX)), page_bytes);
+  if (arena->resident > keep + PORTION) {
+    *released += discard_top(arena, keep, PORTION);
+    return true;
+  }
+  size_t dropped = drop ? drop_chunk(arena) : 0;
+  *released += dropped;
+  if (dropped == 0 && keep < arena->limit) *released += lower_top(arena, keep);
+  return dropped > 0;
 }

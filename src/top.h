@@ -19,8 +19,14 @@ uintptr_t reserve_top(struct arena *arena, size_t bytes, size_t alignment, enum 
 /* The top moves up by `bytes` to `end`. */
 void touch_top(struct arena *arena, uintptr_t end, size_t bytes, bool dense);
 
-/* Give back what lies above the top but for `pad` bytes, chunks that are empty too; bytes released. */
-size_t trim_top(struct arena *arena, size_t pad);
+/* So much is given back at once while the lock is held: 128 pages, 30 us on a machine of its own, 0.1 to 0.2 ms on a crowded one. */
+enum { PORTION = 512 * 1024 };
+
+/* Drop the pages of the top above `keep`, the last `most` bytes of them; bytes released. The address space stays. */
+size_t discard_top(struct arena *arena, uintptr_t keep, size_t most);
+
+/* Give back a portion of what lies above the top but for `pad` bytes, chunks that are empty too. False: there is no more. */
+bool trim_top(struct arena *arena, size_t pad, size_t *released);
 
 /* Drop the whole pages of [start, end); bytes released. */
 size_t discard_pages(uintptr_t start, uintptr_t end);

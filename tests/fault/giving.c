@@ -1,13 +1,122 @@
-/* Giving back: nothing is lost when system calls are wrapped by a program that allocates and frees in there. */
+/* Giving back: in portions, so that no call and no lock takes long, counted in bytes and calls; nothing is lost when system calls are
+ * wrapped by a program that allocates and frees in there. */
 #include "kernel.h"
 
+#include <semaphore.h>
+
 #include "osmem.h"
+
+enum { MOST_AT_ONCE = 1 * MB };
 
 static char *blocks[4000];
 
 static void fill_with_blocks(size_t bytes)
 {
   for (size_t i = 0; i < COUNT(blocks); i++) touch(blocks[i] = os_malloc(bytes), bytes);
+}
+
+/* ---- portions ---- */
+
+/* 400 MB are freed, block by block: most of it goes back, no more than a portion at each free. */
+static void a_free_gives_back_a_portion(void)
+{
+  size_t most = 0;
+  fill_with_blocks(100000);
+  for (size_t i = 0; i < COUNT(blocks); i++) {
+    size_t before = kernel.discarded;
+    os_free(blocks[i]);
+    size_t now = kernel.discarded - before;
+    if (now > most) most = now;
+  }
+  say("# %zu MB given back, %zu KB by one free at most\n", kernel.discarded / MB, most / KB);
+  require(kernel.discarded > 300 * MB && most <= MOST_AT_ONCE);
+}
+
+/* The same when another thread holds the lock meanwhile, and what was put off comes to one free. */
+static sem_t held, go_on;
+
+static void hold_the_lock(enum kind kind)
+{
+  if (kind != BRK) return;
+  kernel.visit = NULL;
+  sem_post(&held);
+  sem_wait(&go_on);
+}
+
+static void *grows(void *unused)
+{
+  while (kernel.visit) require(os_malloc(100000));
+  return unused;
+}
+
+static void what_was_put_off_goes_back_in_portions(void)
+{
+  size_t most = 0;
+  fill_with_blocks(100000);
+  require(sem_init(&held, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0);
+  kernel.visit = hold_the_lock;
+  pthread_t other = spawn(grows, NULL);
+  sem_wait(&held);
+  for (size_t i = 0; i < COUNT(blocks) / 2; i++) os_free(blocks[i]);
+  size_t before = kernel.discarded;
+  sem_post(&go_on);
+  join(other);
+  for (size_t i = COUNT(blocks) / 2; i < COUNT(blocks); i++) {
+    os_free(blocks[i]);
+    if (kernel.discarded - before > most) most = kernel.discarded - before;
+    before = kernel.discarded;
+  }
+  say("# %zu MB given back, %zu KB by one call at most\n", kernel.discarded / MB, most / KB);
+  require(kernel.discarded > 200 * MB && most <= MOST_AT_ONCE && os_check());
+}
+
+/* A thread that needs the lock in the middle of a trim gets it when the trim makes the first pause, long before the end. */
+static pthread_t trimming;
+static size_t calls_before_it_came, calls_of_the_trim;
+static sem_t sleeps, came;
+static bool waited_for, has_come;
+
+static void *wants_the_lock(void *unused)
+{
+  sem_wait(&held);
+  require(os_aligned_alloc(256, 3000));
+  __atomic_store_n(&has_come, true, __ATOMIC_RELEASE);
+  sem_post(&came);
+  return unused;
+}
+
+static void let_it_wait(enum kind kind)
+{
+  bool ours = pthread_equal(pthread_self(), trimming);
+  if (kind == WAIT && !ours) sem_post(&sleeps);
+  if (kind == WAIT && ours && waited_for && !__atomic_load_n(&has_come, __ATOMIC_ACQUIRE)) sem_wait(&came);
+  if (kind != MADVISE || !ours) return;
+  calls_of_the_trim++;
+  calls_before_it_came += !__atomic_load_n(&has_come, __ATOMIC_ACQUIRE);
+  if (waited_for) return;
+  waited_for = true;
+  sem_post(&held);
+  sem_wait(&sleeps);
+}
+
+static void a_trim_lets_others_in(void)
+{
+  trimming = pthread_self();
+  require(sem_init(&held, 0, 0) == 0 && sem_init(&sleeps, 0, 0) == 0 && sem_init(&came, 0, 0) == 0);
+  fill_with_blocks(60000);
+  pthread_t other = spawn(wants_the_lock, NULL);
+  kernel.refuse = 1 << MADVISE; /* so that all of it is left to the trim */
+  kernel.from = 1;
+  kernel.to = SIZE_MAX;
+  for (size_t i = 0; i < COUNT(blocks); i++)
+    if (i % 8) os_free(blocks[i]);
+  kernel.refuse = 0;
+  kernel.visit = let_it_wait;
+  require(os_trim(0));
+  kernel.visit = NULL;
+  join(other);
+  say("# came before call %zu of %zu\n", calls_before_it_came + 1, calls_of_the_trim);
+  require(calls_of_the_trim > 200 && calls_before_it_came < calls_of_the_trim / 2 && os_check());
 }
 
 /* ---- wrapped calls ---- */
@@ -83,6 +192,9 @@ static void what_goes_is_not_claimed(void)
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
+      TEST(a_free_gives_back_a_portion),
+      TEST(what_was_put_off_goes_back_in_portions),
+      TEST(a_trim_lets_others_in),
       TEST(a_purge_is_interrupted_at_every_call),
       TEST(what_goes_is_not_claimed),
   };
