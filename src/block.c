@@ -60,7 +60,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
 
 static void count_live(struct arena *arena, size_t blocks, size_t bytes) {
   arena->live_count += blocks;
-  arena->live_bytes += bytes;
+  __atomic_store_n(&arena->live_bytes, arena->live_bytes + bytes, __ATOMIC_RELAXED);
 }
 
 struct block *arena_take_locked(struct arena *arena, size_t bytes, size_t alignment, enum arena_growth growth,
@@ -116,17 +116,21 @@ bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes)
   return true;
 }
 
+static void count_slabs(struct arena *arena, size_t slabs) {
+  __atomic_store_n(&arena->slabs, arena->slabs + slabs, __ATOMIC_RELAXED);
+}
+
 struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, enum arena_growth growth) {
   uintptr_t zero_from;
   uintptr_t at = take(arena, GRANULE_BYTES, GRANULE_BYTES, owner, growth, &zero_from);
   if (!at) return NULL;
-  arena->slabs++;
+  count_slabs(arena, 1);
   return slab_at(region_base(at + HEADER_BYTES), at + HEADER_BYTES);
 }
 
 void arena_give_slab_locked(struct arena *arena, struct slab *slab) {
   uintptr_t start = slab_start(slab) - HEADER_BYTES;
   __atomic_store_n(&slab->owner, NULL, __ATOMIC_RELAXED);
-  arena->slabs--;
+  count_slabs(arena, (size_t)-1);
   coalesce(arena, start, GRANULE_BYTES, slab->prev_free_bytes);
 }

@@ -155,7 +155,7 @@ struct arena {
   uintptr_t fresh;        /* from here on never written: reads as zero */
   uintptr_t resident;     /* from here on not in memory: nothing to give back */
   size_t dense_bytes;     /* taken from the top since the last block that may stay half empty */
-  size_t live_bytes;      /* blocks in use, slabs not counted */
+  size_t live_bytes;      /* blocks in use, slabs not counted; atomic, read by others */
   size_t live_count;
   size_t free_bytes;      /* in bins; atomic, read by others */
   size_t clean_bytes;     /* of them: given back to the kernel */
@@ -166,7 +166,7 @@ struct arena {
   size_t sweep_min;       /* shorter runs are left alone; 0: no round is under way */
   bool sweep_trims;       /* it is a trim's: whatever it costs, and however little is dirty */
   size_t allocations;
-  size_t slabs;
+  size_t slabs;           /* atomic, likewise */
   uint64_t bin_map[BIN_WORDS];
   struct block *bins[BINS];
 };

@@ -347,6 +347,17 @@ void large_make_way(size_t bytes) {
   lock_leave(&large_lock);
 }
 
+COLD bool large_refuses_size(size_t bytes) {
+  void *stays;
+  size_t asked = round_up(bytes, page_bytes);
+  bool refused = sys_refuses_size(asked, &stays);
+  if (stays && lock_enter(&large_lock)) {
+    keep((uintptr_t)stays, refused ? page_bytes : asked);
+    lock_leave(&large_lock);
+  }
+  return refused;
+}
+
 size_t large_trim(void) {
   if (!lock_enter(&large_lock)) return 0;
   size_t before = counters.cached_bytes;

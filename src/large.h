@@ -28,6 +28,9 @@ void *large_resize(void *payload, size_t bytes);
 /* The block heap is about to ask for `bytes` of fresh memory: unmap cached mappings if that would raise the process's peak. */
 void large_make_way(size_t bytes);
 
+/* Would the kernel refuse so many bytes for their size? Asked by trying. */
+bool large_refuses_size(size_t bytes);
+
 /* Unmap all that is cached; bytes released. */
 size_t large_trim(void);
 

@@ -111,13 +111,18 @@ bool sys_move_break(uintptr_t now, uintptr_t end) {
   return moved;
 }
 
-void *sys_map(size_t bytes) {
-  if (!reserve(0, bytes)) return NULL;
+static void *raw_map(size_t bytes) {
   int saved = errno;
   void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   errno = saved;
-  conclude(SYS_CALL_MMAP, 0, bytes, base != MAP_FAILED);
   return base == MAP_FAILED ? NULL : base;
+}
+
+void *sys_map(size_t bytes) {
+  if (!reserve(0, bytes)) return NULL;
+  void *base = raw_map(bytes);
+  conclude(SYS_CALL_MMAP, 0, bytes, base != NULL);
+  return base;
 }
 
 bool sys_unmap(void *base, size_t bytes) {
@@ -127,6 +132,26 @@ bool sys_unmap(void *base, size_t bytes) {
   errno = saved;
   conclude(SYS_CALL_MUNMAP, bytes, 0, !failed);
   return !failed;
+}
+
+/* Could so much be mapped? *stays: the kernel does not take it back, since it has joined it with a neighbour. */
+static bool can_map(size_t bytes, void **stays) {
+  void *base = raw_map(bytes);
+  count(SYS_CALL_MMAP);
+  if (!base) return false;
+  int saved = errno;
+  bool stayed = munmap(base, bytes) != 0;
+  errno = saved;
+  asking_bytes += bytes;
+  counter_add(&sys_counters.bytes_reserved, bytes);
+  conclude(SYS_CALL_MUNMAP, 0, bytes, stayed);
+  if (stayed) *stays = base;
+  return true;
+}
+
+bool sys_refuses_size(size_t bytes, void **stays) {
+  *stays = NULL;
+  return !sys_admits(bytes) || (!can_map(bytes, stays) && can_map(page_bytes, stays));
 }
 
 void *sys_remap(void *base, size_t old_bytes, size_t new_bytes) {

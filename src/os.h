@@ -31,6 +31,12 @@ struct sys_limits {
 
 extern struct sys_limits sys_limits;
 
+/* May `bytes` more be had? (For a look: sys_map() and the others book them first.) */
+static inline bool sys_admits(size_t bytes) {
+  size_t reserved = __atomic_load_n(&sys_counters.bytes_reserved, __ATOMIC_RELAXED);
+  return !sys_limits.hard || (bytes <= sys_limits.hard && reserved <= sys_limits.hard - bytes);
+}
+
 /* With `bytes` more, would less than an eighth of the soft limit be left? */
 static inline bool sys_near_soft_limit(size_t bytes) {
   size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
@@ -63,6 +69,9 @@ bool sys_move_break(uintptr_t now, uintptr_t end);
 void *sys_map(size_t bytes);
 /* False: the kernel refused (splitting a mapping needs a free slot below vm.max_map_count) and the memory is still there. */
 bool sys_unmap(void *base, size_t bytes);
+/* Would a mapping of so many bytes be refused now, and for its size (one of a page is not)? Tried out; *stays: NULL, or what munmap refused
+ * to take back, `bytes` or for true a page. */
+bool sys_refuses_size(size_t bytes, void **stays);
 /* Resize a mapping, moving it if need be; NULL: refused, nothing changed. */
 void *sys_remap(void *base, size_t old_bytes, size_t new_bytes);
 /* Bring fresh pages into memory, all at once. False: the kernel cannot (before 5.14) or will not. */

@@ -1,5 +1,5 @@
 /* Giving back: in portions, so that no call and no lock takes long, counted in bytes and calls; nothing is lost when system calls are
- * wrapped by a program that allocates and frees in there. */
+ * wrapped by a program that allocates and frees in there; and what cannot help is not tried. */
 #include "kernel.h"
 
 #include <semaphore.h>
@@ -189,6 +189,61 @@ static void what_goes_is_not_claimed(void)
   }
 }
 
+/* ---- in vain ---- */
+
+static size_t calls_so_far(void)
+{
+  size_t sum = 0;
+  for (size_t kind = 0; kind < KINDS; kind++) sum += kernel.seen[kind];
+  return sum;
+}
+
+/* Small objects of which few live, but some in each slab. */
+static void a_heap_with_holes(void)
+{
+  enum { COUNT_OF = 200000 };
+  static char *small[COUNT_OF];
+  for (size_t i = 0; i < COUNT_OF; i++) require((small[i] = os_malloc(200)));
+  for (size_t i = 0; i < COUNT_OF; i++)
+    if (i % 64) os_free(small[i]);
+}
+
+static void a_malloc_that_cannot_succeed_trims_nothing(void)
+{
+  a_heap_with_holes();
+  size_t discards = kernel.seen[MADVISE];
+  for (int i = 0; i < 10; i++) {
+    size_t before = calls_so_far();
+    errno = 0;
+    require(!os_malloc((size_t)1 << 46) && errno == ENOMEM);
+    require(calls_so_far() - before <= 6);
+  }
+  require(kernel.seen[MADVISE] == discards);
+}
+
+/* It could have been that a trim helps, but it did not: it is not tried again and again, until as much as is asked for was freed. */
+static void a_trim_in_vain_is_not_repeated(void)
+{
+  static char *mapped[20];
+  for (size_t i = 0; i < COUNT(mapped); i++) touch(mapped[i] = os_malloc(400 * KB), 400 * KB);
+  a_heap_with_holes();
+  kernel.most = 2 * MB;
+  size_t once = kernel.seen[MADVISE];
+  require(!os_malloc(9 * MB));
+  once = kernel.seen[MADVISE] - once;
+  require(once > 100);
+  size_t before = kernel.seen[MADVISE] + kernel.seen[BRK];
+  for (int i = 0; i < 100; i++) {
+    char *used = os_malloc(100000);
+    touch(used, 100000);
+    os_free(used); /* a trim would find it */
+    require(!os_malloc(9 * MB));
+  }
+  require(kernel.seen[MADVISE] + kernel.seen[BRK] - before < 20);
+  kernel.most = 0;
+  require(os_malloc(9 * MB));
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -197,6 +252,8 @@ int main(int argc, char **argv)
       TEST(a_trim_lets_others_in),
       TEST(a_purge_is_interrupted_at_every_call),
       TEST(what_goes_is_not_claimed),
+      TEST(a_malloc_that_cannot_succeed_trims_nothing),
+      TEST(a_trim_in_vain_is_not_repeated),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }
