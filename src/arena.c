@@ -72,7 +72,16 @@ bool arena_enter_settled(struct arena *arena) {
   return false;
 }
 
-void arena_leave(struct arena *arena) { lock_leave(&arena->lock); }
+/* For the limit. */
+COLD static void tell_clean(struct arena *arena) {
+  sys_count_back(arena->clean_bytes - arena->told_bytes);
+  arena->told_bytes = arena->clean_bytes;
+}
+
+void arena_leave(struct arena *arena) {
+  if (UNLIKELY(arena->clean_bytes != arena->told_bytes)) tell_clean(arena);
+  lock_leave(&arena->lock);
+}
 
 /* Arenas may number twice the processors seen at contention (a preempted holder blocks one without using a processor).
  * sched_getcpu() is no system call. */

@@ -125,10 +125,9 @@ void set_prev_free(struct arena *arena, uintptr_t start, size_t bytes) {
 
 void make_free(struct arena *arena, uintptr_t start, size_t bytes, size_t clean_bytes) {
   struct block *block = (struct block *)start;
-  bool purged = clean_bytes && bytes >= page_bytes;
-  set_header(block, bytes, BLOCK_PREV_USED | (purged ? BLOCK_PURGED : 0));
-  clean_bytes = purged ? min_size(clean_bytes, bytes) : 0;
-  if (UNLIKELY(purged)) *block_clean_word(block) = clean_bytes;
+  if (UNLIKELY(clean_bytes)) clean_bytes = min_size(clean_bytes, whole_page_bytes(start, start + bytes));
+  set_header(block, bytes, BLOCK_PREV_USED | (clean_bytes ? BLOCK_PURGED : 0));
+  if (UNLIKELY(clean_bytes)) *block_clean_word(block) = clean_bytes;
   set_prev_free(arena, start + bytes, bytes);
   bin_insert(arena, block, bytes, clean_bytes);
 }

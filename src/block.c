@@ -23,13 +23,16 @@ static void claim(uintptr_t at, size_t bytes, struct theap *owner) {
   __atomic_store_n(&slab->owner, owner, __ATOMIC_RELAXED);
 }
 
-/* How much at least is not in memory of what stays of a free block, when `taken` of it is used; where that was nobody knows. */
-static size_t clean_rest(size_t clean_bytes, size_t taken) { return clean_bytes - min_size(clean_bytes, taken); }
+/* How much at least of a free block is not in memory when it begins at `start` no more, but at `rest`. */
+static size_t clean_rest(size_t clean_bytes, uintptr_t start, uintptr_t rest) {
+  return clean_bytes ? clean_bytes - min_size(clean_bytes, whole_pages_from(rest) - whole_pages_from(start)) : 0;
+}
 
 /* Take space out of the best fitting free block, or of the top; what is before and behind is split off. Its start, or 0. */
 static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struct theap *owner, enum arena_growth growth,
                       uintptr_t *zero_from) {
   struct block *block = best_fit(arena, bytes, alignment);
+  if (block && UNLIKELY(!sys_admits(min_size(bytes, block_clean_bytes(block))))) block = NULL;
   uintptr_t start, end, at;
   size_t clean_bytes = 0;
   if (block) {
@@ -51,7 +54,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
   }
   claim(at, bytes, owner);
   if (at + bytes < end)
-    make_free(arena, at + bytes, end - at - bytes, clean_rest(clean_bytes, at + bytes - start));
+    make_free(arena, at + bytes, end - at - bytes, clean_rest(clean_bytes, start, at + bytes));
   else
     set_prev_free(arena, end, 0);
   if (at != start) make_free(arena, start, at - start, 0);
@@ -90,9 +93,10 @@ static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, 
   }
   struct block *next = (struct block *)end;
   if (slab_starting(end) || (block_header(next) & BLOCK_USED) || end + block_bytes(next) < want_end) return 0;
+  if (UNLIKELY(!sys_admits(min_size(want_end - end, block_clean_bytes(next))))) return 0;
   *clean_bytes = bin_remove(arena, next);
   if (*clean_bytes) budget_regret_on_heap(min_size(want_end - end, *clean_bytes) / page_bytes);
-  *clean_bytes = clean_rest(*clean_bytes, want_end - end);
+  *clean_bytes = clean_rest(*clean_bytes, end, want_end);
   end += block_bytes(next);
   set_prev_free(arena, end, 0);
   return end;

@@ -158,7 +158,8 @@ struct arena {
   size_t live_bytes;      /* blocks in use, slabs not counted; atomic, read by others */
   size_t live_count;
   size_t free_bytes;      /* in bins; atomic, read by others */
-  size_t clean_bytes;     /* of them: given back to the kernel */
+  size_t clean_bytes;     /* of them: pages that were given back to the kernel, */
+  size_t told_bytes;      /* and as many, at the last look, are this arena's part of sys_counters.bytes_back */
   size_t patience;        /* so many bytes are freed before pages are given back again */
   struct block *sweep;    /* the next free block that a round of giving back (purge.c) looks at; NULL: the first of the bin below */
   uintptr_t swept;        /* from here on to its end that block is not in memory; 0: not begun */
@@ -318,8 +319,20 @@ static inline struct block *block_of(const void *payload) { return (struct block
 
 static inline void *block_payload(const struct block *block) { return (char *)block + HEADER_BYTES; }
 
-/* Of a free block with BLOCK_PURGED: a word behind the links. Such a block has a page at least. */
+/* Of a free block with BLOCK_PURGED: a word behind the links. Such a block has a page at least. It says how much of its whole pages is not in
+ * memory, or less: which ones these are nobody knows. */
 static inline size_t *block_clean_word(const struct block *block) { return (size_t *)(block + 1); }
+
+/* The pages that a free block at `start` has for itself, behind its links and that word, begin here; */
+static inline uintptr_t whole_pages_from(uintptr_t start) {
+  return round_up(start + sizeof(struct block) + sizeof(size_t), page_bytes);
+}
+
+/* and they are so many bytes. */
+static inline size_t whole_page_bytes(uintptr_t start, uintptr_t end) {
+  uintptr_t first = whole_pages_from(start), last = round_down(end, page_bytes);
+  return last > first ? last - first : 0;
+}
 
 static inline size_t block_clean_bytes(const struct block *block) {
   return UNLIKELY(block_header(block) & BLOCK_PURGED) ? *block_clean_word(block) : 0;

@@ -34,6 +34,8 @@ static const char *check_block(struct walk *walk, const struct block *block) {
   if ((header & BLOCK_PREV_USED) ? walk->prev_free_bytes != 0 : walk->prev_free_bytes != block->prev_bytes)
     return "a block and the one before it disagree";
   if (!used && walk->prev_free_bytes) return "two free neighbours were not coalesced";
+  if (!used && block_clean_bytes(block) > whole_page_bytes((uintptr_t)block, (uintptr_t)block + bytes))
+    return "more of a free block is given back than it has";
   walk->prev_free_bytes = used ? 0 : bytes;
   walk->free_blocks += !used;
   walk->free_bytes += used ? 0 : bytes;

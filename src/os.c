@@ -76,7 +76,13 @@ static void conclude(enum sys_call call, size_t from, size_t to, bool done) {
 }
 
 void sys_forget_other_threads(void) {
-  __atomic_store_n(&sys_counters.bytes_reserved, counter_now(&sys_counters.bytes_held) + asking_bytes, __ATOMIC_RELAXED);
+  size_t charged = counter_now(&sys_counters.bytes_held) - counter_now(&sys_counters.bytes_back);
+  __atomic_store_n(&sys_counters.bytes_reserved, charged + asking_bytes, __ATOMIC_RELAXED);
+}
+
+void sys_count_back(size_t bytes) {
+  counter_add(&sys_counters.bytes_reserved, -bytes);
+  counter_add(&sys_counters.bytes_back, bytes);
 }
 
 size_t sys_bytes_over_peak(size_t bytes) {

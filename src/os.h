@@ -18,24 +18,30 @@ struct sys_counters {
   size_t bytes_in;  /* address space asked for */
   size_t bytes_out; /* address space or residency given back */
   size_t bytes_held, bytes_peak; /* address space, now and at most */
-  size_t bytes_reserved; /* held, and what the kernel is being asked for right now: this is what the hard limit bounds */
+  size_t bytes_back; /* of what is held: pages of block heaps that were given back and not wanted again since, these at least */
+  size_t bytes_reserved; /* the rest of it, and what the kernel is being asked for right now: this is what the hard limit bounds */
 };
 
 extern struct sys_counters sys_counters;
 
-/* Bounds on bytes_held; 0: none. Beyond the hard one growth is refused as if by the kernel, whoever grows at the same moment; near the soft
- * one free memory is given back without regard to its cost. Set once, at the start. */
+/* Bounds on bytes_reserved and on bytes_held; 0: none. Beyond the hard one growth is refused as if by the kernel, whoever grows at the same
+ * moment (but threads that use again what was given back may pass it by a block each); near the soft one free memory is given back without
+ * regard to its cost. Set once, at the start. */
 struct sys_limits {
   size_t hard, soft;
 };
 
 extern struct sys_limits sys_limits;
 
-/* May `bytes` more be had? (For a look: sys_map() and the others book them first.) */
+/* May `bytes` more be had, of the kernel or of what was given back to it? (For a look: sys_map() and the others book them first.) */
 static inline bool sys_admits(size_t bytes) {
   size_t reserved = __atomic_load_n(&sys_counters.bytes_reserved, __ATOMIC_RELAXED);
   return !sys_limits.hard || (bytes <= sys_limits.hard && reserved <= sys_limits.hard - bytes);
 }
+
+/* So many bytes more (or, negative, fewer) of block heaps were given back: a heap in whose middle something lives cannot give back address
+ * space, but memory. */
+void sys_count_back(size_t bytes);
 
 /* With `bytes` more, would less than an eighth of the soft limit be left? */
 static inline bool sys_near_soft_limit(size_t bytes) {

@@ -41,7 +41,12 @@ static void next_block(struct arena *arena) {
   arena->swept = 0;
 }
 
-static size_t block_dirty_bytes(const struct block *block) { return block_bytes(block) - block_clean_bytes(block); }
+static size_t block_whole_bytes(const struct block *block) {
+  return whole_page_bytes((uintptr_t)block, (uintptr_t)block + block_bytes(block));
+}
+
+/* Of its whole pages. */
+static size_t block_dirty_bytes(const struct block *block) { return block_whole_bytes(block) - block_clean_bytes(block); }
 
 /* The next run, after some looks; NULL: not yet, or the round is over. */
 static struct block *next_run(struct arena *arena, uint32_t looks) {
@@ -72,17 +77,17 @@ static size_t portion_bytes(const struct arena *arena) {
   return dirty > PORTION + RUN_MIN ? PORTION : dirty;
 }
 
-/* Its whole pages; bytes released. */
+/* Bytes released. */
 static size_t sweep_portion(struct arena *arena) {
   struct block *block = arena->sweep;
-  size_t bytes = block_bytes(block), dirty = block_dirty_bytes(block);
-  uintptr_t start = (uintptr_t)block, links_end = (uintptr_t)(block_clean_word(block) + 1);
-  uintptr_t to = arena->swept ? arena->swept : start + bytes, from = start;
-  if (portion_bytes(arena) < dirty && to - start > PORTION) from = round_up(to - PORTION, page_bytes);
-  size_t released = discard_pages(max_size(from, links_end), to);
-  if (released) set_clean(arena, block, max_size(bytes - dirty, start + bytes - from));
+  size_t dirty = block_dirty_bytes(block);
+  uintptr_t first = whole_pages_from((uintptr_t)block), last = round_down((uintptr_t)block + block_bytes(block), page_bytes);
+  uintptr_t to = arena->swept ? arena->swept : last, from = first;
+  if (portion_bytes(arena) < dirty && to - first > PORTION) from = to - PORTION;
+  size_t released = discard_pages(from, to);
+  if (released) set_clean(arena, block, max_size(block_clean_bytes(block), last - from));
   arena->swept = from;
-  if (from == start || !released) next_block(arena);
+  if (from == first || !released) next_block(arena);
   return min_size(released, dirty);
 }
 

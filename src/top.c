@@ -41,8 +41,8 @@ static void retire_top(struct arena *arena) {
   set_header((struct block *)sentinel, 0, BLOCK_USED | BLOCK_PREV_USED);
   chunk->info.end_bytes = (uint32_t)(sentinel - (uintptr_t)chunk);
   arena->older_bytes += retired_bytes(chunk);
-  size_t absent = sentinel > arena->resident ? sentinel - max_size(arena->resident, start) : 0;
-  if (rest >= BLOCK_MIN) make_free(arena, start, rest, absent);
+  uintptr_t absent = round_up(max_size(arena->resident, whole_pages_from(start)), page_bytes), last = round_down(sentinel, page_bytes);
+  if (rest >= BLOCK_MIN) make_free(arena, start, rest, last > absent ? last - absent : 0);
 }
 
 static bool start_chunk(struct arena *arena, size_t bytes) {
