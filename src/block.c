@@ -23,6 +23,14 @@ static void claim(uintptr_t at, size_t bytes, struct theap *owner) {
   __atomic_store_n(&slab->owner, owner, __ATOMIC_RELAXED);
 }
 
+/* Where there is a limit, memory that was given back counts from before it is used again, so that threads cannot pass the limit together. */
+static inline bool take_back(struct arena *arena, size_t bytes) {
+  if (LIKELY(bytes == 0 || sys_limits.hard == 0)) return true;
+  if (!sys_take_back(bytes)) return false;
+  arena->told_bytes -= bytes;
+  return true;
+}
+
 /* How much at least of a free block is not in memory when it begins at `start` no more, but at `rest`. */
 static size_t clean_rest(size_t clean_bytes, uintptr_t start, uintptr_t rest) {
   return clean_bytes ? clean_bytes - min_size(clean_bytes, whole_pages_from(rest) - whole_pages_from(start)) : 0;
@@ -32,7 +40,7 @@ static size_t clean_rest(size_t clean_bytes, uintptr_t start, uintptr_t rest) {
 static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struct theap *owner, enum arena_growth growth,
                       uintptr_t *zero_from) {
   struct block *block = best_fit(arena, bytes, alignment);
-  if (block && UNLIKELY(!sys_admits(min_size(bytes, block_clean_bytes(block))))) block = NULL;
+  if (block && !take_back(arena, min_size(bytes, block_clean_bytes(block)))) block = NULL;
   uintptr_t start, end, at;
   size_t clean_bytes = 0;
   if (block) {
@@ -93,7 +101,7 @@ static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, 
   }
   struct block *next = (struct block *)end;
   if (slab_starting(end) || (block_header(next) & BLOCK_USED) || end + block_bytes(next) < want_end) return 0;
-  if (UNLIKELY(!sys_admits(min_size(want_end - end, block_clean_bytes(next))))) return 0;
+  if (!take_back(arena, min_size(want_end - end, block_clean_bytes(next)))) return 0;
   *clean_bytes = bin_remove(arena, next);
   if (*clean_bytes) budget_regret_on_heap(min_size(want_end - end, *clean_bytes) / page_bytes);
   *clean_bytes = clean_rest(*clean_bytes, end, want_end);

@@ -85,6 +85,13 @@ void sys_count_back(size_t bytes) {
   counter_add(&sys_counters.bytes_back, bytes);
 }
 
+bool sys_take_back(size_t bytes) {
+  if (!reserve(0, bytes)) return false;
+  counter_add(&sys_counters.bytes_back, -bytes);
+  asking_bytes -= bytes;
+  return true;
+}
+
 size_t sys_bytes_over_peak(size_t bytes) {
   size_t held = counter_now(&sys_counters.bytes_held) + bytes, peak = counter_now(&sys_counters.bytes_peak);
   return held > peak ? held - peak : 0;

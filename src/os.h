@@ -25,15 +25,14 @@ struct sys_counters {
 extern struct sys_counters sys_counters;
 
 /* Bounds on bytes_reserved and on bytes_held; 0: none. Beyond the hard one growth is refused as if by the kernel, whoever grows at the same
- * moment (but threads that use again what was given back may pass it by a block each); near the soft one free memory is given back without
- * regard to its cost. Set once, at the start. */
+ * moment; near the soft one free memory is given back without regard to its cost. Set once, at the start. */
 struct sys_limits {
   size_t hard, soft;
 };
 
 extern struct sys_limits sys_limits;
 
-/* May `bytes` more be had, of the kernel or of what was given back to it? (For a look: sys_map() and the others book them first.) */
+/* May `bytes` more be had of the kernel? (For a look: sys_map() and the others book them first.) */
 static inline bool sys_admits(size_t bytes) {
   size_t reserved = __atomic_load_n(&sys_counters.bytes_reserved, __ATOMIC_RELAXED);
   return !sys_limits.hard || (bytes <= sys_limits.hard && reserved <= sys_limits.hard - bytes);
@@ -42,6 +41,8 @@ static inline bool sys_admits(size_t bytes) {
 /* So many bytes more (or, negative, fewer) of block heaps were given back: a heap in whose middle something lives cannot give back address
  * space, but memory. */
 void sys_count_back(size_t bytes);
+/* `bytes` of that are about to be used again. False: they do not fit below the limit. */
+bool sys_take_back(size_t bytes);
 
 /* With `bytes` more, would less than an eighth of the soft limit be left? */
 static inline bool sys_near_soft_limit(size_t bytes) {
