@@ -15,8 +15,9 @@ warnings := -Wall -Wextra -Wundef -Wshadow -Wconversion
 # ours (cxx.c). -fexceptions: bad_alloc passes through. -foptimize-sibling-calls: dlopen() must be one (dynamic.c), with -O1 too.
 flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-plt \
   -fno-tree-slp-vectorize -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions -foptimize-sibling-calls
-# noseparate-code: two segments instead of four to map, 10 of the 50 us that a process pays for being preloaded.
-link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,noseparate-code
+# initfirst: our constructors before all others, see src/fork.c. noseparate-code: two segments instead of four to map, 10 of the 50 us
+# that a process pays for being preloaded.
+link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code
 
 sources := $(wildcard src/*.c)
 headers := $(wildcard src/*.h include/*.h)

@@ -105,6 +105,14 @@ COLD static struct arena *make_arena(void) {
   return arena;
 }
 
+bool arena_is_abandoned(const struct arena *arena) { return lock_is_abandoned(&arena->lock); }
+
+COLD struct arena *arena_first(void) {
+  for (size_t i = 0; i < arena_count(); i++)
+    if (!arena_is_abandoned(arenas[i])) return arenas[i];
+  return make_arena();
+}
+
 /* ---- sharing -------------------------------------------------------------------------------------------------------- */
 
 size_t arena_threads(const struct arena *arena) { return __atomic_load_n(&arena->threads, __ATOMIC_RELAXED); }
@@ -124,22 +132,22 @@ void arena_join(struct theap *heap, struct arena *arena) { set_own_arena(heap, a
 void arena_quit(struct theap *heap) { set_own_arena(heap, NULL); }
 
 struct arena *arena_least_crowded(void) {
-  struct arena *best = arenas[0];
-  for (size_t i = 1; i < arena_count(); i++)
-    if (arena_threads(arenas[i]) < arena_threads(best)) best = arenas[i];
+  struct arena *best = arena_first();
+  for (size_t i = 0; best && i < arena_count(); i++)
+    if (!arena_is_abandoned(arenas[i]) && arena_threads(arenas[i]) < arena_threads(best)) best = arenas[i];
   return best;
 }
 
 COLD void arena_move_out(struct theap *heap) {
   struct arena *best = arena_least_crowded();
-  if (arena_threads(best) + 1 >= arena_threads(heap->arena)) best = make_arena();
+  if (best && arena_threads(best) + 1 >= arena_threads(heap->arena)) best = make_arena();
   if (best) arena_join(heap, best);
 }
 
 COLD bool arena_join_orphan(struct theap *heap, size_t bytes) {
   for (size_t i = 0; i < arena_count(); i++) {
     size_t free_bytes = __atomic_load_n(&arenas[i]->free_bytes, __ATOMIC_RELAXED);
-    if (arena_threads(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK)) continue;
+    if (arena_threads(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK) || arena_is_abandoned(arenas[i])) continue;
     arena_join(heap, arenas[i]);
     return true;
   }
@@ -148,7 +156,13 @@ COLD bool arena_join_orphan(struct theap *heap, size_t bytes) {
 
 /* ---- serving -------------------------------------------------------------------------------------------------------- */
 
-static COLD struct arena *enter_contended(struct arena *own) {
+static COLD struct arena *enter_contended(struct theap *heap) {
+  if (arena_is_abandoned(heap->arena)) {
+    struct arena *other = arena_least_crowded();
+    if (!other) return NULL;
+    arena_join(heap, other);
+  }
+  struct arena *own = heap->arena;
   if (arena_enter_this(own)) return own;
   /* A signal handler that interrupted us in there: any other arena will do. */
   for (size_t i = 0; i < arena_count(); i++)
@@ -157,9 +171,9 @@ static COLD struct arena *enter_contended(struct arena *own) {
   return added && try_arena(added) ? added : NULL;
 }
 
-static struct arena *enter_own(const struct theap *heap) {
+static struct arena *enter_own(struct theap *heap) {
   struct arena *own = heap->arena; /* a handler that comes meanwhile may give the thread another */
-  return LIKELY(try_arena(own)) ? own : enter_contended(own);
+  return LIKELY(try_arena(own)) ? own : enter_contended(heap);
 }
 
 static void *take_from_others(const struct theap *heap, arena_taker *taker, void *what) {
@@ -174,7 +188,7 @@ static void *take_from_others(const struct theap *heap, arena_taker *taker, void
   return NULL;
 }
 
-static void *take_from_own(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
+static void *take_from_own(struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
   struct arena *arena = enter_own(heap);
   if (!arena) return NULL;
   void *taken = taker(arena, what, growth);
@@ -182,7 +196,7 @@ static void *take_from_own(const struct theap *heap, arena_taker *taker, void *w
   return taken;
 }
 
-void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
+void *arena_serve(struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
   void *taken = take_from_own(heap, taker, what, growth);
   return taken || growth != ARENA_WARM ? taken : take_from_others(heap, taker, what);
 }
@@ -242,25 +256,20 @@ COLD size_t arena_trim_bins(struct arena *arena) {
 
 /* ---- fork ----------------------------------------------------------------------------------------------------------- */
 
-static uint64_t arenas_entered; /* bit i: by arenas_before_fork() */
-static bool making_entered;
-_Static_assert(ARENAS_MAX <= 64, "a bit each");
-
-void arenas_before_fork(void) {
-  uint64_t entered = 0;
-  making_entered = lock_enter_for_fork(&making_lock); /* no arena is added while we take them all */
-  for (size_t i = 0; i < arena_count(); i++) entered |= (uint64_t)lock_enter_for_fork(&arenas[i]->lock) << i;
-  arenas_entered = entered;
+void arenas_before_fork(uint32_t *patience) {
+  lock_enter_for_fork(&making_lock, patience); /* no arena is added while we take them all */
+  for (size_t i = 0; i < arena_count(); i++) lock_enter_for_fork(&arenas[i]->lock, patience);
 }
 
-COLD void arenas_forget_threads(void) {
-  for (size_t i = 0; i < arena_count(); i++) __atomic_store_n(&arenas[i]->threads, 0, __ATOMIC_RELAXED);
+COLD void arenas_forget_threads(const struct arena *own) {
+  for (size_t i = 0; i < arena_count(); i++) __atomic_store_n(&arenas[i]->threads, arenas[i] == own, __ATOMIC_RELAXED);
 }
 
 void arenas_after_fork(bool child) {
-  uint64_t entered = arenas_entered; /* the next fork may write it once the first arena is left */
-  bool making = making_entered;
-  for (size_t i = 0; i < ARENAS_MAX; i++)
-    if (arenas[i]) lock_leave_after_fork(&arenas[i]->lock, entered >> i & 1, child);
-  lock_leave_after_fork(&making_lock, making, child);
+  for (size_t i = 0; i < arena_count(); i++) {
+    lock_leave_after_fork(&arenas[i]->lock, child);
+    if (child) lock_abandon_orphan(&arenas[i]->lock);
+  }
+  lock_leave_after_fork(&making_lock, child);
+  if (child) lock_free_orphan(&making_lock); /* an arena is added by one store */
 }

@@ -17,6 +17,8 @@ bool arena_is_shared(const struct arena *arena);
 void arena_join(struct theap *heap, struct arena *arena);
 void arena_quit(struct theap *heap);
 struct arena *arena_least_crowded(void);
+/* The first that is not abandoned, made if need be; NULL: none can be had. */
+struct arena *arena_first(void);
 /* To an arena that fewer threads have for their own, or a new one, if either can be had. */
 void arena_move_out(struct theap *heap);
 /* To one that no thread has for its own, if its free memory makes `bytes` likely; false: there is none. */
@@ -25,7 +27,7 @@ bool arena_join_orphan(struct theap *heap, size_t bytes);
 /* Take something for the heap out of its own arena, as far as `growth` says; with ARENA_WARM then out of others that have warm memory,
  * waiting for none of them. `taker` gets each of them locked, and `what`. NULL: nowhere. */
 typedef void *arena_taker(struct arena *arena, void *what, enum arena_growth growth);
-void *arena_serve(const struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth);
+void *arena_serve(struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth);
 
 /* Free a block that is in use, whoever holds its arena: never waits. */
 void block_release(struct block *block);
@@ -41,10 +43,12 @@ size_t arena_trim_bins(struct arena *arena);
 size_t arena_count(void);
 struct arena *arena_at(size_t index);
 
-/* All threads are gone: no arena is anybody's own. */
-void arenas_forget_threads(void);
-/* fork(): take all locks in order, release those; or start over in the child. */
-void arenas_before_fork(void);
+/* Caught by a fork half way through something: see fork.c. */
+bool arena_is_abandoned(const struct arena *arena);
+/* All threads are gone but the one whose own arena that is (NULL: nobody's). */
+void arenas_forget_threads(const struct arena *own);
+/* fork(): take all locks in order, release those. */
+void arenas_before_fork(uint32_t *patience);
 void arenas_after_fork(bool child);
 
 #endif

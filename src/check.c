@@ -198,6 +198,7 @@ COLD bool heap_check(void) {
   const char *fault = NULL;
   size_t waiting = 0;
   for (size_t i = 0; i < arena_count() && !fault; i++) {
+    if (arena_is_abandoned(arena_at(i))) continue;
     fault = arena_check(arena_at(i), &where);
     if (!fault) fault = check_slabs(arena_at(i), &waiting, &where);
   }

@@ -369,6 +369,7 @@ size_t large_trim(void) {
 }
 
 COLD const char *large_check(void) {
+  if (lock_is_abandoned(&large_lock)) return NULL;
   if (!lock_enter(&large_lock)) return "re-entered";
   size_t seen = 0, bytes = 0, cached = 0;
   const char *fault = NULL;
@@ -393,8 +394,9 @@ void large_get_stats(struct large_stats *out) {
   lock_leave(&large_lock);
 }
 
-static bool large_entered;
+void large_before_fork(uint32_t *patience) { lock_enter_for_fork(&large_lock, patience); }
 
-void large_before_fork(void) { large_entered = lock_enter_for_fork(&large_lock); }
-
-void large_after_fork(bool child) { lock_leave_after_fork(&large_lock, large_entered, child); }
+void large_after_fork(bool child) {
+  lock_leave_after_fork(&large_lock, child);
+  if (child) lock_abandon_orphan(&large_lock);
+}

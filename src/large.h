@@ -42,7 +42,7 @@ struct large_stats {
 };
 void large_get_stats(struct large_stats *out);
 
-void large_before_fork(void);
+void large_before_fork(uint32_t *patience);
 void large_after_fork(bool child);
 
 #endif

@@ -5,44 +5,80 @@ __thread uint32_t thread_number, thread_locks;
 
 uint32_t thread_take_number(void) {
   static uint32_t taken; /* atomic; after 2^31 threads numbers come again, and meet in one lock hardly ever */
-  uint32_t number = __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED) & INT32_MAX;
+  uint32_t number = __atomic_add_fetch(&taken, 1, __ATOMIC_RELAXED) % INT32_MAX; /* less: LOCK_ABANDONED is no thread's */
   return thread_number = number ? number : 1;
 }
 
-static void lock_sleep(struct lock *lock) {
+enum { FOREVER_NS = 0, PATIENCE_NS = 1000 * 1000 };
+
+static void lock_sleep(struct lock *lock, uint32_t at_most_ns) {
   uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
   if (seen == 0) return;
   uint32_t marked = seen | LOCK_SLEEPERS;
   if (seen == marked || __atomic_compare_exchange_n(&lock->word, &seen, marked, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-    sys_wait(&lock->word, marked, 0);
+    sys_wait(&lock->word, marked, at_most_ns);
 }
 
 __attribute__((noinline)) bool lock_enter_slow(struct lock *lock, bool may_wait) {
   for (int spin = 0; spin < LOCK_SPINS; spin++) {
     if (lock_try(lock)) return true;
-    if (!may_wait || lock_held_by_me(lock)) return false;
+    if (!may_wait || lock_held_by_me(lock) || lock_is_abandoned(lock)) return false;
     cpu_relax();
   }
   lock_count(lock);
   /* Whoever slept takes it marked: others may sleep still. */
-  while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) lock_sleep(lock);
+  while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) lock_sleep(lock, FOREVER_NS);
   return true;
 }
 
-__attribute__((noinline, cold)) bool lock_enter_for_fork(struct lock *lock) {
-  if (!lock_enter_slow(lock, true)) return false;
+/* ---- fork ----------------------------------------------------------------------------------------------------------- */
+
+/* The same for a fork out of a signal handler that interrupted the library: the lock's holder may wait for what the frame below
+ * holds, so for a time only. */
+static bool enter_in_time(struct lock *lock, uint32_t *patience) {
+  lock_count(lock);
+  bool entered;
+  while (!(entered = lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) && !lock_is_abandoned(lock) && *patience > 0) {
+    lock_sleep(lock, PATIENCE_NS);
+    (*patience)--;
+  }
+  if (!entered) lock_uncount(lock);
+  return entered;
+}
+
+/* A frame further up is inside of what the lock guards. */
+static bool is_further_up(const struct lock *lock) { return lock->nested || !lock->forking; }
+
+__attribute__((noinline, cold)) void lock_enter_for_fork(struct lock *lock, uint32_t *patience) {
+  if (lock_held_by_me(lock)) {
+    if (!is_further_up(lock)) lock->forking++;
+    return;
+  }
+  if (*patience == LOCK_FOREVER ? !lock_enter_slow(lock, true) : !enter_in_time(lock, patience)) return;
   lock->forking = 1;
   lock_uncount(lock);
-  return true;
 }
 
-__attribute__((noinline, cold)) void lock_leave_after_fork(struct lock *lock, bool entered, bool child) {
-  if (!entered) return;
-  lock->forking = 0;
-  if (child) {
-    *lock = (struct lock){.rank = lock->rank};
+__attribute__((noinline, cold)) void lock_leave_after_fork(struct lock *lock, bool child) {
+  if (!lock_held_by_me(lock) || is_further_up(lock)) return;
+  if (lock->forking > 1) {
+    lock->forking--;
     return;
   }
   lock_count(lock);
+  lock->forking = 0;
+  if (child) __atomic_store_n(&lock->word, lock_word_of_me(), __ATOMIC_RELAXED); /* who slept did not come along */
   lock_leave(lock);
+}
+
+bool lock_is_orphaned(const struct lock *lock) {
+  return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) != 0 && !lock_held_by_me(lock);
+}
+
+void lock_abandon_orphan(struct lock *lock) {
+  if (lock_is_orphaned(lock)) __atomic_store_n(&lock->word, LOCK_ABANDONED, __ATOMIC_RELAXED);
+}
+
+void lock_free_orphan(struct lock *lock) {
+  if (lock_is_orphaned(lock)) *lock = (struct lock){.rank = lock->rank};
 }

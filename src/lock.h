@@ -10,7 +10,8 @@
  *
  *   word == 0                      free
  *   word == 2 * holder's number    held          (one word, so that a signal never sees a lock without its holder)
- *   word == the same + 1           held, and somebody may sleep */
+ *   word == the same + 1           held, and somebody may sleep
+ *   word == LOCK_ABANDONED         held for ever: in the child of a fork that could not wait for the holder */
 #ifndef OSMEM_LOCK_H
 #define OSMEM_LOCK_H
 
@@ -24,12 +25,14 @@ enum lock_rank { LOCK_BIRTH = -3, LOCK_LARGE, LOCK_MAKING, LOCK_ARENA /* 0: fres
 
 struct lock {
   uint32_t word;
-  uint16_t forking; /* held across a fork, with nothing half done: the holder may enter again, */
-  uint8_t nested;   /* and did so many times */
+  uint16_t forking; /* so many forks, one inside the other, hold it, with nothing half done: the holder may enter again, once, */
+  uint8_t nested;   /* and did */
   int8_t rank;
 };
 
 enum { LOCK_SLEEPERS = 1, LOCK_SPINS = 100 };
+#define LOCK_ABANDONED UINT32_MAX
+#define LOCK_FOREVER UINT32_MAX
 
 /* The calling thread's number, never 0 once it was taken. */
 extern __thread uint32_t thread_number __attribute__((tls_model("initial-exec")));
@@ -53,10 +56,16 @@ static inline bool lock_held_by_me(const struct lock *lock) {
   return (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) & ~(uint32_t)LOCK_SLEEPERS) == lock_word_of_me();
 }
 
-/* Other libraries' atfork handlers run between our own and may allocate. */
+static inline bool lock_is_abandoned(const struct lock *lock) {
+  return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) == LOCK_ABANDONED;
+}
+
+/* Handlers of signals and of others' forks run between our own handlers of a fork and may allocate. Once: a second time would be a signal
+ * that interrupted the first, half way through something. */
 static inline bool lock_enter_again(struct lock *lock) {
-  if (!lock_held_by_me(lock) || !lock->forking) return false;
-  lock->nested++;
+  if (!lock_held_by_me(lock) || !lock->forking || lock->nested) return false;
+  lock->nested = 1;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
   return true;
 }
 
@@ -100,8 +109,9 @@ static inline bool lock_enter(struct lock *lock) {
 }
 
 static inline void lock_leave(struct lock *lock) {
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
   if (lock->nested)
-    lock->nested--;
+    lock->nested = 0;
   else if (__libc_single_threaded)
     __atomic_store_n(&lock->word, 0, __ATOMIC_RELAXED);
   else if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) & LOCK_SLEEPERS)
@@ -109,12 +119,21 @@ static inline void lock_leave(struct lock *lock) {
   lock_uncount(lock);
 }
 
-/* Before a fork, which takes all locks in the order of their ranks and does not count them: no handler of it ever waits, see
- * lock_enter_again(). False: this thread holds the lock already (a signal handler that interrupted us forks); it stays with the
- * frame that holds it. */
-bool lock_enter_for_fork(struct lock *lock);
+/* Around a fork, which takes all locks in the order of their ranks and does not count them: no handler of it ever waits, see
+ * lock_enter_again(). What a fork did is written in the lock, so that forks may nest (a signal handler may fork at any instruction of a
+ * fork): a lock that an outer fork holds is counted up, and down again; one that a frame further up is inside of is left alone, by
+ * both. Afterwards the frames below are as they were before, so both see the same.
+ *
+ * *patience: so many milliseconds may still be spent on waiting, or LOCK_FOREVER. A fork that did not get a lock goes on without. */
+void lock_enter_for_fork(struct lock *lock, uint32_t *patience);
+/* `child`: without system calls. */
+void lock_leave_after_fork(struct lock *lock, bool child);
 
-/* After it: left in the parent; the child starts over, without system calls. `entered` is what lock_enter_for_fork() said. */
-void lock_leave_after_fork(struct lock *lock, bool entered, bool child);
+/* In the child, after that: does a thread hold the lock that did not come along? What it guards may be half done. */
+bool lock_is_orphaned(const struct lock *lock);
+/* Then nobody can have it any more, nor waits for it; */
+void lock_abandon_orphan(struct lock *lock);
+/* or everybody again, where what it guards is whole at every instruction, or was made anew. */
+void lock_free_orphan(struct lock *lock);
 
 #endif

@@ -1,13 +1,13 @@
-/* See options.h. A table and a loop. Ignored in setuid programs (secure_getenv). */
+/* See options.h. A table and a loop. Ignored in setuid programs. */
 #include "options.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "limits.h"
@@ -101,9 +101,20 @@ static void read_one(const char *text, size_t length) {
   if (length && !set_option(text, length)) complain(text, length);
 }
 
-__attribute__((constructor)) static void read_options(void) {
+/* The value of a variable of that environment, or NULL. Our constructors run before libc's own, which makes getenv() work. */
+static const char *value_of(char **environment, const char *name) {
+  size_t length = strlen(name);
+  if (getauxval(AT_SECURE)) return NULL;
+  for (; environment && *environment; environment++)
+    if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=') return *environment + length + 1;
+  return NULL;
+}
+
+__attribute__((constructor)) static void read_options(int argument_count, char **arguments, char **environment) {
+  (void)argument_count;
+  (void)arguments;
   int saved = errno; /* main() finds it as without us, whatever was refused */
-  const char *text = secure_getenv("OSMEM_OPTIONS");
+  const char *text = value_of(environment, "OSMEM_OPTIONS");
   while (text && *text) {
     size_t length = strcspn(text, ",");
     read_one(text, length);

@@ -6,10 +6,7 @@
  * looks at a few heaps for that mark: the next thread takes a dead one over whole, slabs, cache, mail and all.
  *
  * What it costs: memory of a dead thread waits for the next birth or growth of the heap. (Where the kernel knows no robust futexes, as under
- * qemu-user, heaps of dead threads are not found again.)
- *
- * fork: all locks are taken in one order, stdio's list lock first, as glibc itself does for its own malloc: a
- * heap lock held while fork waits for stdio, and stdio for the heap, would be a deadlock. */
+ * qemu-user, heaps of dead threads are not found again.) */
 #include "thread.h"
 
 #include <errno.h>
@@ -17,9 +14,7 @@
 #include "arena.h"
 #include "budget.h"
 #include "cache.h"
-#include "large.h"
-#include "region.h"
-#include "report.h"
+#include "fork.h"
 #include "slab.h"
 
 enum { LOOK_AT_HEAPS = 8 };
@@ -41,59 +36,15 @@ static bool ready;
 
 struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
 
-/* ---- fork ----------------------------------------------------------------------------------------------------------- */
-
-/* glibc's lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
-extern void _IO_list_lock(void) __attribute__((weak));
-extern void _IO_list_unlock(void) __attribute__((weak));
-
-static bool stdio_entered, birth_entered, growth_entered; /* by before_fork(); written and read under birth_lock */
-
-COLD static void before_fork(void) {
-  bool lock_stdio = !__libc_single_threaded && _IO_list_lock && _IO_list_unlock;
-  if (lock_stdio) _IO_list_lock();
-  birth_entered = lock_enter_for_fork(&birth_lock);
-  stdio_entered = lock_stdio;
-  large_before_fork();
-  arenas_before_fork();
-  growth_entered = lock_enter_for_fork(&growth_lock);
-}
-
-COLD static void leave_all(bool child) {
-  lock_leave_after_fork(&growth_lock, growth_entered, child);
-  arenas_after_fork(child);
-  large_after_fork(child);
-  bool unlock_stdio = stdio_entered && !child; /* the child's stdio locks are new */
-  lock_leave_after_fork(&birth_lock, birth_entered, child);
-  if (unlock_stdio) _IO_list_unlock();
-}
-
-static void after_fork_in_parent(void) { leave_all(false); }
-
-static void hold_alive(struct theap *heap);
-
-static void after_fork_in_child(void) {
-  leave_all(true);
-  /* The robust list went with the other threads. Their heaps stay as they are: one may have been interrupted anywhere. But what is
-   * free in their arenas is ours to use. */
-  arenas_forget_threads();
-  for (struct theap *heap = theap_list(); heap; heap = heap->next)
-    if (heap != self) heap->arena = NULL; /* counted no more: who takes over one that was dead before the fork must not quit it */
-  budget_start_over();
-  if (!theap_is_born(self)) return;
-  hold_alive(self);
-  struct arena *own = self->arena;
-  self->arena = NULL;
-  arena_join(self, own);
-}
-
 /* ---- birth ---------------------------------------------------------------------------------------------------------- */
 
+/* (Not lock: in a fork's child a handler that forked may have come in between, and its child have locked it for us.) */
 static void hold_alive(struct theap *heap) {
   pthread_mutexattr_t robust;
   pthread_mutexattr_init(&robust);
   pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
-  if (pthread_mutex_init(&heap->alive, &robust) != 0 || pthread_mutex_lock(&heap->alive) != 0) DIE("a heap's mutex");
+  if (pthread_mutex_init(&heap->alive, &robust) != 0) DIE("a heap's mutex");
+  pthread_mutex_trylock(&heap->alive);
   pthread_mutexattr_destroy(&robust);
 }
 
@@ -115,38 +66,42 @@ static struct theap *find_dead(void) {
   return NULL;
 }
 
-static struct theap *new_heap_memory(void) {
+/* Of the arena; where it can have no more, a thread still needs a heap to be served by other tiers. */
+static struct theap *new_heap_memory(struct arena *arena) {
   if (!heaps) return &first_heap;
-  struct arena *arena = arena_at(0);
   if (!arena_enter_this(arena)) return NULL;
   uintptr_t zero_from;
   struct block *block = arena_take_locked(arena, block_bytes_for(sizeof(struct theap)), _Alignof(max_align_t), ARENA_MAY_GROW,
                                           &zero_from);
   arena_leave(arena);
-  return block ? block_payload(block) : NULL;
+  return block ? block_payload(block) : sys_map(round_up(sizeof(struct theap), page_bytes));
 }
 
 static struct theap *new_heap(void) {
-  struct theap *heap = new_heap_memory();
+  struct arena *arena = arena_first();
+  struct theap *heap = arena ? new_heap_memory(arena) : NULL;
   if (!heap) return NULL;
   *heap = unborn;
-  arena_join(heap, arena_at(0));
+  arena_join(heap, arena);
   hold_alive(heap);
   heap->next = heaps;
   __atomic_store_n(&heaps, heap, __ATOMIC_RELEASE);
   return heap;
 }
 
-/* On the first allocation or by our constructor, whichever comes first: fork handlers registered before ours run while we hold
- * every lock (they may allocate all the same, see lock_enter_again()). */
-static __attribute__((constructor)) void set_up(void) {
+/* On the first allocation or by our constructor, whichever comes first. */
+static void set_up(void) {
   if (ready) return;
   ready = true;
   sys_init();
   secrets_make();
   budget_start();
-  pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  fork_set_up();
 }
+
+/* Before any other constructor, as far as we can see to it: see fork.c. (Priorities up to 100 are the implementation's; the compiler
+ * warns of them in __attribute__((constructor)), the linker knows them all.) */
+static void (*const set_up_first)(void) __attribute__((section(".init_array.00000"), used)) = set_up;
 
 struct theap *theap_birth(void) {
   if (!lock_enter(&birth_lock)) return NULL;
@@ -205,3 +160,19 @@ static size_t treat_dead(size_t (*treat)(struct theap *)) {
 bool theap_reclaim_dead(void) { return treat_dead(flush) > 0; }
 
 size_t theap_trim_dead(void) { return treat_dead(theap_trim); }
+
+/* ---- fork ----------------------------------------------------------------------------------------------------------- */
+
+void theaps_before_fork(uint32_t *patience) { lock_enter_for_fork(&birth_lock, patience); }
+
+COLD void theaps_after_fork(bool child) {
+  lock_leave_after_fork(&birth_lock, child);
+  if (!child) return;
+  lock_free_orphan(&birth_lock); /* the list of heaps is whole at every instruction */
+  /* The robust list went with the other threads. Their heaps stay as they are: one may have been interrupted anywhere. But what is
+   * free in their arenas is ours to use. */
+  for (struct theap *heap = theap_list(); heap; heap = heap->next)
+    if (heap != self) heap->arena = NULL; /* counted no more: who takes over one that was dead before the fork must not quit it */
+  arenas_forget_threads(self->arena);
+  if (theap_is_born(self)) hold_alive(self);
+}

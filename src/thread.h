@@ -1,4 +1,4 @@
-/* Thread heaps: birth, adoption, fork. */
+/* Thread heaps: birth, adoption. */
 #ifndef OSMEM_THREAD_H
 #define OSMEM_THREAD_H
 
@@ -24,5 +24,8 @@ size_t theap_trim(struct theap *heap);
 
 /* All heaps ever made, newest first; they are never freed. */
 struct theap *theap_list(void);
+
+void theaps_before_fork(uint32_t *patience);
+void theaps_after_fork(bool child);
 
 #endif

@@ -17,6 +17,7 @@
 #include "slab.c"
 #include "cache.c"
 #include "thread.c"
+#include "fork.c"
 #include "foreign.c"
 #include "heap.c"
 #include "stats.c"

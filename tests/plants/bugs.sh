@@ -57,16 +57,16 @@ plant 'calloc zeroing' 'discarded memory passes for zero' top.c \
   'not so: ' $fault/kernels.c purged_regions_are_not_zero
 
 plant 'fork handler' 'the lock for new arenas stays taken in the child' arena.c \
-  '/^void arenas_after_fork/,/^}/ s/lock_leave_after_fork(&making_lock, making, child);/if (!child) &/' \
+  '/^void arenas_after_fork/,/^}/ s/lock_leave_after_fork(&making_lock, child);/if (!child) &/' \
   'hangs' $preload/fork.c a_child_makes_block_heaps
-plant 'fork handler' 'the growth lock stays taken in the parent' thread.c \
-  's/lock_leave_after_fork(&growth_lock, growth_entered, child);/if (child) &/' \
+plant 'fork handler' 'the growth lock stays taken in the parent' fork.c \
+  's/lock_leave_after_fork(&growth_lock, child);/if (child) &/' \
   'hangs' $preload/fork.c a_thousand_forks_among_busy_threads
 plant 'fork handler' 'handlers of others find the locks taken' lock.h \
-  's/if (!lock_held_by_me(lock) || !lock->forking) return false;/return false;/' \
-  'not so|hangs' $preload/fork.c handlers_may_allocate
+  's/if (!lock_held_by_me(lock) || !lock->forking || lock->nested) return false;/return false;/' \
+  'not so|hangs' $fault/fork.c handlers_may_allocate
 plant 'fork handler' 'the heap of the forker is not held in the child' thread.c \
-  '/^static void after_fork_in_child/,/^}/ s/  hold_alive(self);//' \
+  '/theaps_after_fork/,/^}/ s/hold_alive(self);/{}/' \
   'not so: thread_heaps' $preload/fork.c a_forker_that_dies_in_the_child_leaves_its_heap
 
 plant 'bin bitmap' 'the bit of an emptied bin stays' bins.c \

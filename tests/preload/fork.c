@@ -1,7 +1,9 @@
-/* fork: from threaded programs, twice at once, out of a signal handler, beside stdio, with handlers that allocate. */
+/* fork: from threaded programs, twice at once, out of a signal handler, inside of a fork, beside stdio, with handlers that allocate or
+ * lock. (What needs certain moments is in ../fault/fork.c.) */
 #include "verbs.h"
 #include <spawn.h>
 #include <sys/time.h>
+#include <time.h>
 
 extern char **environ;
 
@@ -293,6 +295,71 @@ static void fork_out_of_a_handler(void)
   require(heap_is_sound());
 }
 
+/* At any instruction of a fork a handler forks, and a handler of that fork again. The children go back into the fork that was interrupted,
+ * which so has many ends. In the handler the heap may say no; afterwards everything must be as ever. */
+enum { NESTED_FORKS = 200, NESTED_DEPTH = 2 };
+static volatile sig_atomic_t in_fork, fork_depth, forks_nested;
+static timer_t alarm_clock;
+
+static void set_alarm_clock(uint32_t ns)
+{
+  require(timer_settime(alarm_clock, 0, &(struct itimerspec){.it_value = {0, ns}}, NULL) == 0);
+}
+
+static void forks_again(int unused)
+{
+  (void)unused;
+  if (!in_fork || fork_depth == NESTED_DEPTH) return;
+  forks_nested++;
+  fork_depth++;
+  set_alarm_clock(50000);
+  pid_t pid = fork();
+  require(pid >= 0);
+  if (pid == 0) alarm(PATIENCE_S);
+  free(malloc(100));
+  free(malloc(5000));
+  fork_depth--;
+}
+
+static void make_alarm_clock(void)
+{
+  require(timer_create(CLOCK_MONOTONIC, &(struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1}, &alarm_clock) == 0);
+}
+
+static void end_as_a_child(void)
+{
+  int status;
+  while (wait(&status) > 0) require(status == 0);
+  run_thread(lives_in_the_child, NULL);
+  require(heap_is_sound());
+  child_lives();
+}
+
+static void forks_inside_of_forks(void)
+{
+  struct sigaction action = {.sa_handler = forks_again, .sa_flags = SA_RESTART | SA_NODEFER};
+  require(sigaction(SIGUSR1, &action, NULL) == 0);
+  make_alarm_clock();
+  pid_t origin = getpid();
+  uint32_t dice = 1;
+  use_each_tier();
+  size_t arenas = library_stats().arenas;
+  for (int i = 0; i < NESTED_FORKS; i++) {
+    in_fork = 1;
+    set_alarm_clock(1 + next_random(&dice) % 400000);
+    pid_t pid = fork();
+    in_fork = 0;
+    require(pid >= 0);
+    use_each_tier();
+    require(library_stats().arenas == arenas); /* another is made where a lock stayed taken, */
+    require(heap_is_sound());                  /* and the validator then says that it came in again */
+    if (getpid() != origin) end_as_a_child();
+    int status;
+    while (wait(&status) > 0) require(status == 0);
+  }
+  require(forks_nested > NESTED_FORKS / 10);
+}
+
 /* ---- beside stdio ---- */
 
 static void *reads_lines(void *unused)
@@ -349,12 +416,61 @@ static void allocating_handler(void)
   use_each_tier();
 }
 
-/* Before the library's own handlers, if nothing has allocated yet: then these run while it holds every lock. */
+/* What libraries do whose locks must be free in the child: those that register before everybody else, and those that come late. Both have
+ * threads that allocate with the lock held. */
+struct library {
+  pthread_mutex_t lock;
+  bool in_use;
+  size_t forks;
+};
+static struct library early = {.lock = PTHREAD_MUTEX_INITIALIZER}, late = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void lock_library(struct library *library)
+{
+  if (library->in_use) pthread_mutex_lock(&library->lock);
+}
+
+static void unlock_library(struct library *library)
+{
+  if (!library->in_use) return;
+  library->forks++;
+  pthread_mutex_unlock(&library->lock);
+}
+
+static void lock_early(void) { lock_library(&early); }
+static void unlock_early(void) { unlock_library(&early); }
+static void lock_late(void) { lock_library(&late); }
+static void unlock_late(void) { unlock_library(&late); }
+
 static void register_early(void)
 {
+  pthread_atfork(lock_early, unlock_early, unlock_early);
   pthread_atfork(allocating_handler, allocating_handler, allocating_handler);
 }
 __attribute__((section(".preinit_array"), used)) static void (*const EARLY)(void) = register_early;
+
+static void *allocates_under_its_lock(void *library)
+{
+  uint32_t dice = 1;
+  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    pthread_mutex_lock(&((struct library *)library)->lock);
+    for (int i = 0; i < 100; i++) replace(&dice, random_size(&dice));
+    pthread_mutex_unlock(&((struct library *)library)->lock);
+  }
+  return NULL;
+}
+
+static void locks_of_others_may_be_taken_by_who_allocates(void)
+{
+  enum { FORKS = 100 };
+  require(pthread_atfork(lock_late, unlock_late, unlock_late) == 0);
+  early.in_use = late.in_use = true;
+  pthread_t threads[] = {spawn(allocates_under_its_lock, &early), spawn(allocates_under_its_lock, &late)};
+  for (int i = 0; i < FORKS; i++) fork_and_check();
+  require(early.forks == FORKS && late.forks == FORKS);
+  __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+  for (size_t i = 0; i < COUNT(threads); i++) join(threads[i]);
+}
 
 static void handlers_may_allocate(void)
 {
@@ -404,6 +520,8 @@ int main(int argc, char **argv)
       TEST(fork_out_of_a_handler),
       TEST(fork_beside_getline_and_fclose),
       TEST(handlers_may_allocate),
+      TEST(locks_of_others_may_be_taken_by_who_allocates),
+      TEST(forks_inside_of_forks),
       TEST(vfork_spawn_and_system),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

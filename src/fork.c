@@ -1,0 +1,69 @@
+/* See fork.h.
+ *
+ * Ours must be the innermost handlers: those of another library take its own locks, whose holders may wait for the heap. So we register
+ * before anybody else can. The shared library is linked with -z initfirst, and its constructors run before all others, those of the executable's
+ * preinit_array included; in a program that libosmem.a is linked into, ours has the earliest priority. Whoever is earlier all
+ * the same (another initfirst library, the preinit_array of a static program) has handlers that run while we hold every lock: they may
+ * allocate, but not wait for a thread that does.
+ *
+ * All locks are taken in one order, stdio's list lock first, as glibc itself does for its own malloc: a heap lock held while fork waits
+ * for stdio, and stdio for the heap, would be a deadlock. What a fork holds is written in the locks (lock.h), so forks may nest: a
+ * signal handler may fork, at any instruction of a fork, and its child may go on with the fork that was interrupted.
+ *
+ * A handler that interrupted the library while it held a lock cannot wait for long: another's holder may wait for that one. What it
+ * does not get in some milliseconds it goes without. In the child a lock whose holder did not come along is then abandoned: nobody has
+ * it any more, an arena serves nobody and takes what is freed without looking at it. */
+#include "fork.h"
+
+#include <pthread.h>
+
+#include "arena.h"
+#include "budget.h"
+#include "large.h"
+#include "region.h"
+#include "thread.h"
+
+enum { PATIENCE_MS = 20 };
+
+/* glibc's lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+
+/* How many forks of this thread, one inside the other, hold that. (A process is not threaded until it has been so, and from then on it is: those
+ * that do not hold it are the outer ones.) */
+static __thread uint32_t stdio_held __attribute__((tls_model("initial-exec")));
+
+COLD static void before_fork(void) {
+  uint32_t patience = thread_locks ? PATIENCE_MS : LOCK_FOREVER;
+  if (!__libc_single_threaded && _IO_list_lock && _IO_list_unlock) {
+    _IO_list_lock();
+    stdio_held++;
+  }
+  theaps_before_fork(&patience);
+  large_before_fork(&patience);
+  arenas_before_fork(&patience);
+  lock_enter_for_fork(&growth_lock, &patience);
+}
+
+COLD static void leave_all(bool child) {
+  lock_leave_after_fork(&growth_lock, child);
+  if (child) lock_abandon_orphan(&growth_lock);
+  arenas_after_fork(child);
+  large_after_fork(child);
+  theaps_after_fork(child);
+}
+
+COLD static void after_fork_in_parent(void) {
+  leave_all(false);
+  if (stdio_held == 0) return;
+  stdio_held--;
+  _IO_list_unlock();
+}
+
+COLD static void after_fork_in_child(void) {
+  stdio_held = 0; /* libc made its locks anew */
+  leave_all(true);
+  budget_start_over();
+}
+
+void fork_set_up(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }

@@ -1,0 +1,305 @@
+/* fork at the moments that are hard to meet: handlers that run while the library holds its locks, since they were registered before its
+ * own, with forks in them; forks by a handler that interrupted the library, beside a thread that stands still in there. */
+#include "kernel.h"
+
+#include <semaphore.h>
+
+/* ---- handlers registered first of all ---- */
+
+static void (*in_prepare)(void), (*in_parent)(void), (*in_child)(void);
+
+static void prepare(void) { if (in_prepare) in_prepare(); }
+static void parent(void) { if (in_parent) in_parent(); }
+static void child(void) { if (in_child) in_child(); }
+
+/* A program's preinit_array runs before the constructors of what is linked into it. */
+static void register_first(void)
+{
+  pthread_atfork(prepare, parent, child);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const FIRST)(void) = register_first;
+
+static int handled;
+
+static void allocates(void)
+{
+  handled++;
+  use_each_tier();
+}
+
+static void *is_busy(void *stop)
+{
+  for (uint32_t dice = 1; !__atomic_load_n((bool *)stop, __ATOMIC_RELAXED); usleep(100)) free(malloc(random_size(&dice)));
+  return NULL;
+}
+
+static void handlers_may_allocate(void)
+{
+  static bool stop;
+  pthread_t busy = spawn(is_busy, &stop);
+  in_prepare = in_parent = in_child = allocates;
+  for (int i = 0; i < 100; i++) require(fate_of(use_each_tier) == 0);
+  __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+  join(busy);
+  require(handled == 200);
+}
+
+/* ---- forks within forks ---- */
+
+/* A lock that stayed taken shows: another arena is made, or nothing is served, or the validator is told that it came in again. */
+static void all_locks_are_free(void)
+{
+  for (int i = 0; i < 3; i++) {
+    use_each_tier();
+    void *p = malloc(5 * MB), *q = aligned_alloc(MB, 100);
+    require(p && q);
+    free(p);
+    free(q);
+  }
+  malloc_trim(0);
+  require(heap_is_sound());
+  require(library_stats().arenas == 1);
+}
+
+enum { DEPTH = 3 };
+static volatile sig_atomic_t depth, forks_made;
+
+/* Every second child ends in the handler, the others go back into the fork that the handler interrupted, which then has two ends. */
+static void forks(int signal_number)
+{
+  (void)signal_number;
+  if (depth == DEPTH) return;
+  depth++;
+  bool goes_on = ++forks_made % 2;
+  pid_t pid = fork();
+  if (pid == 0) {
+    alarm(PATIENCE_S);
+    use_each_tier();
+    if (!goes_on) _exit(0);
+  } else {
+    require(pid > 0);
+    use_each_tier();
+  }
+  depth--;
+}
+
+static void raises_twice(void)
+{
+  raise(SIGUSR1);
+  raise(SIGUSR1);
+}
+
+static void children_are_well(void)
+{
+  int status;
+  while (wait(&status) > 0) require(status == 0);
+}
+
+/* Where the program is a child that went on, it ends here, so that its parent hears of it. */
+static void one_fork_is_forks_nest(void)
+{
+  struct sigaction action = {.sa_handler = forks, .sa_flags = SA_NODEFER};
+  require(sigaction(SIGUSR1, &action, NULL) == 0);
+  pid_t origin = getpid(), pid = fork();
+  all_locks_are_free();
+  require(pid >= 0);
+  children_are_well();
+  if (getpid() != origin) _exit(0);
+}
+
+static void forks_in_prepare_handlers(void)
+{
+  in_prepare = raises_twice;
+  one_fork_is_forks_nest();
+}
+
+static void forks_in_parent_handlers(void)
+{
+  in_parent = raises_twice;
+  one_fork_is_forks_nest();
+}
+
+static void forks_in_child_handlers(void)
+{
+  in_child = raises_twice;
+  one_fork_is_forks_nest();
+}
+
+/* ---- out of a handler, beside a thread that stands still ---- */
+
+/* Both wait in calls that the library makes: the main thread, which will fork there, and the other, which the child will not have. */
+static enum kind main_waits_at, other_waits_at;
+static pthread_t main_thread;
+static sem_t main_is_there, other_is_ready, other_is_there;
+static bool forks_there, stands_still;
+static pid_t born;
+
+static void meet(enum kind kind)
+{
+  if (!pthread_equal(pthread_self(), main_thread)) {
+    if (kind != other_waits_at || !__atomic_load_n(&stands_still, __ATOMIC_RELAXED)) return;
+    __atomic_store_n(&stands_still, false, __ATOMIC_RELAXED);
+    sem_post(&other_is_there);
+    if (kind != WAIT) sem_wait(&main_is_there);
+  } else if (kind == main_waits_at && forks_there) {
+    forks_there = false;
+    stands_still = true;
+    sem_post(&main_is_there);
+    sem_wait(&other_is_there);
+    born = fork();
+    if (born == 0) free(malloc(100)); /* may be refused, in here */
+    sem_post(&main_is_there);
+  }
+}
+
+/* `mine` is what the main thread does, `others` what the other does meanwhile. */
+static void fork_in_the_middle(void (*mine)(void), enum kind mine_waits_at, void *(*others)(void *), enum kind others_wait_at)
+{
+  main_thread = pthread_self();
+  main_waits_at = mine_waits_at;
+  other_waits_at = others_wait_at;
+  sem_init(&main_is_there, 0, 0);
+  sem_init(&other_is_ready, 0, 0);
+  sem_init(&other_is_there, 0, 0);
+  pthread_t other = spawn(others, NULL);
+  sem_wait(&other_is_ready);
+  forks_there = true;
+  kernel.visit = meet;
+  mine();
+  kernel.visit = NULL;
+  require(!forks_there);
+  if (born == 0) return;
+  join(other);
+  require(wait_for(born) == 0);
+  use_each_tier();
+  require(heap_is_sound());
+}
+
+static void wait_for_main(void)
+{
+  sem_post(&other_is_ready);
+  sem_wait(&main_is_there);
+}
+
+static void the_heap_grows(void)
+{
+  for (int i = 0; i < 400 && forks_there; i++) require(malloc(60000));
+}
+
+static void mappings_go(void)
+{
+  free(malloc(MB));
+  malloc_trim(0);
+}
+
+static void *is_born(void *unused)
+{
+  wait_for_main();
+  free(malloc(100));
+  return unused;
+}
+
+/* By realloc, which takes no other lock on its way. */
+static void *grows_the_heap(void *unused)
+{
+  void *first = malloc(2000);
+  wait_for_main();
+  for (int i = 0; i < 100; i++) require(realloc(malloc(2000), 120000));
+  free(first);
+  return unused;
+}
+
+static void *held[100];
+
+static void *gives_pages_back(void *unused)
+{
+  void *blocks[1000];
+  for (size_t i = 0; i < COUNT(blocks); i++) touch(blocks[i] = malloc(20000), 20000);
+  wait_for_main();
+  for (size_t i = 0; i < COUNT(blocks); i++) free(blocks[i]);
+  return unused;
+}
+
+static void *unmaps(void *unused)
+{
+  void *first = malloc(MB);
+  wait_for_main();
+  free(first);
+  malloc_trim(0);
+  return unused;
+}
+
+static void *has_a_life(void *unused)
+{
+  for (int i = 0; i < 3; i++) use_each_tier();
+  return unused;
+}
+
+static void is_a_whole_process(void)
+{
+  alarm(PATIENCE_S);
+  use_each_tier();
+  run_thread(has_a_life, NULL);
+  require(fate_of(use_each_tier) == 0);
+  for (size_t i = 0; i < COUNT(held); i++) free(held[i]);
+  malloc_trim(0);
+  require(heap_is_sound());
+  _exit(0);
+}
+
+/* The other holds the lock for births and waits for the arena, which the frame below holds. */
+static void another_is_being_born(void)
+{
+  use_each_tier();
+  fork_in_the_middle(the_heap_grows, BRK, is_born, WAIT);
+  if (born == 0) is_a_whole_process();
+}
+
+/* The only arena and the growth of the heap stand still: mappings serve. */
+static void another_grows_the_heap(void)
+{
+  for (size_t i = 0; i < COUNT(held); i++) held[i] = malloc(i * 100);
+  fork_in_the_middle(mappings_go, MUNMAP, grows_the_heap, BRK);
+  if (born == 0) is_a_whole_process();
+}
+
+/* The only arena stands still: another is made. */
+static void another_gives_pages_back(void)
+{
+  for (size_t i = 0; i < COUNT(held); i++) held[i] = malloc(i * 1000);
+  fork_in_the_middle(mappings_go, MUNMAP, gives_pages_back, MADVISE);
+  if (born != 0) return;
+  for (size_t i = 0; i < 4000; i++) require(malloc(i));
+  require(library_stats().mapped_bytes < 2 * MB); /* blocks are blocks */
+  is_a_whole_process();
+}
+
+/* The table of mappings stands still: large blocks come from the heap or not at all, and those that are freed are lost. */
+static void another_unmaps(void)
+{
+  held[0] = malloc(MB);
+  fork_in_the_middle(the_heap_grows, BRK, unmaps, MUNMAP);
+  if (born != 0) return;
+  alarm(PATIENCE_S);
+  require(malloc(200) && malloc(50000) && malloc(2 * MB));
+  free(malloc(20 * MB));
+  free(held[0]);
+  require(fate_of(use_each_tier) == 0);
+  require(heap_is_sound());
+  _exit(0);
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST(handlers_may_allocate),
+      TEST(forks_in_prepare_handlers),
+      TEST(forks_in_parent_handlers),
+      TEST(forks_in_child_handlers),
+      TEST(another_is_being_born),
+      TEST(another_grows_the_heap),
+      TEST(another_gives_pages_back),
+      TEST(another_unmaps),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}
