@@ -211,6 +211,9 @@ struct theap {
   cached_block cache[CACHE_BINS + CACHE_BINS_TRIED]; /* freed blocks, LIFO; the last bins stay empty, cache_take() may look there */
   struct theap *next;              /* all heaps ever made, newest first */
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */
+  const void *home;                /* where its thread's `self` lies, while that may live: see thread.c */
+  struct theap *link;              /* the next in its bucket of homes, or of those known to be dead */
+  bool known_dead;
 };
 
 /* ---- regions -------------------------------------------------------------------------------------------------------- */

@@ -2,11 +2,19 @@
  *
  * A thread heap is born with a thread's first allocation and given up by nobody: it holds a robust mutex that the kernel marks when
  * the thread is gone, whichever way it went. So there is no destructor that could run too early (a thread may
- * allocate until its very last instruction), no pthread key is used up, and a thread's end costs nothing. Who needs a heap, or more memory,
- * looks at a few heaps for that mark: the next thread takes a dead one over whole, slabs, cache, mail and all.
+ * allocate until its very last instruction), no pthread key is used up, and a thread's end costs nothing. The next thread takes a dead heap
+ * over whole, slabs, cache, mail and all. What it costs: memory of a dead thread waits for a birth, the next growth of the heap, or a trim.
  *
- * What it costs: memory of a dead thread waits for the next birth or growth of the heap. (Where the kernel knows no robust futexes, as under
- * qemu-user, heaps of dead threads are not found again.) */
+ * A birth finds a dead heap in a bounded number of steps, whatever else there is, so that the heaps number little more than the threads that lived
+ * at once:
+ *   - a thread whose thread-local memory lies where a former thread's did proves that that one is gone. (libc gives the next thread the stack of the
+ *     last that ended.) This needs no mark: it finds heaps of threads that replaced their robust list, too, and what there is under
+ *     qemu-user, which knows none;
+ *   - else it looks at some heaps in turn and keeps those that bear the mark on a stack, for this birth and the next ones. Looking
+ *     at eight for each that it takes it finds them faster than they are used up, from a third more heaps than threads on. (Looking only until one was found,
+ *     beside 64 idle threads: 2,362 heaps after 64,000 births, one after the other.)
+ *
+ * Who looks after what the dead left takes a heap by its mutex and does the work without the lock for births. */
 #include "thread.h"
 
 #include <errno.h>
@@ -17,7 +25,7 @@
 #include "fork.h"
 #include "slab.h"
 
-enum { LOOK_AT_HEAPS = 8 };
+enum { LOOK_AT_HEAPS = 8, HOMES_LOG = 10, HOMES = 1 << HOMES_LOG };
 
 #define NO_SLABS_8 NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB
 #define NO_SLABS_64 NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8
@@ -34,6 +42,10 @@ static struct theap *heaps; /* atomic, only ever pushed on */
 static struct lock birth_lock = {.rank = LOCK_BIRTH};
 static bool ready;
 
+/* Under birth_lock. */
+static struct theap *homes[HOMES]; /* heaps of threads that may live, by home; not touched before the second thread */
+static struct theap *dead;         /* heaps known to be nobody's; who looks after one holds it all the same */
+
 struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
 
 /* ---- birth ---------------------------------------------------------------------------------------------------------- */
@@ -48,22 +60,74 @@ static void hold_alive(struct theap *heap) {
   pthread_mutexattr_destroy(&robust);
 }
 
-/* Take a heap that belongs to no thread: one that died, or one that nobody took since. */
-static bool adopt(struct theap *heap) {
+/* Hold a heap that belongs to no thread: one that died, or one that nobody took since. */
+static bool hold_dead(struct theap *heap) {
   int taken = pthread_mutex_trylock(&heap->alive);
   if (taken == EOWNERDEAD) taken = pthread_mutex_consistent(&heap->alive);
   return taken == 0;
 }
 
-/* Look at the next few heaps in turn for one to adopt, or NULL. Under birth_lock. */
-static struct theap *find_dead(void) {
+static struct theap **bucket_of(const void *home) { return &homes[(uintptr_t)home * 0x9e3779b97f4a7c15u >> (64 - HOMES_LOG)]; }
+
+static void move_in(struct theap *heap) {
+  struct theap **bucket = bucket_of(&self);
+  heap->home = &self;
+  heap->link = *bucket;
+  *bucket = heap;
+}
+
+static void move_out(struct theap *heap) {
+  if (!heap->home) return;
+  struct theap **at = bucket_of(heap->home);
+  while (*at && *at != heap) at = &(*at)->link;
+  if (*at) *at = heap->link;
+  heap->home = NULL;
+}
+
+static void keep_dead(struct theap *heap) {
+  if (heap->known_dead) return;
+  heap->known_dead = true;
+  heap->link = dead;
+  dead = heap;
+}
+
+/* The heap of the thread that lived where the calling one does. Its mutex may still look held: then nobody was there to mark it. */
+static struct theap *take_from_predecessor(void) {
+  struct theap *heap = *bucket_of(&self);
+  while (heap && heap->home != &self) heap = heap->link;
+  if (!heap) return NULL;
+  move_out(heap);
+  if (!hold_dead(heap)) hold_alive(heap);
+  return heap;
+}
+
+static void look_around(void) {
   static struct theap *cursor;
   for (int i = 0; i < LOOK_AT_HEAPS; i++) {
     cursor = cursor && cursor->next ? cursor->next : theap_list();
-    if (!cursor) return NULL;
-    if (cursor != self && adopt(cursor)) return cursor;
+    if (!cursor || cursor->known_dead || !hold_dead(cursor)) continue;
+    move_out(cursor);
+    keep_dead(cursor);
+    pthread_mutex_unlock(&cursor->alive);
+  }
+}
+
+/* One that is being looked after goes back there afterwards. */
+static struct theap *take_known_dead(void) {
+  while (dead) {
+    struct theap *heap = dead;
+    dead = heap->link;
+    heap->known_dead = false;
+    if (hold_dead(heap)) return heap;
   }
   return NULL;
+}
+
+static struct theap *take_dead(void) {
+  struct theap *heap = take_from_predecessor();
+  if (heap) return heap;
+  look_around();
+  return take_known_dead();
 }
 
 /* Of the arena; where it can have no more, a thread still needs a heap to be served by other tiers. */
@@ -106,10 +170,11 @@ static void (*const set_up_first)(void) __attribute__((section(".init_array.0000
 struct theap *theap_birth(void) {
   if (!lock_enter(&birth_lock)) return NULL;
   set_up();
-  struct theap *heap = find_dead();
+  struct theap *heap = take_dead();
   if (!heap) heap = new_heap();
   if (heap) {
     if (!heap->arena) arena_join(heap, arena_least_crowded());
+    if (theap_list()->next) move_in(heap);
     self = heap;
   }
   lock_leave(&birth_lock);
@@ -120,6 +185,8 @@ struct theap *theap_birth(void) {
 
 /* Returns 1, for a heap that was looked after: how many bytes came free nobody counts. */
 static size_t flush(struct theap *heap) {
+  bool nothing_new = !heap->arena && !__atomic_load_n(&heap->mail, __ATOMIC_RELAXED); /* flushed before, see put_back() */
+  if (nothing_new) return 0;
   slab_collect(heap);
   slab_retire_empty(heap);
   cache_flush(heap);
@@ -141,25 +208,50 @@ void theap_settle(struct theap *heap) {
   if (arena_is_shared(heap->arena)) arena_move_out(heap);
 }
 
-/* A few heaps of ended threads, or none. */
-static size_t treat_dead(size_t (*treat)(struct theap *)) {
-  const struct theap *newest = theap_list();
-  size_t released = 0;
-  if (!newest || !newest->next || !lock_enter(&birth_lock)) return 0;
-  for (int i = 0; i < LOOK_AT_HEAPS; i++) {
-    struct theap *heap = find_dead();
-    if (!heap) break;
-    released += treat(heap);
-    arena_quit(heap);
-    pthread_mutex_unlock(&heap->alive);
-  }
+/* Hold the heap, if its thread is gone. */
+static bool take_if_dead(struct theap *heap) {
+  if (heap == self || !lock_enter(&birth_lock)) return false;
+  bool taken = hold_dead(heap);
+  if (taken) move_out(heap);
   lock_leave(&birth_lock);
+  return taken;
+}
+
+/* For whoever is born next. */
+static void put_back(struct theap *heap) {
+  arena_quit(heap);
+  bool locked = lock_enter(&birth_lock);
+  pthread_mutex_unlock(&heap->alive);
+  if (!locked) return; /* it will be found again */
+  keep_dead(heap);
+  lock_leave(&birth_lock);
+}
+
+static size_t treat_if_dead(struct theap *heap, size_t (*treat)(struct theap *)) {
+  if (!take_if_dead(heap)) return 0;
+  size_t released = treat(heap);
+  put_back(heap);
   return released;
 }
 
-bool theap_reclaim_dead(void) { return treat_dead(flush) > 0; }
+bool theap_reclaim_dead(void) {
+  static struct theap *cursor; /* atomic; where two threads go on from the same place, one finds less */
+  struct theap *heap = __atomic_load_n(&cursor, __ATOMIC_RELAXED), *newest = theap_list();
+  size_t found = 0;
+  if (!newest || !newest->next) return false;
+  for (int i = 0; i < LOOK_AT_HEAPS; i++) {
+    heap = heap && heap->next ? heap->next : newest;
+    found += treat_if_dead(heap, flush);
+  }
+  __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
+  return found > 0;
+}
 
-size_t theap_trim_dead(void) { return treat_dead(theap_trim); }
+size_t theap_trim_dead(void) {
+  size_t released = 0;
+  for (struct theap *heap = theap_list(); heap; heap = heap->next) released += treat_if_dead(heap, theap_trim);
+  return released;
+}
 
 /* ---- fork ----------------------------------------------------------------------------------------------------------- */
 

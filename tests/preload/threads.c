@@ -1,6 +1,8 @@
 /* Threads: born, dying, dead; first and last operations; blocks that change hands. "Memory stays bounded" is always
  * asserted beside a planted leak that the same measure has to see. */
 #include "verbs.h"
+#include <linux/futex.h>
+#include <sys/mman.h>
 
 enum { BIRTHS = 10000, PLANTED = 1000 /* bytes a thread leaks on purpose */ };
 
@@ -511,6 +513,101 @@ static void orphaned_memory_serves_other_sizes(void)
   require(resident_bytes() < peak + 2 * MB);
 }
 
+/* ---- heaps number little more than threads that live at once ---- */
+
+enum { IDLE = 200, LATER = 2000, STACKS = 512, STACK = 64 * KB };
+static pthread_barrier_t used, measured;
+
+static void *idles(void *unused)
+{
+  use_each_tier();
+  pthread_barrier_wait(&used);
+  pthread_barrier_wait(&measured);
+  return unused;
+}
+
+static void start_idlers(pthread_t *threads, size_t count)
+{
+  pthread_barrier_init(&used, NULL, (unsigned)count + 1);
+  pthread_barrier_init(&measured, NULL, (unsigned)count + 1);
+  for (size_t i = 0; i < count; i++) threads[i] = spawn(idles, NULL);
+  pthread_barrier_wait(&used);
+}
+
+static void *allocates_once(void *unused)
+{
+  free(malloc(100));
+  return unused;
+}
+
+static pthread_t idlers[IDLE];
+
+static void births_beside_idle_threads(void)
+{
+  start_idlers(idlers, IDLE);
+  for (int i = 0; i < LATER; i++) run_thread(allocates_once, NULL);
+  require(thread_heaps() <= IDLE + HEAPS_OF_A_FEW);
+}
+
+/* On stacks in a long row, so that none lives where the last one did. */
+static void births_beside_idle_threads_at_other_places(void)
+{
+  char *stacks = mmap(NULL, STACKS * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  require(stacks != MAP_FAILED);
+  start_idlers(idlers, IDLE);
+  for (size_t i = 0; i < LATER; i++) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    require(pthread_attr_setstack(&attributes, stacks + i % STACKS * STACK, STACK) == 0);
+    require(pthread_create(&thread, &attributes, allocates_once, NULL) == 0);
+    join(thread);
+  }
+  require(thread_heaps() <= IDLE * 4 / 3 + 2 * HEAPS_OF_A_FEW);
+}
+
+/* The kernel marks nothing in the list that libc keeps, where a thread has told it of another. */
+static void *replaces_its_robust_list(void *unused)
+{
+  static __thread struct robust_list_head own;
+  own.list.next = &own.list;
+  require(syscall(SYS_set_robust_list, &own, sizeof own) == 0);
+  use_each_tier();
+  return unused;
+}
+
+static void births_after_threads_with_a_robust_list_of_their_own(void)
+{
+  for (int i = 0; i < 500; i++) run_thread(replaces_its_robust_list, NULL);
+  require(thread_heaps() <= HEAPS_OF_A_FEW);
+}
+
+/* All hold their objects at once, and end; others free them; then one trim is enough. */
+enum { MANY = 60, OBJECTS_EACH = MB / 128 };
+static void *of_many[MANY][OBJECTS_EACH];
+
+static void *fills_a_row(void *row)
+{
+  for (size_t i = 0; i < OBJECTS_EACH; i++) touch(of_many[(size_t)row][i] = malloc(128), 128);
+  pthread_barrier_wait(&used);
+  return NULL;
+}
+
+static void one_trim_reaches_every_ended_thread(void)
+{
+  pthread_t threads[MANY];
+  memset(of_many, 1, sizeof of_many);
+  pthread_barrier_init(&used, NULL, MANY);
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < MANY; i++) threads[i] = spawn(fills_a_row, (void *)i);
+  for (size_t i = 0; i < MANY; i++) join(threads[i]);
+  for (size_t i = 0; i < MANY; i++)
+    for (size_t j = 0; j < OBJECTS_EACH; j++) free(of_many[i][j]);
+  require(resident_bytes() - before > MANY * MB / 2);
+  malloc_trim(0);
+  require(resident_bytes() - before < 6 * MB);
+}
+
 /* ---- the end of the process ---- */
 
 static void *never_ends(void *seed)
@@ -566,29 +663,14 @@ static void cancelled_threads_leave_nothing(void)
 }
 
 /* 200 idle threads, each with one use of each tier behind it. glibc: 5.6 MB, of which the stacks are most. */
-static pthread_barrier_t used, measured;
-
-static void *idles(void *unused)
-{
-  use_each_tier();
-  pthread_barrier_wait(&used);
-  pthread_barrier_wait(&measured);
-  return unused;
-}
-
 static void idle_threads_hold_little(void)
 {
-  enum { IDLE = 200 };
-  pthread_t threads[IDLE];
-  pthread_barrier_init(&used, NULL, IDLE + 1);
-  pthread_barrier_init(&measured, NULL, IDLE + 1);
   size_t before = resident_bytes();
-  for (size_t i = 0; i < IDLE; i++) threads[i] = spawn(idles, NULL);
-  pthread_barrier_wait(&used);
+  start_idlers(idlers, IDLE);
   malloc_trim(0); /* freed mappings that are kept are not the threads' */
   require(resident_bytes() - before < 24 * MB);
   pthread_barrier_wait(&measured);
-  for (size_t i = 0; i < IDLE; i++) join(threads[i]);
+  for (size_t i = 0; i < IDLE; i++) join(idlers[i]);
 }
 
 static void *frees(void *block)
@@ -680,6 +762,10 @@ int main(int argc, char **argv)
       TEST(one_way_traffic_stays_bounded),
       TEST(blocks_of_dead_threads_are_freed_by_others),
       TEST(orphaned_memory_serves_other_sizes),
+      TEST(births_beside_idle_threads),
+      TEST(births_beside_idle_threads_at_other_places),
+      TEST(births_after_threads_with_a_robust_list_of_their_own),
+      TEST(one_trim_reaches_every_ended_thread),
       TEST(exit_with_threads_inside),
       TEST(main_thread_ends_first),
       TEST(cancelled_threads_leave_nothing),
