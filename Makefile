@@ -55,6 +55,11 @@ debug_flags := -O1 -g
 ubsan_flags := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined
 tsan_flags := -O1 -g -fsanitize=thread
 
+# Sanitizers bring their own runtime; ThreadSanitizer's must be set up before we are.
+comma := ,
+ubsan_unlinked := -Wl$(comma)-z$(comma)defs
+tsan_unlinked := $(ubsan_unlinked) -Wl$(comma)-z$(comma)initfirst
+
 define variant
 $(1)_objects := $$(modules:src/%.c=build/$(1)/%.o)
 
@@ -63,13 +68,12 @@ build/$(1)/%.o: src/%.c $$(headers) Makefile
 	$$(CC) $$(flags) $$($(1)_flags) -c $$< -o $$@
 
 build/$(1)/libosmem.so: $$($(1)_objects)
-	$$(CC) $$($(1)_flags) $$(filter-out -Wl$$(comma)-z$$(comma)defs,$$(link)) $$^ -o $$@
+	$$(CC) $$($(1)_flags) $$(filter-out $$($(1)_unlinked),$$(link)) $$^ -o $$@
 	ln -sf libosmem.so build/$(1)/$$(soname)
 
 $(1): build/$(1)/libosmem.so
 .PHONY: $(1)
 endef
-comma := ,
 $(foreach name,debug ubsan tsan,$(eval $(call variant,$(name))))
 
 # ---- traces: record the allocations of a program, replay them on any allocator ---------------------------------------

@@ -92,7 +92,7 @@ struct slab {
 /* One per granule, the foreign side, 16 KiB before the owner's: a single-threaded program never touches these pages,
  * and foreign frees do not bounce the owner's line (46 -> 51 M frees a second in the prototype). */
 struct remote {
-  uint64_t head;          /* atomic: count << 48 | first object freed by another thread */
+  uint64_t head;          /* atomic: count << 48 | first object freed by another thread | mark of the fork, see slab.c */
   struct slab *mail_next; /* the owner's mail, while head is not empty */
   char line[48];
 };
@@ -170,6 +170,10 @@ struct arena {
   size_t slabs;           /* atomic, likewise */
   uint64_t bin_map[BIN_WORDS];
   struct block *bins[BINS];
+  struct chunk *walk_chunk; /* where the search for orphaned slabs stands (heirs.c), since the fork */
+  uint32_t walk_granule;    /* with that number, */
+  uint32_t walk_generation;
+  uint32_t walked_generation; /* atomic: and the last fork after which it came to an end */
 };
 
 enum { ARENAS_MAX = 64 };
@@ -212,8 +216,9 @@ struct theap {
   struct theap *next;              /* all heaps ever made, newest first */
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */
   const void *home;                /* where its thread's `self` lies, while that may live: see thread.c */
-  struct theap *link;              /* the next in its bucket of homes, or of those known to be dead */
-  bool known_dead;
+  struct theap *link;              /* the next in its bucket of homes, or of those that are dead, or unused */
+  bool known_dead, unused;
+  uint32_t generation; /* of its thread: see heirs.h */
 };
 
 /* ---- regions -------------------------------------------------------------------------------------------------------- */
@@ -284,15 +289,17 @@ static inline bool object_is_sealed(const struct slab *slab, const struct object
   return (uintptr_t)object->next + object->seal + (uintptr_t)object == slab->salt;
 }
 
-/* and this one where it is, as in free.) */
+/* and this one where it is, as in free.) It holds from before an object is on any list until after it is on none. */
 static inline bool object_is_free(const struct slab *slab, const struct object *object) {
   return (uintptr_t)object->next + object->seal == object_proof(slab, object);
 }
 
 enum { REMOTE_COUNT_SHIFT = 48 };
+#define REMOTE_MARK_MASK ((uint64_t)ALIGNMENT - 1)
 
 static inline struct object *remote_list(uint64_t head) {
-  return head ? (struct object *)(head & (((uint64_t)1 << REMOTE_COUNT_SHIFT) - 1)) : LIST_END;
+  uintptr_t first = head & (((uint64_t)1 << REMOTE_COUNT_SHIFT) - 1) & ~REMOTE_MARK_MASK;
+  return first ? (struct object *)first : LIST_END;
 }
 
 static inline size_t remote_count(uint64_t head) { return head >> REMOTE_COUNT_SHIFT; }

@@ -28,6 +28,16 @@ void cache_flush(struct theap *heap) {
     while (heap->cache[bin]) block_release(cache_pop(heap, &heap->cache[bin]));
 }
 
+/* Taken out before it goes back: another fork may come in between, and its child do this again. */
+COLD void cache_inherit(struct theap *gone) {
+  for (size_t bin = 0; bin < CACHE_BINS; bin++) {
+    struct block *block;
+    while ((block = block_of_cached(gone->cache[bin])) && block_is_tagged(block) && block_is_sealed(block))
+      block_release(cache_pop(gone, &gone->cache[bin]));
+    gone->cache[bin] = 0;
+  }
+}
+
 bool cache_give_up(struct theap *heap) {
   size_t keep = heap->cache_limit / CACHE_KEEP_SHARE;
   if (heap->cached_bytes < keep) return false;

@@ -25,6 +25,7 @@ static inline void cache_put(struct theap *heap, struct block *block, size_t byt
   cached_block *bin = &heap->cache[cache_bin(bytes)];
   block->next = (struct block *)*bin;
   block->seal = block_seal(block);
+  __atomic_signal_fence(__ATOMIC_RELEASE); /* a fork may come here: see cache_inherit() */
   *bin = (cached_block)block | bytes / ALIGNMENT << CACHED_UNITS_SHIFT;
   heap->cached_bytes += bytes;
   if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);
@@ -56,6 +57,8 @@ static inline struct block *cache_take(struct theap *heap, size_t bytes) {
 
 /* All of it goes back. */
 void cache_flush(struct theap *heap);
+/* The same for a heap whose thread a fork left behind, at any instruction: of each bin as much as says that it is cached. */
+void cache_inherit(struct theap *gone);
 
 /* Fresh memory is about to be touched: most of what is cached goes back to the arenas, where it coalesces, unless it is little. So the
  * cache may be large where memory is plenty. False: nothing went. (Patterns with 1 to 64 KiB blocks against a cache of an eighth of the

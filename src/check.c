@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "cache.h"
+#include "heirs.h"
 #include "large.h"
 #include "printf.h"
 #include "slab.h"
@@ -140,7 +141,7 @@ static const char *check_slabs(const struct arena *arena, size_t *waiting, const
     for (size_t i = 1; i < CHUNK_GRANULES && (uintptr_t)chunk + i * GRANULE_BYTES < chunk->info.limit; i++) {
       const struct slab *slab = slab_of_granule(chunk, i);
       *where = slab;
-      if (!slab_owner(slab)) continue;
+      if (!slab_owner(slab) || slab_is_orphan(slab)) continue;
       const char *fault = check_slab(slab);
       if (fault) return fault;
       *waiting += !slab_is_full(slab);
@@ -184,6 +185,7 @@ COLD static const char *check_heaps(size_t waiting, const void **where) {
   size_t known = 0;
   const char *fault = NULL;
   for (const struct theap *heap = theap_list(); heap && !fault; heap = heap->next) {
+    if (theap_is_gone(heap) || heap->unused) continue;
     for (size_t size_class = 0; size_class < SIZE_CLASSES && !fault; size_class++) fault = check_class(heap, size_class, &known, where);
     if (!fault) fault = check_cache(heap, where);
   }

@@ -319,6 +319,7 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
   theap_settle(heap);
   void *payload = allocate(heap, request, ARENA_WARM);
   if (payload || (cache_give_up(heap) && (payload = allocate(heap, request, ARENA_WARM)))) return payload;
+  if (theap_inherit() && (payload = allocate(heap, request, ARENA_WARM))) return payload;
   if ((payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   bool collected = slab_collect(heap);
   if ((theap_reclaim_dead() || collected) && (payload = allocate(heap, request, ARENA_WARM))) return payload;
@@ -438,8 +439,8 @@ size_t heap_usable(void *payload, const char *call) {
 }
 
 size_t heap_trim(size_t pad) {
-  size_t released = theap_is_born(self) ? theap_trim(self) : 0;
-  released += theap_trim_dead();
+  size_t released = theap_trim_dead(); /* first: some of it may become the caller's */
+  if (theap_is_born(self)) released += theap_trim(self);
   released += large_trim();
   bool dropped;
   do {

@@ -7,10 +7,16 @@
  * slab is in the mail at most once. The list's length sits above its head (16 bits over a 48-bit
  * address), so that a list is taken over without being walked (50 -> 54 M frees a second in the prototype).
  *
- * Nothing here locks but slab birth and retirement, in the arena. */
+ * A fork may come between a push and its post, by a thread that the child does not have. So the last bits of `head` are those of the
+ * fork's number: a list from before the fork counts as empty for the question who posts. (They repeat after 16 forks, each the child of the last: a
+ * list that nobody touched for so long waits for another.)
+ *
+ * Nothing here locks but slab birth and retirement, in the arena, and taking over what a fork orphaned. */
 #include "slab.h"
 
+#include "heirs.h"
 #include "report.h"
+
 
 /* How many objects of a full slab must be free before it is worth coming back for: a 32nd of it, but eight of the larger
  * objects (not over a sixth). With a 32nd alone, random sizes of 8 to 1000 bytes switch slabs at every other malloc: 0.70 s
@@ -164,7 +170,7 @@ static size_t purge_slab(struct slab *slab) {
 }
 
 /* It has its place again, unless all that was in use was freed meanwhile. */
-static void put_back(struct slab *slab) {
+static void queue_again(struct slab *slab) {
   set_wake(slab, WAKE_EMPTY);
   if (slab_used(slab) == 0)
     slab_release(slab);
@@ -180,7 +186,7 @@ static size_t purge_current(struct theap *heap, size_t size_class) {
   if (current_slab(heap, size_class) == NO_SLAB)
     set_current(heap, size_class, slab);
   else
-    put_back(slab);
+    queue_again(slab);
   return released;
 }
 
@@ -197,7 +203,7 @@ static size_t purge_queue(struct theap *heap, size_t size_class) {
   }
   while ((slab = done)) {
     done = slab->next;
-    put_back(slab);
+    queue_again(slab);
   }
   return released;
 }
@@ -243,14 +249,21 @@ static void format(struct slab *slab, size_t size_class) {
   __atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
 }
 
-static void *take_slab(struct arena *arena, void *heap, enum arena_growth growth) {
-  return arena_take_slab_locked(arena, heap, growth);
+struct slab_wish {
+  struct theap *heap;
+  size_t size_class;
+};
+
+/* Formatted under the lock: an heir must find a record that is true. */
+static void *take_slab(struct arena *arena, void *what, enum arena_growth growth) {
+  struct slab_wish *wish = what;
+  struct slab *slab = arena_take_slab_locked(arena, wish->heap, growth);
+  if (slab) format(slab, wish->size_class);
+  return slab;
 }
 
 static struct slab *new_slab(struct theap *heap, size_t size_class, enum arena_growth growth) {
-  struct slab *slab = arena_serve(heap, take_slab, heap, growth);
-  if (slab) format(slab, size_class);
-  return slab;
+  return arena_serve(heap, take_slab, &(struct slab_wish){heap, size_class}, growth);
 }
 
 /* ---- refill --------------------------------------------------------------------------------------------------------- */
@@ -298,15 +311,41 @@ static void post(struct slab *slab, struct remote *remote) {
   }
 }
 
+static uint64_t mark_now(void) { return fork_generation & REMOTE_MARK_MASK; }
+
+static bool is_listed_since_fork(uint64_t head) { return remote_list(head) != LIST_END && (head & REMOTE_MARK_MASK) == mark_now(); }
+
+/* Into a slab that has no owner yet: it is enough that the object says so, and whoever is there to be the heir becomes it. False: it has
+ * an owner by now. Where the arena cannot be had (it is abandoned, or a frame further up is in there) the object waits. */
+COLD static bool free_orphaned(struct slab *slab, struct object *object) {
+  struct arena *arena = arena_of(slab);
+  bool entered = arena_enter_this(arena), orphan = slab_is_orphan(slab);
+  if (orphan) object_seal(slab, object, LIST_END);
+  if (orphan && entered && theap_is_born(self)) slab_adopt_locked(self, slab);
+  if (entered) arena_leave(arena);
+  return orphan;
+}
+
 void slab_free_remote(struct slab *slab, struct object *object) {
+  if (UNLIKELY(__atomic_load_n(&heirs_wanted, __ATOMIC_RELAXED)) && slab_is_orphan(slab) && free_orphaned(slab, object)) return;
   struct remote *remote = slab_remote(slab);
   uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), new;
   do {
     object_seal(slab, object, remote_list(old));
-    new = (uint64_t)(remote_count(old) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object;
+    new = (uint64_t)(remote_count(old) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object | mark_now();
     /* Release: the object's link. Acquire: who finds the list empty writes mail_next, after the owner, who emptied it, has read that. */
   } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-  if (old == 0) post(slab, remote);
+  if (!is_listed_since_fork(old)) post(slab, remote);
+}
+
+void slab_post_again(struct slab *slab) {
+  struct remote *remote = slab_remote(slab);
+  uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED);
+  do {
+    if (remote_list(old) == LIST_END || is_listed_since_fork(old)) return;
+  } while (!__atomic_compare_exchange_n(&remote->head, &old, (old & ~REMOTE_MARK_MASK) | mark_now(), true, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED));
+  post(slab, remote);
 }
 
 static struct object *last_of(const struct slab *slab, struct object *list) {
@@ -344,4 +383,36 @@ void slab_retire_empty(struct theap *heap) {
     set_current(heap, size_class, NO_SLAB);
     slab_release(slab);
   }
+}
+
+/* Every object that says it is free, and is not on a purged page, makes the list; the number of those that are neither. */
+static size_t list_free_objects(struct slab *slab) {
+  size_t used = 0, size = slab_object_bytes(slab);
+  slab->free = slab->later = LIST_END;
+  for (size_t offset = slab->carved; offset > 0;) {
+    offset -= size;
+    struct object *object = (struct object *)(slab_start(slab) + offset);
+    if (slab_has_purged(slab, object)) continue;
+    if (object_is_free(slab, object))
+      object_link(slab, object);
+    else
+      used++;
+  }
+  return used;
+}
+
+COLD void slab_adopt_locked(struct theap *heir, struct slab *slab) {
+  size_t used = list_free_objects(slab);
+  struct remote *remote = slab_remote(slab);
+  if (__atomic_load_n(&remote->head, __ATOMIC_RELAXED)) __atomic_store_n(&remote->head, 0, __ATOMIC_RELAXED);
+  if (used == 0) {
+    arena_give_slab_locked(arena_of(slab), slab);
+    return;
+  }
+  slab->wake = 0;
+  slab->countdown = (int16_t)used;
+  set_full(slab);
+  __atomic_store_n(&slab->owner, heir, __ATOMIC_RELEASE);
+  bool room_to_carve = slab->carved < slab_capacity(slab) * slab_object_bytes(slab);
+  if (room_to_carve || used <= (size_t)slab->wake) enqueue(slab);
 }

@@ -40,11 +40,17 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
 /* The countdown reached zero: the slab has room again (full -> queued) or is empty (queued -> retired). Owner only. */
 void slab_wake(struct slab *slab);
 
-/* Free an object of somebody else's slab. Lock-free, never waits. */
+/* Free an object of somebody else's slab. Lock-free, never waits, but for the arena of an orphaned slab (heirs.h). */
 void slab_free_remote(struct slab *slab, struct object *object);
 
 /* Take back what other threads freed; false: nothing. Owner only. */
 bool slab_collect(struct theap *heap);
+
+/* Make an orphaned slab the heir's, or free memory, if nothing in it is in use. Under its arena's lock. */
+void slab_adopt_locked(struct theap *heir, struct slab *slab);
+
+/* In the child of a fork: what others had freed into a slab, and perhaps not posted, is posted. */
+void slab_post_again(struct slab *slab);
 
 /* Give current slabs that are empty back to their arena. Owner only. */
 void slab_retire_empty(struct theap *heap);

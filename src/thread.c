@@ -18,11 +18,13 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "arena.h"
 #include "budget.h"
 #include "cache.h"
 #include "fork.h"
+#include "heirs.h"
 #include "slab.h"
 
 enum { LOOK_AT_HEAPS = 8, HOMES_LOG = 10, HOMES = 1 << HOMES_LOG };
@@ -45,6 +47,7 @@ static bool ready;
 /* Under birth_lock. */
 static struct theap *homes[HOMES]; /* heaps of threads that may live, by home; not touched before the second thread */
 static struct theap *dead;         /* heaps known to be nobody's; who looks after one holds it all the same */
+static struct theap *unused;       /* those that own nothing; forks leave them alone */
 
 struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
 
@@ -94,7 +97,7 @@ static void keep_dead(struct theap *heap) {
 /* The heap of the thread that lived where the calling one does. Its mutex may still look held: then nobody was there to mark it. */
 static struct theap *take_from_predecessor(void) {
   struct theap *heap = *bucket_of(&self);
-  while (heap && heap->home != &self) heap = heap->link;
+  while (heap && (heap->home != &self || theap_is_gone(heap))) heap = heap->link;
   if (!heap) return NULL;
   move_out(heap);
   if (!hold_dead(heap)) hold_alive(heap);
@@ -105,7 +108,7 @@ static void look_around(void) {
   static struct theap *cursor;
   for (int i = 0; i < LOOK_AT_HEAPS; i++) {
     cursor = cursor && cursor->next ? cursor->next : theap_list();
-    if (!cursor || cursor->known_dead || !hold_dead(cursor)) continue;
+    if (!cursor || cursor->known_dead || cursor->unused || theap_is_gone(cursor) || !hold_dead(cursor)) continue;
     move_out(cursor);
     keep_dead(cursor);
     pthread_mutex_unlock(&cursor->alive);
@@ -123,11 +126,22 @@ static struct theap *take_known_dead(void) {
   return NULL;
 }
 
+static struct theap *take_unused(void) {
+  struct theap *heap = unused;
+  if (!heap) return NULL;
+  unused = heap->link;
+  hold_alive(heap);
+  heap->generation = fork_generation;
+  heap->unused = false;
+  return heap;
+}
+
 static struct theap *take_dead(void) {
   struct theap *heap = take_from_predecessor();
   if (heap) return heap;
   look_around();
-  return take_known_dead();
+  heap = take_known_dead();
+  return heap ? heap : take_unused();
 }
 
 /* Of the arena; where it can have no more, a thread still needs a heap to be served by other tiers. */
@@ -146,6 +160,7 @@ static struct theap *new_heap(void) {
   struct theap *heap = arena ? new_heap_memory(arena) : NULL;
   if (!heap) return NULL;
   *heap = unborn;
+  heap->generation = fork_generation;
   arena_join(heap, arena);
   hold_alive(heap);
   heap->next = heaps;
@@ -166,20 +181,6 @@ static void set_up(void) {
 /* Before any other constructor, as far as we can see to it: see fork.c. (Priorities up to 100 are the implementation's; the compiler
  * warns of them in __attribute__((constructor)), the linker knows them all.) */
 static void (*const set_up_first)(void) __attribute__((section(".init_array.00000"), used)) = set_up;
-
-struct theap *theap_birth(void) {
-  if (!lock_enter(&birth_lock)) return NULL;
-  set_up();
-  struct theap *heap = take_dead();
-  if (!heap) heap = new_heap();
-  if (heap) {
-    if (!heap->arena) arena_join(heap, arena_least_crowded());
-    if (theap_list()->next) move_in(heap);
-    self = heap;
-  }
-  lock_leave(&birth_lock);
-  return heap;
-}
 
 /* ---- taking back ---------------------------------------------------------------------------------------------------- */
 
@@ -210,7 +211,7 @@ void theap_settle(struct theap *heap) {
 
 /* Hold the heap, if its thread is gone. */
 static bool take_if_dead(struct theap *heap) {
-  if (heap == self || !lock_enter(&birth_lock)) return false;
+  if (heap == self || heap->unused || theap_is_gone(heap) || !lock_enter(&birth_lock)) return false;
   bool taken = hold_dead(heap);
   if (taken) move_out(heap);
   lock_leave(&birth_lock);
@@ -234,6 +235,78 @@ static size_t treat_if_dead(struct theap *heap, size_t (*treat)(struct theap *))
   return released;
 }
 
+/* ---- what a fork left ------------------------------------------------------------------------------------------------ */
+
+/* Hold a gone heap, of which no slab is left. */
+static bool take_if_gone(struct theap *heap) {
+  if (!theap_is_gone(heap) || !lock_enter(&birth_lock)) return false;
+  bool taken = theap_is_gone(heap);
+  if (taken) {
+    move_out(heap);
+    hold_alive(heap);
+    heap->known_dead = false;
+    __atomic_store_n(&heap->generation, fork_generation, __ATOMIC_RELAXED);
+  }
+  lock_leave(&birth_lock);
+  return taken;
+}
+
+/* What its thread had cached goes back, and it is as new. */
+static void renew(struct theap *heap) {
+  cache_inherit(heap);
+  memcpy(heap, &unborn, offsetof(struct theap, next));
+  bool locked = lock_enter(&birth_lock);
+  pthread_mutex_unlock(&heap->alive);
+  if (!locked) return; /* it will be found as a dead one */
+  heap->unused = true;
+  heap->link = unused;
+  unused = heap;
+  lock_leave(&birth_lock);
+}
+
+/* Some gone heaps, or all, when their slabs have been taken over. */
+static size_t renew_gone(bool all) {
+  static struct theap *cursor; /* atomic; all before it are done, */
+  static uint32_t generation;  /* atomic; of that number */
+  bool goes_on = __atomic_load_n(&generation, __ATOMIC_RELAXED) == fork_generation;
+  struct theap *heap = goes_on ? __atomic_load_n(&cursor, __ATOMIC_RELAXED) : theap_list();
+  size_t renewed = 0;
+  for (; heap && (all || renewed < LOOK_AT_HEAPS); heap = heap->next)
+    if (take_if_gone(heap)) renew(heap), renewed++;
+  __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
+  __atomic_store_n(&generation, fork_generation, __ATOMIC_RELAXED);
+  if (!heap) __atomic_store_n(&heirs_wanted, false, __ATOMIC_RELAXED);
+  return renewed;
+}
+
+static size_t inherit(size_t most) {
+  if (LIKELY(!__atomic_load_n(&heirs_wanted, __ATOMIC_RELAXED)) || !theap_is_born(self)) return 0;
+  size_t found = heirs_adopt(self, most);
+  return heirs_are_done() ? found + renew_gone(most == HEIRS_ALL) : found;
+}
+
+bool theap_inherit(void) { return inherit(HEIRS_A_PORTION) > 0; }
+
+/* ---- the first operation --------------------------------------------------------------------------------------------- */
+
+struct theap *theap_birth(void) {
+  if (!lock_enter(&birth_lock)) return NULL;
+  set_up();
+  struct theap *heap = take_dead();
+  bool all_in_use = !heap;
+  if (all_in_use) heap = new_heap();
+  if (heap) {
+    if (!heap->arena) arena_join(heap, arena_least_crowded());
+    if (theap_list()->next) move_in(heap);
+    self = heap;
+  }
+  lock_leave(&birth_lock);
+  if (all_in_use) inherit(HEIRS_FOR_BIRTH); /* so that a long line of forks does not need more and more heaps */
+  return heap;
+}
+
+/* ---- all that ended -------------------------------------------------------------------------------------------------- */
+
 bool theap_reclaim_dead(void) {
   static struct theap *cursor; /* atomic; where two threads go on from the same place, one finds less */
   struct theap *heap = __atomic_load_n(&cursor, __ATOMIC_RELAXED), *newest = theap_list();
@@ -249,6 +322,7 @@ bool theap_reclaim_dead(void) {
 
 size_t theap_trim_dead(void) {
   size_t released = 0;
+  inherit(HEIRS_ALL);
   for (struct theap *heap = theap_list(); heap; heap = heap->next) released += treat_if_dead(heap, theap_trim);
   return released;
 }
@@ -257,14 +331,20 @@ size_t theap_trim_dead(void) {
 
 void theaps_before_fork(uint32_t *patience) { lock_enter_for_fork(&birth_lock, patience); }
 
+/* Their heaps are gone, those that were known to be dead as well: heirs.c has no need to tell them apart. */
+static void leave_others_behind(void) {
+  heirs_begin();
+  dead = NULL;
+  if (!theap_is_born(self)) return;
+  self->generation = fork_generation;
+  self->mail = NULL; /* its slabs will be posted again */
+}
+
 COLD void theaps_after_fork(bool child) {
   lock_leave_after_fork(&birth_lock, child);
   if (!child) return;
   lock_free_orphan(&birth_lock); /* the list of heaps is whole at every instruction */
-  /* The robust list went with the other threads. Their heaps stay as they are: one may have been interrupted anywhere. But what is
-   * free in their arenas is ours to use. */
-  for (struct theap *heap = theap_list(); heap; heap = heap->next)
-    if (heap != self) heap->arena = NULL; /* counted no more: who takes over one that was dead before the fork must not quit it */
+  if (!__libc_single_threaded) leave_others_behind();
   arenas_forget_threads(self->arena);
   if (theap_is_born(self)) hold_alive(self);
 }

@@ -17,7 +17,9 @@ void theap_settle(struct theap *heap);
 
 /* Take back what threads that ended have left: their caches and empty slabs. Looks at a few heaps a call. */
 bool theap_reclaim_dead(void); /* false: found none */
-/* The same of all of them, and of slabs still in use the pages that are wholly free; bytes released of those. */
+/* In the child of a fork, a portion of what threads left that it does not have; false: there is none. */
+bool theap_inherit(void);
+/* Both, all of it, and of slabs still in use the pages that are wholly free; bytes released of those. */
 size_t theap_trim_dead(void);
 /* The same for the caller's own heap. */
 size_t theap_trim(struct theap *heap);

@@ -15,6 +15,7 @@
 #include "arena.c"
 #include "large.c"
 #include "slab.c"
+#include "heirs.c"
 #include "cache.c"
 #include "thread.c"
 #include "fork.c"

@@ -1,9 +1,11 @@
 /* fork: from threaded programs, twice at once, out of a signal handler, inside of a fork, beside stdio, with handlers that allocate or
  * lock. (What needs certain moments is in ../fault/fork.c.) */
 #include "verbs.h"
+#include <semaphore.h>
 #include <spawn.h>
 #include <sys/time.h>
 #include <time.h>
+#include <ucontext.h>
 
 extern char **environ;
 
@@ -53,6 +55,10 @@ static void child_lives(void)
   alarm(PATIENCE_S);
   use_each_tier();
   for (size_t i = 0; i < PLACES; i++) free(__atomic_exchange_n(&shared[i], NULL, __ATOMIC_ACQ_REL));
+  use_each_tier();
+  require(heap_is_sound());
+  malloc_trim(0); /* which takes over all that other threads had */
+  require(heap_is_sound());
   use_each_tier();
   _exit(0);
 }
@@ -251,6 +257,312 @@ static void a_long_line_of_forks(void)
     if (pid) _exit(wait_for(pid) == 0 ? 0 : 1);
     require(resident_bytes() < 32 * MB);
   }
+}
+
+/* ---- what the threads of the parent owned ---- */
+
+enum { ESTATE = 100000, KEPT_OF = 16, GENERATIONS = 30, BUSY_ONES = 3, HEAPS_OF_A_GENERATION = BUSY_ONES + 2, CACHED = 60, CACHED_BYTES = 16000 };
+static unsigned char *estate[ESTATE];
+
+static size_t estate_bytes(size_t i)
+{
+  return 50 + i * 37 % 900;
+}
+
+/* Medium blocks that it then has in its cache, and objects. */
+static void *has_an_estate(void *unused)
+{
+  void *blocks[CACHED];
+  for (size_t i = 0; i < CACHED; i++) touch(blocks[i] = malloc(CACHED_BYTES), CACHED_BYTES);
+  for (size_t i = 0; i < CACHED; i++) free(blocks[i]);
+  for (size_t i = 0; i < ESTATE; i++) fill(estate[i] = malloc(estate_bytes(i)), estate_bytes(i), i);
+  pthread_barrier_wait(&paused);
+  pthread_barrier_wait(&forked); /* nobody comes */
+  return unused;
+}
+
+/* The thread itself frees all but every sixteenth: no slab of it is empty, and none of it is the child's to allocate from. */
+static void *has_freed_much_of_it(void *unused)
+{
+  for (size_t i = 0; i < ESTATE; i++) estate[i] = malloc(estate_bytes(i));
+  for (size_t i = 0; i < ESTATE; i++)
+    if (i % KEPT_OF) free(estate[i]);
+    else fill(estate[i], estate_bytes(i), i);
+  pthread_barrier_wait(&paused);
+  pthread_barrier_wait(&forked);
+  return unused;
+}
+
+static void fork_beside(void *(*owner)(void *), test_body *child)
+{
+  pthread_barrier_init(&paused, NULL, 2);
+  pthread_barrier_init(&forked, NULL, 2);
+  spawn(owner, NULL);
+  pthread_barrier_wait(&paused);
+  require(fate_of(child) == 0);
+}
+
+/* All that is free there is used before fresh memory is. */
+static void allocates_the_estate_again(size_t before, bool all)
+{
+  for (size_t i = 0; i < ESTATE; i++)
+    if (all || i % KEPT_OF) fill(estate[i] = malloc(estate_bytes(i)), estate_bytes(i), i);
+  require(resident_bytes() < before + 6 * MB);
+  for (size_t i = 0; i < ESTATE; i++) require(holds(estate[i], estate_bytes(i), i));
+  require(heap_is_sound());
+  for (size_t i = 0; i < ESTATE; i++) free(estate[i]);
+  malloc_trim(0);
+  require(heap_is_sound());
+  require(resident_bytes() < before - 30 * MB);
+}
+
+static void frees_the_estate(void)
+{
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < ESTATE; i++) {
+    require(holds(estate[i], estate_bytes(i), i));
+    free(estate[i]);
+  }
+  malloc_trim(0);
+  require(heap_is_sound());
+  require(resident_bytes() < before - 40 * MB);
+  require(library_stats().medium_live_bytes < CACHED * CACHED_BYTES / 2); /* nor are cached blocks of the gone in use */
+  child_lives();
+}
+
+static void uses_again_what_it_frees(void)
+{
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < ESTATE; i++) {
+    require(holds(estate[i], estate_bytes(i), i));
+    free(estate[i]);
+  }
+  allocates_the_estate_again(before, true);
+}
+
+static void uses_what_was_free(void)
+{
+  allocates_the_estate_again(resident_bytes(), false);
+}
+
+static void a_child_frees_what_other_threads_owned(void)
+{
+  fork_beside(has_an_estate, frees_the_estate);
+}
+
+static void a_child_uses_again_what_it_frees_of_other_threads(void)
+{
+  fork_beside(has_an_estate, uses_again_what_it_frees);
+}
+
+static void a_child_uses_what_was_free_in_other_threads(void)
+{
+  fork_beside(has_freed_much_of_it, uses_what_was_free);
+}
+
+/* Threads of the child free and allocate in what the gone ones owned, at the same time. */
+static void *takes_part(void *number)
+{
+  for (int round = 0; round < 3; round++)
+    for (size_t i = (size_t)number; i < ESTATE; i += WORKERS) {
+      size_t bytes = estate_bytes(i);
+      require(holds(estate[i], bytes, i));
+      free(estate[i]);
+      fill(estate[i] = malloc(bytes), bytes, i);
+    }
+  return NULL;
+}
+
+static void shares_the_estate(void)
+{
+  pthread_t threads[WORKERS];
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < WORKERS; i++) threads[i] = spawn(takes_part, (void *)i);
+  for (size_t i = 0; i < WORKERS; i++) join(threads[i]);
+  require(resident_bytes() < before + 20 * MB);
+  require(heap_is_sound());
+  frees_the_estate();
+}
+
+static void threads_of_a_child_share_what_other_threads_owned(void)
+{
+  fork_beside(has_an_estate, shares_the_estate);
+}
+
+/* Generation after generation has threads and is forked from while they work, the next one living on: nothing adds up. */
+static void a_long_line_of_threaded_forks(void)
+{
+  for (int generation = 0; generation < GENERATIONS; generation++) {
+    pthread_t busy[BUSY_ONES];
+    for (size_t i = 0; i < COUNT(busy); i++) busy[i] = spawn(is_busy, (void *)(i + 1));
+    run_thread(lives_in_the_child, NULL);
+    usleep(5000);
+    pid_t pid = fork();
+    if (pid) _exit(wait_for(pid) == 0 ? 0 : 1);
+    for (size_t i = 0; i < PLACES; i++) free(__atomic_exchange_n(&shared[i], NULL, __ATOMIC_ACQ_REL));
+    if (generation % 3 == 0) malloc_trim(0);
+    require(heap_is_sound());
+    require(thread_heaps() <= 3 * HEAPS_OF_A_GENERATION); /* one that trims, two that do not */
+    require(resident_bytes() < 48 * MB);
+  }
+}
+
+/* ---- at every instruction of another thread ---- */
+
+/* The thread traps after each instruction of what it does and stands still there, while the main thread forks. Where the fork waits for a lock
+ * that the thread holds, it goes on after a while. */
+enum { TRAP_FLAG = 0x100, STANDS_MS = 20, SLABS = 40, SLAB_OBJECTS = 32, OBJECTS = SLABS * SLAB_OBJECTS, OBJECT = 1000, KEPT = 100 };
+static sem_t standing, go_on;
+static volatile bool stepping, done;
+static unsigned every, instructions;
+static void *objects[OBJECTS], *kept[KEPT];
+static size_t small_before;
+
+#if defined(__x86_64__)
+static void wait_a_while(void)
+{
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += STANDS_MS * 1000000;
+  if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+  while (sem_timedwait(&go_on, &until) < 0 && errno == EINTR) continue;
+}
+
+static void stand_still(int unused, siginfo_t *info, void *context)
+{
+  (void)unused, (void)info;
+  int saved = errno;
+  if (!stepping) {
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+  } else if (++instructions % every == 0) {
+    while (sem_trywait(&go_on) == 0) continue;
+    sem_post(&standing);
+    wait_a_while();
+  }
+  errno = saved;
+}
+
+static void step(test_body *body)
+{
+  stepping = true;
+  __asm__ volatile("sub $128, %%rsp\n pushf\n orl %0, (%%rsp)\n popf\n add $128, %%rsp" ::"i"(TRAP_FLAG) : "memory", "cc");
+  body();
+  stepping = false;
+}
+#else
+static void stand_still(int unused, siginfo_t *info, void *context)
+{
+  (void)unused, (void)info, (void)context;
+}
+
+static void step(test_body *body)
+{
+  (void)body;
+  skip_test("steps by the trap flag of x86-64");
+}
+#endif
+
+struct steps {
+  test_body *begin, *go, *child;
+  unsigned every;
+};
+
+static void *goes_in_steps(void *steps)
+{
+  if (((struct steps *)steps)->begin) ((struct steps *)steps)->begin();
+  pthread_barrier_wait(&paused);
+  step(((struct steps *)steps)->go);
+  done = true;
+  sem_post(&standing);
+  return NULL;
+}
+
+static void fork_at_every_step(struct steps steps)
+{
+  struct sigaction action = {.sa_sigaction = stand_still, .sa_flags = SA_SIGINFO | SA_RESTART};
+  require(sigaction(SIGTRAP, &action, NULL) == 0);
+  sem_init(&standing, 0, 0);
+  sem_init(&go_on, 0, 0);
+  pthread_barrier_init(&paused, NULL, 2);
+  every = steps.every;
+  pthread_t thread = spawn(goes_in_steps, &steps);
+  pthread_barrier_wait(&paused);
+  int forks_made = 0;
+  for (; sem_wait(&standing) == 0 && !done; forks_made++) {
+    require(fate_of(steps.child) == 0);
+    sem_post(&go_on);
+  }
+  join(thread);
+  require(forks_made > 50);
+}
+
+/* Frees one object of each of three of our slabs: each of these frees posts the slab to us. */
+static void frees_into_three_slabs(void)
+{
+  for (size_t i = 0; i < 3; i++) free(__atomic_exchange_n(&objects[(10 + 2 * i) * SLAB_OBJECTS], NULL, __ATOMIC_ACQ_REL));
+}
+
+static void *frees_the_objects(void *unused)
+{
+  for (size_t i = 0; i < OBJECTS; i++) free(objects[i]);
+  return unused;
+}
+
+/* The child cannot have again what was on its way to us, but all else, as far as that its threads free it in their turn. */
+static void all_else_comes_back(void)
+{
+  run_thread(frees_the_objects, NULL);
+  malloc_trim(0);
+  require(heap_is_sound());
+  require(library_stats().small_live_count <= small_before + 1);
+}
+
+static void a_fork_at_every_instruction_of_a_free_to_the_forker(void)
+{
+  small_before = library_stats().small_live_count;
+  for (size_t i = 0; i < OBJECTS; i++) require(objects[i] = malloc(OBJECT));
+  fork_at_every_step((struct steps){NULL, frees_into_three_slabs, all_else_comes_back, 1});
+}
+
+static void keeps_some(void)
+{
+  for (size_t i = 0; i < KEPT; i++) fill(kept[i] = malloc(OBJECT), OBJECT, i);
+}
+
+/* A slab is born, carved, filled and goes; objects and blocks come and go. */
+static void does_a_bit_of_everything(void)
+{
+  void *some[SLAB_OBJECTS], *block = malloc(5000);
+  for (size_t i = 0; i < SLAB_OBJECTS; i++) some[i] = malloc(OBJECT);
+  free(block);
+  for (size_t i = 0; i < SLAB_OBJECTS; i++) free(some[i]);
+  free(malloc(5000));
+  free(malloc(OBJECT));
+}
+
+/* All that the thread kept is whole, and what was neither being handed out nor taken back can be had. */
+static void the_estate_is_in_order(void)
+{
+  for (size_t i = 0; i < KEPT; i++) require(holds(kept[i], OBJECT, i));
+  for (size_t i = 0; i < KEPT; i += 2) free(kept[i]);
+  use_each_tier();
+  for (size_t i = 0; i < OBJECTS; i++) fill(objects[i] = malloc(OBJECT), OBJECT, i);
+  for (size_t i = 1; i < KEPT; i += 2) require(holds(kept[i], OBJECT, i));
+  for (size_t i = 0; i < OBJECTS; i++) require(holds(objects[i], OBJECT, i));
+  require(heap_is_sound());
+  for (size_t i = 0; i < OBJECTS; i++) free(objects[i]);
+  for (size_t i = 1; i < KEPT; i += 2) free(kept[i]);
+  malloc_trim(0);
+  require(heap_is_sound());
+  require(library_stats().small_live_count <= small_before + SLAB_OBJECTS + 1); /* `some`, which nobody has any more */
+  child_lives();
+}
+
+static void a_fork_at_many_instructions_of_another_thread(void)
+{
+  use_each_tier();
+  small_before = library_stats().small_live_count;
+  fork_at_every_step((struct steps){keeps_some, does_a_bit_of_everything, the_estate_is_in_order, 11});
 }
 
 /* ---- out of a signal handler ---- */
@@ -517,6 +829,13 @@ int main(int argc, char **argv)
       TEST(a_forker_that_dies_in_the_child_leaves_its_heap),
       TEST(threads_that_ended_before_a_fork_are_not_counted_after_it),
       TEST(a_long_line_of_forks),
+      TEST(a_child_frees_what_other_threads_owned),
+      TEST(a_child_uses_again_what_it_frees_of_other_threads),
+      TEST(a_child_uses_what_was_free_in_other_threads),
+      TEST(threads_of_a_child_share_what_other_threads_owned),
+      TEST(a_long_line_of_threaded_forks),
+      TEST(a_fork_at_every_instruction_of_a_free_to_the_forker),
+      TEST(a_fork_at_many_instructions_of_another_thread),
       TEST(fork_out_of_a_handler),
       TEST(fork_beside_getline_and_fclose),
       TEST(handlers_may_allocate),
