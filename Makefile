@@ -1,4 +1,4 @@
-# osmem: make, make demo, make bench, make record, make install, make lint; variants: make debug ubsan tsan
+# osmem: make, make demo, make bench, make record, make install, make lint; variants: make debug ubsan tsan tiny
 # tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
@@ -52,6 +52,7 @@ libosmem-textbook.so: src/textbook.c include/osmem.h Makefile
 # ---- variants: the modules one by one, so that each file stands on its own --------------------------------------------
 
 debug_flags := -O1 -g
+tiny_flags := -O1 -g -DOSMEM_TINY
 ubsan_flags := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined
 tsan_flags := -O1 -g -fsanitize=thread
 
@@ -74,7 +75,7 @@ build/$(1)/libosmem.so: $$($(1)_objects)
 $(1): build/$(1)/libosmem.so
 .PHONY: $(1)
 endef
-$(foreach name,debug ubsan tsan,$(eval $(call variant,$(name))))
+$(foreach name,debug ubsan tsan tiny,$(eval $(call variant,$(name))))
 
 # ---- traces: record the allocations of a program, replay them on any allocator ---------------------------------------
 

@@ -8,9 +8,6 @@
 #include "purge.h"
 #include "report.h"
 
-/* So much free memory in another arena is worth a look there. */
-enum { WORTH_A_LOOK = 64 * 1024 };
-
 static struct arena first_arena;
 static struct arena *arenas[ARENAS_MAX] = {&first_arena};
 static size_t arenas_made = 1; /* atomic */

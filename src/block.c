@@ -9,8 +9,6 @@
 #include "budget.h"
 #include "region.h"
 
-enum { DENSE_BLOCK_MAX = 4096 /* larger ones may never be filled, see populate_ahead() */ };
-
 /* Mark space as in use: as a slab of `owner`, or (NULL) as a block. */
 static void claim(uintptr_t at, size_t bytes, struct theap *owner) {
   if (!owner) {

@@ -176,26 +176,7 @@ struct arena {
   uint32_t walked_generation; /* atomic: and the last fork after which it came to an end */
 };
 
-enum { ARENAS_MAX = 64 };
-
 /* ---- threads -------------------------------------------------------------------------------------------------------- */
-
-enum {
-  BLOCKS_BEFORE_SLAB = 8, /* a class earns its slab: page faults of `ls` 28 -> 9, of `bash -c` 38 -> 11 */
-  CACHE_BLOCK_MIN_LOG = 10,
-  CACHE_BLOCK_MIN = 1 << CACHE_BLOCK_MIN_LOG,
-  CACHE_BLOCK_MAX = 128 * 1024,
-  CACHE_BINS_PER_DOUBLING_LOG = 4,
-  CACHE_BINS_PER_DOUBLING = 1 << CACHE_BINS_PER_DOUBLING_LOG,
-  CACHE_BINS = 7 * CACHE_BINS_PER_DOUBLING,
-  CACHE_BINS_TRIED = 3,   /* by a request: blocks up to an eighth too large are in these */
-  /* The threads of an arena may together cache as much as is live in it, within these bounds; each of them the least at least. A
-   * thread hears of its share when it takes a block: who waits keeps the share of before. */
-  CACHE_BYTES_MIN = 256 * 1024,
-  CACHE_BYTES_MAX = 4 * 1024 * 1024,
-  CACHE_BYTES_LEAST = 32 * 1024,
-  CACHE_KEEP_SHARE = 8    /* and no more than this share of that, where the heap would have to touch fresh memory otherwise */
-};
 
 /* A cached block and, above its address, its size in units of 16 bytes: so a bin's first block is judged without a look at it, which is
  * a cache miss. 0: none. */
@@ -227,8 +208,6 @@ struct region {
   uintptr_t base; /* a multiple of GRANULE_BYTES */
   size_t bytes;   /* base + bytes == our end; only ever grows while chunks live there, but for os_trim */
 };
-
-enum { REGIONS_MAX = 256 };
 
 /* [0] is the brk heap and the only one that the fast path knows. The rest is empty unless brk was refused. */
 extern struct region regions[REGIONS_MAX];

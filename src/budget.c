@@ -11,18 +11,16 @@
  * Relaxed atomics throughout: when threads meet here, the account is off by what one of them spent, and nobody minds. */
 #include "budget.h"
 
+#include "geometry.h"
 #include "os.h"
 
 enum {
-  EARN_SHARE = 50,
   RELEASE_NS = 100,
   FAULT_NS = 1450,
   CREDIT_START_NS = 2 * 1000 * 1000, /* 80 MB */
   CREDIT_MAX_NS = 200 * 1000 * 1000,
   DEBT_MAX_NS = 500 * 1000 * 1000,
-  MISTAKE_SHARE = 4,
-  HOLD_MIN_S = 4,
-  HOLD_MAX_S = 64
+  MISTAKE_SHARE = 4
 };
 
 static struct {

@@ -18,9 +18,6 @@
 #include "arena.h"
 #include "slab.h"
 
-/* At a time. An adopted slab's pages are no longer shared with the parent: few. */
-enum { SLABS_LOOKED_AT = 4096, ADOPTIONS = 16 };
-
 uint32_t fork_generation;
 bool heirs_wanted; /* atomic */
 

@@ -23,7 +23,7 @@ static inline bool slab_is_orphan(const struct slab *slab) {
 void heirs_begin(void);
 
 /* Take over a portion of slabs, or portion by portion so many: how many it was. */
-enum { HEIRS_A_PORTION = 1, HEIRS_FOR_BIRTH = 128, HEIRS_ALL = INT32_MAX };
+enum { HEIRS_A_PORTION = 1, HEIRS_ALL = INT32_MAX };
 size_t heirs_adopt(struct theap *heir, size_t most);
 /* Was the whole heap looked at? */
 bool heirs_are_done(void);

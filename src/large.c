@@ -32,7 +32,7 @@ struct spare {
   size_t bytes;
 };
 
-enum { FIRST_CAPACITY = 128, SPARES_MAX = 64, SPARE_FLOOR = 512 * 1024, SPARE_SHARE = 8, SLACK_SHARE = 8 };
+enum { SPARE_SHARE = 8, SLACK_SHARE = 8 };
 
 static struct lock large_lock = {.rank = LOCK_LARGE};
 static struct mapping first_table[FIRST_CAPACITY];

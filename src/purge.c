@@ -14,17 +14,6 @@
 #include "budget.h"
 #include "top.h"
 
-enum {
-  DIRTY_SHARE = 8,
-  FLOOD = 4,
-  RUN_MIN = 64 * 1024,
-  LOOKS = 4,                       /* at runs that are clean, at each free: so many of them make no free slow */
-  LOOKS_OF_TRIM = 256,             /* while the lock is held */
-  CALLS_OF_TRIM = 16,              /* likewise: runs of a page or two */
-  PATIENCE = 2 * 1024 * 1024,      /* when there is no budget or are no runs: so much is freed until we look again; */
-  PORTION_SHARE = 8                /* and this share of a portion until the next: one call that empties a cache pays for a few */
-};
-
 /* ---- a round -------------------------------------------------------------------------------------------------------- */
 
 static void begin(struct arena *arena, size_t run_min) {

@@ -1,14 +1,11 @@
 /* Giving back: free memory of an arena that is more than it will soon need goes to the kernel. The arena's lock is held.
  *
- * All of it in portions (PORTION, top.h): no free takes longer than one, and nobody holds a lock for longer. A round looks at the top and
+ * All of it in portions (PORTION): no free takes longer than one, and nobody holds a lock for longer. A round looks at the top and
  * at the free runs of an arena, the largest first, and goes on at the next free or, for a trim, when the lock was left in between. */
 #ifndef OSMEM_PURGE_H
 #define OSMEM_PURGE_H
 
 #include "block_meta.h"
-
-/* What is free and in memory ("dirty") is kept for reuse up to a share of what is in use, but not less than this. */
-enum { DIRTY_MIN = 4 * 1024 * 1024 };
 
 static inline size_t top_dirty_bytes(const struct arena *arena) {
   return arena->resident > arena->top ? arena->resident - arena->top : 0;

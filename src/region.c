@@ -16,17 +16,6 @@
 
 #include <string.h>
 
-enum {
-  GROWTH_MIN = 128 * 1024, /* the first step, for blocks, */
-  SLABS_AHEAD = 12,        /* and room for as many slabs, of which a command touches a page each: commands that make do with one brk
-                              under glibc do so here (with 8, sed does not) */
-  GROWTH_FACTOR = 4,       /* after that: address space, not memory, so the system call is what counts */
-  GROWTH_MAX = 4 * 1024 * 1024,
-  REGION_MIN = 256 * 1024, /* smallest fallback: metadata and a few slabs; */
-  SMALL_REGIONS = REGIONS_MAX / 2, /* so many may be that small: near a limit hundreds are asked for. The others make up at least */
-  REGION_SHARE = 16        /* this share of all there is, so the table lasts for 2000 times what the first half of it holds */
-};
-
 struct region regions[REGIONS_MAX];
 struct lock growth_lock = {.rank = LOCK_GROWTH};
 

@@ -27,7 +27,7 @@
 #include "heirs.h"
 #include "slab.h"
 
-enum { LOOK_AT_HEAPS = 8, HOMES_LOG = 10, HOMES = 1 << HOMES_LOG };
+enum { HOMES = 1 << HOMES_LOG };
 
 #define NO_SLABS_8 NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB, NO_SLAB
 #define NO_SLABS_64 NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8, NO_SLABS_8
@@ -203,7 +203,6 @@ size_t theap_trim(struct theap *heap) {
  * dropped: moving when the lock was found taken a few times in a row (threads wander or move late: RSS of four threads with medium
  * blocks 2.0 of glibc's, against 1.2). */
 void theap_settle(struct theap *heap) {
-  enum { VISITS_TO_MOVE = 64 };
   if (LIKELY(!arena_is_shared(heap->arena)) || ++heap->visits % VISITS_TO_MOVE) return;
   theap_reclaim_dead();
   if (arena_is_shared(heap->arena)) arena_move_out(heap);

@@ -8,8 +8,6 @@
 #include "region.h"
 #include "report.h"
 
-enum { POPULATE_SHARE = 128, POPULATE_MIN = 64 * 1024, POPULATE_MAX = 4 * 1024 * 1024 };
-
 /* ---- upwards -------------------------------------------------------------------------------------------------------- */
 
 /* The chunk's end has moved: by our growth, or because a stranger moved the break down into the top. Then what is gone is not touched again
