@@ -24,7 +24,7 @@ tsan_tests := $(call built,tests/tsan/*.c)
 
 # Random operations, judged by a shadow of the heap; fuzzers drive the same files (fuzz.mk).
 model_core := tests/model/model.c tests/model/calls.c
-model_headers := $(wildcard tests/model/*.h) tests/verbs.h include/osmem.h src/size_class.h
+model_headers := $(wildcard tests/model/*.h) tests/verbs.h include/osmem.h src/size_class.h src/geometry.h
 model_tests := build/tests/model/model build/tests/model/broken.so
 
 # The same calls to glibc and to the library, which it opens by itself.

@@ -91,6 +91,12 @@ static bool is_zero(const char *at, size_t bytes)
 
 enum way { PLAIN, ZEROED, ALIGNED, POSIX, WAYS };
 
+/* What is a block or a mapping in the normal geometry is one in the tiny one, too. */
+static size_t scaled(size_t bytes)
+{
+  return bytes < 8000 ? bytes : bytes / SIZED(1, 8);
+}
+
 static char *ask(enum way way, size_t alignment, size_t bytes)
 {
   void *p = NULL;
@@ -105,7 +111,8 @@ static char *ask(enum way way, size_t alignment, size_t bytes)
 /* A new block; its place, or PLACES. */
 static size_t obtain(enum way way, size_t bytes)
 {
-  size_t alignment = way >= ALIGNED ? bytes >= 100000 ? 1 * MB : 256 : 16;
+  bytes = scaled(bytes);
+  size_t alignment = way >= ALIGNED ? bytes >= scaled(100000) ? 1 * MB : 256 : 16;
   require(places < PLACES);
   errno = UNTOUCHED;
   char *p = answered(ask(way, alignment, bytes));
@@ -122,6 +129,7 @@ static size_t obtain(enum way way, size_t bytes)
 
 static void resize(size_t place, size_t bytes)
 {
+  bytes = scaled(bytes);
   if (place == PLACES || !live[place].at) return;
   struct live *block = &live[place];
   errno = UNTOUCHED;
@@ -258,7 +266,7 @@ static void *the_other(void *unused)
 {
   for (int round = 0; round < ROUNDS; round++) {
     sem_wait(&go);
-    os_free(os_malloc(40000));
+    os_free(os_malloc(scaled(40000)));
     sem_post(&waits); /* in case that it never had to wait */
     sem_post(&done);
   }

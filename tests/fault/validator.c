@@ -7,7 +7,8 @@
 
 #include "osmem.h"
 
-enum { BLOCKS = 16, EACH = 40000, OBJECTS = 100, HOLE = 4, LIVE = 9 };
+/* In the tiny geometry the row must fit in a chunk, too. */
+enum { BLOCKS = 16, EACH = SIZED(40000, 5008), OBJECTS = 100, HOLE = 4, LIVE = 9 };
 static char *blocks[BLOCKS];   /* in a row, and the last of all before the top; that of HOLE is free */
 static char *objects[OBJECTS]; /* the last of them in a slab that has free ones */
 
@@ -18,7 +19,7 @@ static void build_heap(void)
   os_free(blocks[HOLE]);
   os_trim((size_t)1 << 40); /* out of the thread's cache */
   os_free(objects[OBJECTS - 2]);
-  for (size_t i = 1; i < BLOCKS; i++) require(i == HOLE || i == HOLE + 1 || blocks[i] == blocks[i - 1] + 40016);
+  for (size_t i = 1; i < BLOCKS; i++) require(i == HOLE || i == HOLE + 1 || blocks[i] == blocks[i - 1] + EACH + 16);
   require(os_check());
 }
 

@@ -1,7 +1,6 @@
 /* See calls.h. */
 #include "calls.h"
 
-#include "../../src/size_class.h"
 #include "../verbs.h"
 #include "osmem.h"
 
@@ -72,8 +71,9 @@ static const struct call CALLS[] = {
     {"os_reallocarray", 4, RESIZE, COUNTED, NULL_FOR_NOTHING, by_os_reallocarray},
     {"free", 71, RELEASE, PLAIN, 0, NULL},
     {"swap", 12, PASS, PLAIN, 0, NULL},
-    {"mallinfo2", 4, REPORT, PLAIN, 0, NULL},
+    {"mallinfo2", 2, REPORT, PLAIN, 0, NULL},
     {"trim", 2, TRIM, PLAIN, 0, NULL},
+    {"weather", 2, WEATHER, PLAIN, 0, NULL},
     {"meet", 2, MEET, PLAIN, 0, NULL},
 };
 
@@ -111,9 +111,10 @@ static enum kind kind_of(const struct op *op)
   return kind;
 }
 
-static const size_t THRESHOLDS[] = {SMALL_MAX, 2 * KB,  PAGE,     8 * KB,   16 * KB,  32 * KB - 16, 32 * KB, 32 * KB + 16,
-                                    64 * KB,   96 * KB, 128 * KB, 132 * KB, 256 * KB, 512 * KB};
-static const size_t CHUNKS[] = {4 * MB, 8 * MB - 64 * KB, 8 * MB - 32 * KB, 8 * MB};
+static const size_t THRESHOLDS[] = {SMALL_MAX, 2 * KB, PAGE, GRANULE_BYTES / 4, GRANULE_BYTES / 2, GRANULE_BYTES - 16, GRANULE_BYTES,
+                                    GRANULE_BYTES + 16, 2 * GRANULE_BYTES, 3 * GRANULE_BYTES, MMAP_THRESHOLD, MMAP_THRESHOLD + PAGE,
+                                    2 * MMAP_THRESHOLD, 4 * MMAP_THRESHOLD};
+static const size_t CHUNKS[] = {CHUNK_BYTES / 2, CHUNK_BYTES - 2 * GRANULE_BYTES, CHUNK_BYTES - GRANULE_BYTES, CHUNK_BYTES};
 static const size_t IMPOSSIBLES[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX,        SIZE_MAX - 4096,
                                      PTRDIFF_MAX,             (size_t)1 << 47, PTRDIFF_MAX - 4096};
 
@@ -147,11 +148,11 @@ static size_t size_of(const struct op *op, size_t old)
     case ANY_SMALL: return 1 + amount % SMALL_MAX;
     case CLASS_EDGE: return near_class_edge(amount);
     case RELATIVE: return relative_to(old, amount);
-    case ANY_BLOCK: return (size_t)amount * 2;
-    case CACHEABLE: return SMALL_MAX + amount % (32 * KB);
+    case ANY_BLOCK: return (size_t)amount * 2 % MMAP_THRESHOLD;
+    case CACHEABLE: return SMALL_MAX + amount % (MMAP_THRESHOLD / 4);
     case THRESHOLD: return near_one_of(THRESHOLDS, COUNT(THRESHOLDS), amount);
     case PAGES: return (size_t)PAGE * (1 + amount % 64) + amount / 64 % 17 - 8;
-    case ANY_LARGE: return 128 * KB + (size_t)amount * 16;
+    case ANY_LARGE: return MMAP_THRESHOLD + (size_t)amount * SIZED(16, 2);
     case CHUNK: return near_one_of(CHUNKS, COUNT(CHUNKS), amount);
     case IMPOSSIBLE: return IMPOSSIBLES[amount % COUNT(IMPOSSIBLES)];
     default: return 0;
@@ -277,7 +278,7 @@ void free_by(unsigned form, const struct block *block)
 /* Mostly nothing, now and then up to a chunk. */
 size_t trim_pad(const struct op *op)
 {
-  return op->shape < 128 ? 0 : (size_t)op->amount * 128;
+  return op->shape < 128 ? 0 : (size_t)op->amount * (CHUNK_BYTES >> 16);
 }
 
 /* ---- as C ------------------------------------------------------------------------------------------------------------- */
@@ -351,6 +352,7 @@ void model_describe(const struct op *op, const struct setting *setting, char *li
       put(&text, "; p[%u] = NULL;", place);
       break;
     case PASS: put(&text, "swap(p[%u], cell[%u]);", place, op->amount % CELLS); break;
+    case WEATHER: put(&text, "/* the weather: %u %u %u */", op->kind, op->shape, op->amount); break;
     case REPORT: put(&text, "mallinfo2(), os_get_stats();"); break;
     case TRIM: put(&text, "%s(%zu);", op->shape % 2 ? "os_trim" : "malloc_trim", trim_pad(op)); break;
     case MEET:

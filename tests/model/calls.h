@@ -2,12 +2,13 @@
 #ifndef CALLS_H
 #define CALLS_H
 
+#include "../../src/geometry.h"
 #include "model.h"
 
 enum {
   UNTOUCHED = 4711, /* errno before each call */
-  ASKED_MAX = 12 * 1024 * 1024,
-  PAGE = 4096,
+  ASKED_MAX = SIZED(12, 1) * 1024 * 1024,
+  PAGE = SIZED(4096, 2048),
   CELLS = 16 /* through which threads exchange blocks */
 };
 

@@ -1,10 +1,11 @@
 /* Random operations. Each is eight random bytes, bent to the mood of the moment: uniform bytes alone would hold every heap at the same
  * medium fill with all sizes mixed, and never see a burst of one size, a heap that drains, or a hot place. */
-#include "model.h"
+#include "../../src/geometry.h"
+#include "weather.h"
 
 #include <string.h>
 
-enum { BATCH = 64 * 1024, MOOD_STEPS_MAX = 6000, ROUND_STEPS = 8000, TRIM_ONE_IN = 1000, SAME_THREAD = 7 /* of 8 steps */ };
+enum { BATCH = 64 * 1024, MOOD_STEPS_MAX = 6000, ROUND_STEPS = 8000, TRIM_ONE_IN = SIZED(1000, 50), WEATHER_ONE_IN = 100, SAME_THREAD = 7 /* of 8 steps */ };
 
 struct mood {
   unsigned steps;            /* left of it */
@@ -59,7 +60,7 @@ static void bend(struct op *op, uint64_t dice, const struct setting *setting)
   dice >>= 8;
   enum verb verb = model_verb(op);
   unsigned turn = dice % 256;
-  if (turn < mood.drain || verb == TRIM || verb == MEET)
+  if (turn < mood.drain || verb == TRIM || verb == WEATHER || verb == MEET)
     model_set_verb(op, RELEASE);
   else if ((turn -= mood.drain) < mood.fill)
     model_set_verb(op, ALLOCATE);
@@ -67,6 +68,7 @@ static void bend(struct op *op, uint64_t dice, const struct setting *setting)
     model_set_verb(op, PASS);
   dice >>= 8;
   if (dice % TRIM_ONE_IN == 0) model_set_verb(op, TRIM);
+  if (weather_change && dice % WEATHER_ONE_IN == 2) model_set_verb(op, WEATHER);
   if (dice % ROUND_STEPS == 1) model_set_verb(op, MEET);
 }
 

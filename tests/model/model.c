@@ -12,15 +12,15 @@
  * and all three == after a trim by every thread. */
 #include "calls.h"
 
+#include "weather.h"
+
 #include <semaphore.h>
 
-#include "../../src/size_class.h"
 #include "../verbs.h"
 #include "osmem.h"
 
 enum {
-  LIVE_MAX = 48 * MB,      /* a thread that has more allocates nothing */
-  CACHED_MAX = 4 * MB,     /* bytes in a thread's cache of blocks */
+  LIVE_MAX = SIZED(48, 4) * MB, /* a thread that has more allocates nothing */
   BLOCK_HEADER = 8
 };
 
@@ -219,15 +219,38 @@ static void release(struct party *me, struct block *block, unsigned form)
   must(errno == UNTOUCHED);
 }
 
+static bool acts_alone(void)
+{
+  return model.setting.threads == 1 || model.setting.turns;
+}
+
 /* Small sizes are rounded up to a class; blocks from a cache and mappings may be an eighth too large. */
 static bool not_much_more_than(size_t usable, size_t asked)
 {
-  return usable <= asked + asked / 8 + (asked + 64 < 128 * KB ? 64 : 2 * PAGE);
+  return usable <= asked + asked / 8 + (asked + 64 < MMAP_THRESHOLD ? 64 : 2 * PAGE);
 }
 
 static bool affordable(const struct party *me, const struct request *request)
 {
   return request->bytes > ASKED_MAX || me->live_bytes + request->bytes <= LIVE_MAX;
+}
+
+static bool is_foul(void) { return weather_is_foul && weather_is_foul(); }
+
+static size_t refusals(void) { return weather_refusals ? weather_refusals() : 0; }
+
+/* The answer to a call; `foul`: the weather was before it, or something was refused meanwhile. Then no memory is an answer, too. */
+static void judge(const void *at, int error, bool owes_null, bool foul)
+{
+  if (foul && !at && !owes_null) error = ENOMEM;
+  must(errno == (error ? error : UNTOUCHED));
+  must((at == NULL) == owes_null || (foul && !at));
+}
+
+/* Others can make the weather foul at any moment: who must be served does not ask then. */
+static bool is_risky(const struct call *call)
+{
+  return call->rules & MUST_SUCCEED && (is_foul() || (weather_change && !acts_alone()));
 }
 
 static void allocate(struct party *me, struct block *block, const struct op *op)
@@ -236,16 +259,17 @@ static void allocate(struct party *me, struct block *block, const struct op *op)
   struct request request = request_of(op, block->asked);
   release(me, block, free_form(op));
   int error = owed_error(call, &request);
-  if (!affordable(me, &request) || (error && call->rules & MUST_SUCCEED)) return;
+  if (!affordable(me, &request) || (error && call->rules & MUST_SUCCEED) || is_risky(call)) return;
+  bool foul = is_foul();
+  size_t before = refusals();
   errno = UNTOUCHED;
   void *at = call->by(NULL, &request);
-  must(errno == (error ? error : UNTOUCHED));
-  bool owes_null = error || (call->rules & NULL_FOR_NOTHING && request.bytes == 0);
-  must((at == NULL) == owes_null);
+  foul |= refusals() != before;
+  judge(at, error, error || (call->rules & NULL_FOR_NOTHING && request.bytes == 0), foul);
   if (!at) return;
   if (call->rules & ZEROED) must(all_zero(at, request.bytes));
   learn(me, block, at, request.bytes, owed_alignment(call, &request));
-  if (call->shape != ALIGNED && !(call->rules & WHOLE_PAGES)) must(not_much_more_than(block->usable, request.bytes));
+  if (!foul && call->shape != ALIGNED && !(call->rules & WHOLE_PAGES)) must(not_much_more_than(block->usable, request.bytes));
 }
 
 static void resize(struct party *me, struct block *block, const struct op *op)
@@ -259,12 +283,12 @@ static void resize(struct party *me, struct block *block, const struct op *op)
     inspect(&old);
     forget(me, block);
   }
+  bool foul = is_foul(), frees = request.bytes == 0 && old.at, owes_null = error || frees || (request.bytes == 0 && call->rules & NULL_FOR_NOTHING);
+  size_t before = refusals();
   errno = UNTOUCHED;
   void *at = call->by(old.at, &request);
-  must(errno == (error ? error : UNTOUCHED));
-  bool owes_null = error || (request.bytes == 0 && (old.at || call->rules & NULL_FOR_NOTHING));
-  must((at == NULL) == owes_null);
-  if (error && old.at) {
+  judge(at, error, owes_null, foul || refusals() != before);
+  if (!at && old.at && (error || !frees)) {
     *block = old;
     enrol(me, block);
     inspect(block);
@@ -319,7 +343,7 @@ static void check_live(const struct os_stats *stats, bool trimmed)
   must(same(live[LARGE], wanted[LARGE]));
   must(live[SMALL].count >= wanted[SMALL].count && live[SMALL].bytes >= wanted[SMALL].bytes);
   must(live[MEDIUM].count >= wanted[MEDIUM].count && live[MEDIUM].bytes >= wanted[MEDIUM].bytes);
-  must(live[MEDIUM].bytes - wanted[MEDIUM].bytes <= model.setting.threads * (size_t)CACHED_MAX);
+  must(live[MEDIUM].bytes - wanted[MEDIUM].bytes <= model.setting.threads * (size_t)CACHE_BYTES_MAX);
   if (trimmed || model.setting.threads == 1) must(same(live[SMALL], wanted[SMALL]));
   if (trimmed) must(same(live[MEDIUM], wanted[MEDIUM]));
 }
@@ -331,7 +355,7 @@ static void check_stats(bool trimmed)
   check_live(&stats, trimmed);
   must(stats.small_live_bytes <= stats.slab_bytes);
   must(stats.slab_bytes + stats.medium_live_bytes <= stats.heap_bytes);
-  must(stats.heap_bytes + stats.mapped_bytes + stats.cached_bytes <= stats.peak_bytes);
+  must(weather_change || stats.heap_bytes + stats.mapped_bytes + stats.cached_bytes <= stats.peak_bytes); /* others' memory in the heap */
   must(!trimmed || stats.cached_bytes == 0);
   must(stats.thread_heaps <= PARTIES_MAX + 1);
   if (stats.peak_bytes > model.progress->peak_bytes) model.progress->peak_bytes = stats.peak_bytes;
@@ -369,6 +393,7 @@ static void check_overlap(void)
 static void validate(bool trimmed)
 {
   must(os_check());
+  if (weather_look) weather_look();
   check_stats(trimmed);
   for (unsigned i = 0; i < model.setting.threads; i++)
     for (unsigned place = 0; place < model.setting.places; place++)
@@ -376,18 +401,15 @@ static void validate(bool trimmed)
   if (model.setting.threads > 1) check_overlap();
 }
 
-static bool acts_alone(void)
-{
-  return model.setting.threads == 1 || model.setting.turns;
-}
-
 static void trim(const struct op *op)
 {
+  bool foul = is_foul();
+  size_t before = refusals();
   if (op->shape % 2)
     os_trim(trim_pad(op));
   else
     malloc_trim(trim_pad(op));
-  if (model.setting.threads == 1) check_stats(true);
+  if (model.setting.threads == 1) check_stats(!foul && refusals() == before);
 }
 
 static void step(struct party *me, const struct op *op, uint64_t number)
@@ -402,6 +424,9 @@ static void step(struct party *me, const struct op *op, uint64_t number)
     case PASS: pass(me, place, op); break;
     case REPORT: report(); break;
     case TRIM: trim(op); break;
+    case WEATHER:
+      if (weather_change) weather_change(op);
+      break;
     case MEET: break;
   }
   if (acts_alone() && number % model.setting.validate_at == 0) validate(false);
@@ -477,6 +502,7 @@ static void *attends(void *number)
 /* Threads begin. What they and their births hold in the heap beside the model's blocks is measured, with all caches empty. */
 static void begin_threads(void)
 {
+  if (weather_clear) weather_clear();
   for (unsigned i = 1; i < model.setting.threads; i++)
     parties[i].thread = spawn(attends, (void *)(uintptr_t)i);
   meet_all();
@@ -505,6 +531,10 @@ static void lead(void)
     bool go_on = attend(&parties[0]);
     if (model.over) break;
     model.progress->meetings++;
+    if (weather_clear && model.meeting & MEET_TRIMS) {
+      weather_clear();
+      os_trim(0); /* again: it may have been refused */
+    }
     validate(model.meeting & MEET_TRIMS);
     if (go_on) continue;
     end_threads();
@@ -532,6 +562,7 @@ static void start_empty(const struct setting *setting, struct source *source, st
 /* Everything goes: the first thread frees it all. */
 static void leave_empty(void)
 {
+  if (weather_clear) weather_clear();
   for (unsigned i = 0; i < model.setting.threads; i++)
     for (size_t place = 0; place < PLACES_MAX; place++) release(&parties[i], parties[i].places[place], 0);
   for (size_t i = 0; i < CELLS; i++) {

@@ -13,6 +13,8 @@
  *   kind, amount   the size: near a class edge, near a threshold, relative to the old size, impossible, ...
  *   shape   alignment, count
  *
+ * Where the kernel under the heap is in the test's hands (tests/tiny), operations change the weather, too: see weather.h.
+ *
  * Threads run free between two meetings (the verb MEET), or, by turns, strictly in the order of the list: then the whole run is as
  * repeatable as that of one thread, and the heap can be validated after every step. */
 #ifndef MODEL_H
@@ -58,7 +60,7 @@ struct progress {
 void model_run(const struct setting *setting, struct source *source, struct progress *progress);
 
 /* What generators have to know of the encoding. */
-enum verb { ALLOCATE, RESIZE, RELEASE, PASS, REPORT, TRIM, MEET };
+enum verb { ALLOCATE, RESIZE, RELEASE, PASS, REPORT, TRIM, WEATHER, MEET };
 enum { MEET_TRIMS = 1, MEET_NEW_THREADS = 2 }; /* bits of a meeting's amount */
 enum verb model_verb(const struct op *op);
 void model_set_verb(struct op *op, enum verb verb);

@@ -1,0 +1,13 @@
+#!/bin/sh
+# The contract, faults and other kernels, on the tiny heap.
+. "$(dirname "$0")/../tap.sh"
+. "$top/tests/tiny/tiny.sh"
+
+all_of unit/contract.c trim_keeps_the_pad check_finds_damage
+all_of unit/stats.c medium_blocks_are_counted a_cached_mapping_is_counted system_calls_are_counted one_arena_without_contention
+all_of unit/waves.c
+all_of fault/faults.c
+all_of fault/kernels.c larger_pages_after_page_16_kb larger_pages_after_page_64_kb larger_pages_after_page_64_kb_halved \
+  larger_pages_without_a_break_after_page_64_kb purged_memory_is_not_zero the_table_of_mappings_is_full
+all_of fault/validator.c
+finish

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Random operations on the tiny heap, with a kernel that refuses, strangers that move the break, and limits (weather.c): see ../model/model.t.
+. "$(dirname "$0")/../tap.sh"
+needs "$top/build/tiny/model"
+
+# runs WHAT OPTION...: the model agrees. Otherwise what it says is shown, and the operations stay below build/.
+runs() {
+  what=$1
+  shift
+  if "$top/build/tiny/model" --out "$top/build/tiny-failed.ops" "$@" >said 2>&1; then
+    pass "tiny: $what"
+    [ -z "${OSMEM_SOAK-}" ] || cat said >&2
+  else
+    fail "tiny: $what"
+    cat said >&2
+  fi
+}
+
+if [ -n "${OSMEM_SOAK-}" ]; then
+  runs "one thread, $((OSMEM_SOAK / 5)) steps, each validated" --ops $((OSMEM_SOAK / 5)) --validate 1 --places 64
+  runs "one thread, $OSMEM_SOAK steps" --ops "$OSMEM_SOAK" --validate 100
+  runs "four threads by turns, $((OSMEM_SOAK / 20)) steps, each validated" --ops $((OSMEM_SOAK / 20)) --threads 4 --turns --validate 1 --places 64
+  runs "four threads, $OSMEM_SOAK steps" --ops "$OSMEM_SOAK" --threads 4
+  finish
+fi
+
+seeds='1 2 3'
+[ -z "${OSMEM_QUICK-}" ] || seeds=1
+for seed in $seeds; do
+  runs "one thread, every step validated, seed $seed" --seed $seed --ops 100000 --validate 1 --places 64
+  runs "four threads by turns, every step validated, seed $seed" --seed $seed --ops 15000 --validate 1 --places 32 --threads 4 --turns
+  runs "one thread, a larger heap, seed $seed" --seed $seed --ops 100000 --validate 50
+  runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
+done
+finish

@@ -1,0 +1,269 @@
+/* See world.h. */
+#include "world.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+enum { POISON = 0xDB };
+enum state { UNTOUCHED, MAPPED, POISONED };
+
+struct world world;
+static uint8_t states[WORLD_PAGES];
+static size_t map_from; /* no mapping below this page is free */
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+static _Noreturn void world_ends(const char *why, uintptr_t where)
+{
+  fprintf(stderr, "# not so: %s at base + 0x%zx\n", why, (size_t)(where - WORLD_BASE));
+  abort();
+}
+
+static void begin(void)
+{
+  if (world.begun) return;
+  void *base = mmap((void *)WORLD_BASE, WORLD_BYTES, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+  if (base != (void *)WORLD_BASE) world_ends("there is room for the world", WORLD_BASE);
+  world.begun = true;
+  world.now = WORLD_BASE + 5 * WORLD_PAGE; /* off the edge of a granule */
+  world.time_ns = 1000000000;
+  map_from = WORLD_BREAK_BYTES / WORLD_PAGE;
+}
+
+static size_t page_of(uintptr_t address) { return (address - WORLD_BASE) / WORLD_PAGE; }
+
+static uintptr_t page_at(size_t page) { return WORLD_BASE + page * WORLD_PAGE; }
+
+static size_t pages_for(size_t bytes) { return (bytes + WORLD_PAGE - 1) / WORLD_PAGE; }
+
+static bool is_all(uintptr_t at, size_t bytes, int value)
+{
+  const unsigned char *bytes_at = (const unsigned char *)at;
+  return bytes_at[0] == value && memcmp(bytes_at, bytes_at + 1, bytes - 1) == 0;
+}
+
+static void bring(size_t page)
+{
+  uintptr_t at = page_at(page);
+  if (!is_all(at, WORLD_PAGE, states[page] == POISONED ? POISON : 0)) world_ends("nobody wrote to memory that is not mapped", at);
+  if (states[page] == POISONED) memset((void *)at, 0, WORLD_PAGE);
+  states[page] = MAPPED;
+}
+
+static void take_away(size_t page)
+{
+  memset((void *)page_at(page), POISON, WORLD_PAGE);
+  states[page] = POISONED;
+  if (page < map_from && page >= WORLD_BREAK_BYTES / WORLD_PAGE) map_from = page;
+}
+
+/* Is this call refused? */
+static bool refuses(unsigned kind)
+{
+  if (!(world.refuse & kind) || world.refusals == 0) return false;
+  if (world.refusals != SIZE_MAX) world.refusals--;
+  __atomic_fetch_add(&world.refused, 1, __ATOMIC_RELAXED);
+  return true;
+}
+
+static bool in_use(uintptr_t at, size_t bytes)
+{
+  for (size_t page = page_of(at); page < page_of(at) + pages_for(bytes); page++)
+    if (states[page] != MAPPED) return false;
+  return true;
+}
+
+/* What the library works on is its own. */
+static void must_be_mapped(const void *base, size_t bytes)
+{
+  uintptr_t at = (uintptr_t)base;
+  bool inside = at >= WORLD_BASE && bytes > 0 && at + bytes <= WORLD_BASE + WORLD_BYTES;
+  if (!inside || at % WORLD_PAGE || !in_use(at, bytes)) world_ends("whole pages that are mapped are given back or resized", at);
+}
+
+/* ---- the calls ---- */
+
+static void set_break(uintptr_t end)
+{
+  size_t before = pages_for(world.now - WORLD_BASE), after = pages_for(end - WORLD_BASE);
+  for (size_t page = before; page < after; page++) bring(page);
+  for (size_t page = after; page < before; page++) take_away(page);
+  world.now = end;
+}
+
+static long world_brk(uintptr_t end)
+{
+  bool sane = end >= WORLD_BASE && end <= WORLD_BASE + WORLD_BREAK_BYTES;
+  if (end && sane && !refuses(REFUSE_BRK)) set_break(end);
+  return (long)world.now;
+}
+
+/* The first run of free pages that is long enough, or 0. */
+static size_t free_run(size_t pages)
+{
+  while (map_from < WORLD_PAGES && states[map_from] == MAPPED) map_from++;
+  for (size_t from = map_from, page = map_from; page < WORLD_PAGES; page++) {
+    if (states[page] == MAPPED) from = page + 1;
+    else if (page + 1 - from == pages) return from;
+  }
+  return 0;
+}
+
+static void *map(size_t bytes)
+{
+  size_t pages = pages_for(bytes), from = pages <= WORLD_PAGES ? free_run(pages) : 0;
+  for (size_t page = from; from && page < from + pages; page++) bring(page);
+  return from ? (void *)page_at(from) : MAP_FAILED;
+}
+
+static void *world_mmap_locked(size_t bytes)
+{
+  void *base = refuses(REFUSE_MMAP) ? MAP_FAILED : map(bytes);
+  if (base == MAP_FAILED) errno = ENOMEM;
+  return base;
+}
+
+static void unmap(const void *base, size_t bytes)
+{
+  for (size_t page = page_of((uintptr_t)base), end = page + pages_for(bytes); page < end; page++) take_away(page);
+}
+
+static int world_munmap_locked(void *base, size_t bytes)
+{
+  must_be_mapped(base, bytes);
+  if (refuses(REFUSE_MUNMAP)) return errno = ENOMEM, -1;
+  unmap(base, bytes);
+  return 0;
+}
+
+/* It always moves, since it may. */
+static void *world_mremap_locked(void *base, size_t old_bytes, size_t bytes)
+{
+  must_be_mapped(base, old_bytes);
+  void *moved = refuses(REFUSE_MREMAP) ? MAP_FAILED : map(bytes);
+  if (moved == MAP_FAILED) return errno = ENOMEM, moved;
+  memcpy(moved, base, old_bytes < bytes ? old_bytes : bytes);
+  unmap(base, old_bytes);
+  return moved;
+}
+
+static int world_madvise_locked(void *base, size_t bytes, int advice)
+{
+  must_be_mapped(base, bytes);
+  if (refuses(REFUSE_MADVISE)) return errno = ENOMEM, -1;
+  if (advice == MADV_DONTNEED && !world.keeps) memset(base, 0, pages_for(bytes) * WORLD_PAGE);
+  return 0;
+}
+
+/* Each call of the library's: alone in the world, which begins with the first. */
+#define LOCKED(type, call) \
+  pthread_mutex_lock(&one_at_a_time); \
+  begin(); \
+  type answer = call; \
+  pthread_mutex_unlock(&one_at_a_time); \
+  return answer
+
+static void *world_mmap(void *hint, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+  (void)hint, (void)protection, (void)flags, (void)fd, (void)offset;
+  LOCKED(void *, world_mmap_locked(bytes));
+}
+
+static int world_munmap(void *base, size_t bytes) { LOCKED(int, world_munmap_locked(base, bytes)); }
+
+static void *world_mremap(void *base, size_t old_bytes, size_t bytes, int flags)
+{
+  (void)flags;
+  LOCKED(void *, world_mremap_locked(base, old_bytes, bytes));
+}
+
+static int world_madvise(void *base, size_t bytes, int advice) { LOCKED(int, world_madvise_locked(base, bytes, advice)); }
+
+static long world_syscall(long number, ...)
+{
+  va_list rest;
+  va_start(rest, number);
+  long a = va_arg(rest, long), b = va_arg(rest, long), c = va_arg(rest, long);
+  va_end(rest);
+  if (number != SYS_brk) return syscall(number, a, b, c, NULL, NULL, 0);
+  LOCKED(long, world_brk((uintptr_t)a));
+}
+
+static unsigned long world_getauxval(unsigned long type)
+{
+  static const uint64_t RANDOM[] = {0x0123456789abcdef, 0xfedcba9876543210};
+  return type == AT_PAGESZ ? WORLD_PAGE : type == AT_RANDOM ? (unsigned long)RANDOM : 0;
+}
+
+static int world_clock_gettime(clockid_t clock, struct timespec *now)
+{
+  (void)clock;
+  uint64_t ns = __atomic_add_fetch(&world.time_ns, 1000000, __ATOMIC_RELAXED);
+  *now = (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+  return 0;
+}
+
+/* ---- strangers ---- */
+
+enum { STRANGERS_MAX = 64, TRACE = 0x33 };
+static struct stranger {
+  uintptr_t from, to;
+} strangers[STRANGERS_MAX];
+static size_t stranger_count;
+
+void world_stranger_comes(size_t bytes)
+{
+  pthread_mutex_lock(&one_at_a_time);
+  begin();
+  uintptr_t from = world.now;
+  if (stranger_count < STRANGERS_MAX && from + bytes <= WORLD_BASE + WORLD_BREAK_BYTES) {
+    set_break(from + bytes);
+    memset((void *)from, TRACE, bytes);
+    strangers[stranger_count++] = (struct stranger){from, from + bytes};
+  }
+  pthread_mutex_unlock(&one_at_a_time);
+}
+
+void world_stranger_goes(void)
+{
+  pthread_mutex_lock(&one_at_a_time);
+  if (stranger_count > 0 && strangers[stranger_count - 1].to == world.now) set_break(strangers[--stranger_count].from);
+  pthread_mutex_unlock(&one_at_a_time);
+}
+
+void world_strangers_look(void)
+{
+  for (size_t i = 0; i < stranger_count; i++)
+    if (!is_all(strangers[i].from, strangers[i].to - strangers[i].from, TRACE)) world_ends("a stranger's memory is its own", strangers[i].from);
+}
+
+/* ---- the library ---- */
+
+#define mmap world_mmap
+#define munmap world_munmap
+#define mremap world_mremap
+#define madvise world_madvise
+#define syscall world_syscall
+#define getauxval world_getauxval
+#define clock_gettime world_clock_gettime
+#include "../../src/unity.c"
+
+void world_fair(void)
+{
+  world.refuse = 0;
+  sys_limits = (struct sys_limits){0};
+}
