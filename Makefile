@@ -152,7 +152,7 @@ plants: all
 # Long runs of the model test, under a seed from the clock.
 SOAK_STEPS ?= 10000000
 soak: all build/tests/model/model $(tiny_tests)
-	OSMEM_SOAK=$(SOAK_STEPS) tests/run.sh model/model.t tiny/model.t
+	OSMEM_SOAK=$(SOAK_STEPS) tests/run.sh model/model.t tiny/model.t tiny/exhaustive.t
 .PHONY: soak
 
 bench: all

@@ -23,7 +23,7 @@ enum {
   MISTAKE_SHARE = 4
 };
 
-static struct {
+static struct account {
   int64_t credit_ns;
   uint64_t seen_ns;      /* by sys_coarse_time() */
   uint64_t mistake_ns;   /* when the last mistake was seen; 0: never */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +19,9 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-enum { POISON = 0xDB };
-enum state { UNTOUCHED, MAPPED, POISONED };
-
 struct world world;
-static uint8_t states[WORLD_PAGES];
-static size_t map_from; /* no mapping below this page is free */
+uint8_t world_pages[WORLD_PAGES];
+static size_t map_from; /* no page for mappings below this one is free */
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
 static _Noreturn void world_ends(const char *why, uintptr_t where)
@@ -39,6 +37,7 @@ static void begin(void)
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
   if (base != (void *)WORLD_BASE) world_ends("there is room for the world", WORLD_BASE);
   world.begun = true;
+  world.map_top = WORLD_BREAK_BYTES / WORLD_PAGE;
   world.now = WORLD_BASE + 5 * WORLD_PAGE; /* off the edge of a granule */
   world.time_ns = 1000000000;
   map_from = WORLD_BREAK_BYTES / WORLD_PAGE;
@@ -58,16 +57,18 @@ static bool is_all(uintptr_t at, size_t bytes, int value)
 
 static void bring(size_t page)
 {
+  size_t *top = page < WORLD_BREAK_BYTES / WORLD_PAGE ? &world.break_top : &world.map_top;
+  if (page >= *top) *top = page + 1;
   uintptr_t at = page_at(page);
-  if (!is_all(at, WORLD_PAGE, states[page] == POISONED ? POISON : 0)) world_ends("nobody wrote to memory that is not mapped", at);
-  if (states[page] == POISONED) memset((void *)at, 0, WORLD_PAGE);
-  states[page] = MAPPED;
+  if (!is_all(at, WORLD_PAGE, world_pages[page] == WORLD_POISONED ? WORLD_POISON : 0)) world_ends("nobody wrote to memory that is not mapped", at);
+  if (world_pages[page] == WORLD_POISONED) memset((void *)at, 0, WORLD_PAGE);
+  world_pages[page] = WORLD_MAPPED;
 }
 
 static void take_away(size_t page)
 {
-  memset((void *)page_at(page), POISON, WORLD_PAGE);
-  states[page] = POISONED;
+  memset((void *)page_at(page), WORLD_POISON, WORLD_PAGE);
+  world_pages[page] = WORLD_POISONED;
   if (page < map_from && page >= WORLD_BREAK_BYTES / WORLD_PAGE) map_from = page;
 }
 
@@ -83,7 +84,7 @@ static bool refuses(unsigned kind)
 static bool in_use(uintptr_t at, size_t bytes)
 {
   for (size_t page = page_of(at); page < page_of(at) + pages_for(bytes); page++)
-    if (states[page] != MAPPED) return false;
+    if (world_pages[page] != WORLD_MAPPED) return false;
   return true;
 }
 
@@ -115,9 +116,9 @@ static long world_brk(uintptr_t end)
 /* The first run of free pages that is long enough, or 0. */
 static size_t free_run(size_t pages)
 {
-  while (map_from < WORLD_PAGES && states[map_from] == MAPPED) map_from++;
+  while (map_from < WORLD_PAGES && world_pages[map_from] == WORLD_MAPPED) map_from++;
   for (size_t from = map_from, page = map_from; page < WORLD_PAGES; page++) {
-    if (states[page] == MAPPED) from = page + 1;
+    if (world_pages[page] == WORLD_MAPPED) from = page + 1;
     else if (page + 1 - from == pages) return from;
   }
   return 0;
@@ -217,6 +218,8 @@ static int world_clock_gettime(clockid_t clock, struct timespec *now)
   return 0;
 }
 
+static int world_getcpu(void) { return 0; }
+
 /* ---- strangers ---- */
 
 enum { STRANGERS_MAX = 64, TRACE = 0x33 };
@@ -260,7 +263,23 @@ void world_strangers_look(void)
 #define syscall world_syscall
 #define getauxval world_getauxval
 #define clock_gettime world_clock_gettime
+#define sched_getcpu world_getcpu
 #include "../../src/unity.c"
+
+/* What only grows, or only counts, and decides nothing but whether giving back is paid for: as it was at the start, all of it allowed. */
+void world_forget_history(void)
+{
+  account = (struct account){.credit_ns = CREDIT_START_NS};
+  budget_outstanding_pages = 0;
+  sys_counters = (struct sys_counters){.bytes_in = 1 << 30, .bytes_held = sys_counters.bytes_held, .bytes_peak = sys_counters.bytes_held};
+  counters.allocations = 0;
+  for (size_t i = 0; i < arena_count(); i++) arena_at(i)->allocations = 0;
+  world.time_ns = 1000000000;
+  world.refused = 0;
+}
+
+struct theap *world_unborn(void) { return (struct theap *)&unborn; }
+
 
 void world_fair(void)
 {

@@ -26,6 +26,10 @@ enum {
 /* As bits: kinds of calls. */
 enum { REFUSE_BRK = 1, REFUSE_MMAP = 2, REFUSE_MUNMAP = 4, REFUSE_MREMAP = 8, REFUSE_MADVISE = 16, REFUSE_ALL = 31 };
 
+enum world_page { WORLD_UNTOUCHED, WORLD_MAPPED, WORLD_POISONED };
+enum { WORLD_POISON = 0xDB };
+extern uint8_t world_pages[WORLD_PAGES];
+
 extern struct world {
   bool begun;
   bool keeps;
@@ -34,6 +38,7 @@ extern struct world {
   size_t refusals;  /* so many times from now on */
   size_t refused;   /* how often anything was; atomic */
   uint64_t time_ns;
+  size_t break_top, map_top; /* pages that were ever touched lie below, on either side */
 } world;
 
 /* Others move the break: up by `bytes`, and down again to where they found it if it is where they left it. What they keep there they find
@@ -44,5 +49,11 @@ void world_strangers_look(void);
 
 /* Nothing is refused any more, and there are no limits. */
 void world_fair(void);
+
+/* For the exhaustive search: what only grows or counts is as it was at the start, and giving back is always paid for. */
+void world_forget_history(void);
+
+/* The heap of a thread before its first allocation. */
+struct theap *world_unborn(void);
 
 #endif
