@@ -98,6 +98,7 @@ static struct live strike_off(size_t i)
 static void look(void)
 {
   must(os_check());
+  world_strangers_look();
   for (size_t i = 0; i < shadow.count; i++) {
     bool contents_are_intact = hold_words(shadow.live[i].at, shadow.live[i].usable, shadow.live[i].at);
     must(contents_are_intact);
@@ -300,6 +301,7 @@ static const struct scenario {
     {"the end of a chunk", left_some, BIG_ONLY, NONE, true, false, false, false, 9},
     {"the end of a chunk, every call", left_some, FEW_SIZES, RESIZES, true, true, false, false, 3},
     {"the end of a chunk, strangers", left_some, BIG_ONLY, NONE, true, false, false, true, 7},
+    {"strangers", empty, BLOCK_SIZES, BLOCK_RESIZES, false, false, false, true, 5},
     {"a full chunk", full, BLOCK_SIZES, BLOCK_RESIZES, true, false, false, false, 6},
     {"16 bytes left", left_16, BLOCK_SIZES, BLOCK_RESIZES, true, false, false, false, 5},
     {"32 bytes left", left_32, BLOCK_SIZES, BLOCK_RESIZES, true, false, false, false, 5},
@@ -340,6 +342,7 @@ static void choose(const struct scenario *scenario, struct choices *choices)
   if (scenario->edges) offer_edges(choices);
   if (scenario->calls) {
     offer(choices, (struct step){CALLOC, 0, 5000, 0});
+    offer(choices, (struct step){CALLOC, 0, MMAP_THRESHOLD, 0});
     offer(choices, (struct step){ALIGNED, 0, 100, 64});
     offer(choices, (struct step){ALIGNED, 0, 1500, 2048});
     offer(choices, (struct step){ALIGNED, 0, 100, MMAP_THRESHOLD});
