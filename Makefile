@@ -1,5 +1,5 @@
 # osmem: make, make demo, make bench, make record, make install, make lint; variants: make debug ubsan tsan tiny
-# tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants
+# tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -122,9 +122,9 @@ lint:
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
 include tests/c.mk
-include tests/tiny/tiny.mk
 include tests/model/fuzz.mk
 include tests/differ/fuzz.mk
+include tests/tiny/tiny.mk
 include tests/coverage/coverage.mk
 
 test: all record

@@ -19,7 +19,7 @@ tools_of() {
       libjemalloc.so.2=libjemalloc2 jq=jq xmllint=libxml2-utils gawk=gawk libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4
       strace=strace valgrind=valgrind' ;;
     coverage) echo 'gcovr=gcovr' ;;
-    fuzz) echo "clang=clang /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(uname -m).a=libclang-rt-14-dev" ;;
+    fuzz) echo "clang=clang xxd=xxd /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(uname -m).a=libclang-rt-14-dev" ;;
     fuzz-afl) echo 'clang=clang afl-fuzz=afl++' ;;
     *) echo "$1=$1" ;;
   esac

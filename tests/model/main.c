@@ -4,6 +4,7 @@
  *                                repeated, minimised, written to a file and printed as lines of C
  *   model --replay FILE          the operations of a file: of one that this program wrote, or of a fuzzer's finding; with --out
  *                                minimised too if they fail
+ *   model --corpus FILE          lists of operations, a line of hex digits each, each on a heap that nobody has used
  *   model --print FILE           as lines of C
  *   model --write FILE           random operations into a file, run by nobody: a fuzzer's first corpus
  *
@@ -29,7 +30,7 @@ struct options {
   struct setting setting;
   uint64_t seed, ops;
   unsigned budget_s;
-  const char *replay, *print, *write, *out;
+  const char *replay, *print, *write, *corpus, *out;
 };
 
 static _Noreturn void refuse(const char *what)
@@ -162,6 +163,37 @@ static int run_replay(struct options *options)
   return 1;
 }
 
+/* The operations that a line of hex digits says; what is not whole operations is refused. */
+static struct ops ops_of_line(const char *line, size_t length)
+{
+  static struct op ops[4096];
+  size_t bytes = length / 2;
+  if (bytes % sizeof *ops || bytes > sizeof ops || strspn(line, "0123456789abcdef") != length) refuse("a line of the corpus");
+  for (size_t i = 0; i < bytes; i++) {
+    char digits[] = {line[2 * i], line[2 * i + 1], 0};
+    ((unsigned char *)ops)[i] = (unsigned char)strtoul(digits, NULL, 16);
+  }
+  return (struct ops){ops, bytes / sizeof *ops};
+}
+
+static int run_corpus(struct options *options)
+{
+  struct ops file = read_ops(options->corpus); /* whole words of it; it ends in empty lines */
+  size_t lines = 0, length;
+  const char *line = (const char *)file.at, *end = (const char *)(file.at + file.count);
+  for (; line < end && (length = strcspn(line, "\n")) > 0; line += length + 1, lines++) {
+    struct ops ops = ops_of_line(line, length);
+    struct outcome outcome = run_ops(&options->setting, ops);
+    if (outcome.status == 0) continue;
+    say("# line %zu of the corpus:\n", lines + 1);
+    say_end(outcome.status, outcome.steps);
+    make_short(options, ops);
+    return 1;
+  }
+  say("# %zu lists of operations\n", lines);
+  return lines == 0;
+}
+
 /* ---- usage ------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t number(const char *text, uint64_t least, uint64_t most)
@@ -178,7 +210,7 @@ static struct options options_of(int argc, char **argv)
   static const struct option NAMES[] = {
       {"seed", 1, NULL, 's'},   {"ops", 1, NULL, 'n'},    {"threads", 1, NULL, 't'}, {"turns", 0, NULL, 'u'},
       {"validate", 1, NULL, 'v'}, {"places", 1, NULL, 'p'}, {"replay", 1, NULL, 'r'},  {"print", 1, NULL, 'P'},
-      {"write", 1, NULL, 'w'},  {"out", 1, NULL, 'o'},    {"budget", 1, NULL, 'b'},  {0}};
+      {"write", 1, NULL, 'w'},  {"out", 1, NULL, 'o'},    {"budget", 1, NULL, 'b'}, {"corpus", 1, NULL, 'c'},  {0}};
   struct timespec time;
   clock_gettime(CLOCK_REALTIME, &time);
   struct options options = {.setting = {.threads = 1, .validate_at = 1000, .places = PLACES_MAX},
@@ -193,6 +225,7 @@ static struct options options_of(int argc, char **argv)
       case 'v': options.setting.validate_at = (unsigned)number(optarg, 1, UINT_MAX); break;
       case 'p': options.setting.places = (unsigned)number(optarg, 1, PLACES_MAX); break;
       case 'b': options.budget_s = (unsigned)number(optarg, 0, UINT_MAX); break;
+      case 'c': options.corpus = optarg; break;
       case 'r': options.replay = optarg; break;
       case 'P': options.print = optarg; break;
       case 'w': options.write = optarg; break;
@@ -215,5 +248,6 @@ int main(int argc, char **argv)
     return 0;
   }
   if (!runs_on_osmem()) refuse("not on osmem");
+  if (options.corpus) return run_corpus(&options);
   return options.replay ? run_replay(&options) : run_random(&options);
 }

@@ -10,7 +10,7 @@
  * blocks are filled with words that follow from the address, are overwritten with one byte before they go, and what only counts is reset.
  *
  * After each step: os_check(); no live block overlaps another, each has its contents; alignment, usable size, zeroes. */
-#include "world.h"
+#include "state.h"
 
 #include "../verbs.h"
 
@@ -359,145 +359,19 @@ static void choose(const struct scenario *scenario, struct choices *choices)
   if (scenario->strangers) offer(choices, (struct step){STRANGER, 0, 100, 0});
 }
 
-/* ---- the whole state -------------------------------------------------------------------------------------------------- */
-
-/* The library's variables, gathered by the linker. */
-extern char __start_heap_data[], __stop_heap_data[], __start_heap_bss[], __stop_heap_bss[];
-extern char __start_heap_pointers[], __stop_heap_pointers[];
-
-/* The kernel's list of robust mutexes that this thread holds: libc links those of the heaps into it. */
-static struct robust_list_head {
-  void *next;
-  long offset;
-  void *pending;
-} * robust_list;
-
-struct part {
-  void *at;
-  size_t bytes;
-};
-
-enum { PARTS = 8 };
-
-static size_t parts_of_state(struct part *parts)
-{
-  struct part all[] = {
-      {__start_heap_data, (size_t)(__stop_heap_data - __start_heap_data)},
-      {__start_heap_pointers, (size_t)(__stop_heap_pointers - __start_heap_pointers)},
-      {__start_heap_bss, (size_t)(__stop_heap_bss - __start_heap_bss)},
-      {&self, sizeof self},
-      {&thread_number, sizeof thread_number},
-      {&thread_locks, sizeof thread_locks},
-      {robust_list, sizeof *robust_list},
-      {&shadow, sizeof shadow},
-  };
-  memcpy(parts, all, sizeof all);
-  return COUNT(all);
-}
-
-/* A copy: the parts, then the pages that are mapped, in order. */
-struct copy {
-  char *at;
-  size_t break_top, map_top;
-  uint8_t *pages; /* as world_pages was, for the pages below the two tops */
-};
-
-enum { COPY_BYTES = 8 * 1024 * 1024, BREAK_PAGES = WORLD_BREAK_BYTES / WORLD_PAGE };
-
-static struct copy copies[DEPTH_MAX + 1];
-
-static void *reserve(size_t bytes)
-{
-  void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  require(at != MAP_FAILED);
-  return at;
-}
-
-static void *page(size_t number) { return (void *)(WORLD_BASE + number * WORLD_PAGE); }
-
-/* All pages that were ever touched, one after the other. */
-static size_t next_page(size_t number) { return number + 1 == world.break_top || (number >= world.break_top && number < BREAK_PAGES) ? BREAK_PAGES : number + 1; }
-
-static void save(struct copy *copy)
-{
-  struct part parts[PARTS];
-  size_t count = parts_of_state(parts);
-  char *to = copy->at;
-  for (size_t i = 0; i < count; to += parts[i++].bytes) memcpy(to, parts[i].at, parts[i].bytes);
-  for (size_t i = 0; i < world.map_top; i = next_page(i)) {
-    if (world_pages[i] != WORLD_MAPPED) continue;
-    memcpy(to, page(i), WORLD_PAGE);
-    to += WORLD_PAGE;
-  }
-  must(to <= copy->at + COPY_BYTES);
-}
-
-/* As the page was, which is not mapped any more in the state that comes back. */
-static void undo_page(size_t number, enum world_page is, enum world_page was)
-{
-  if (is != was) memset(page(number), was == WORLD_POISONED ? WORLD_POISON : 0, WORLD_PAGE);
-}
-
-static void restore(const struct copy *copy)
-{
-  static uint8_t were[WORLD_PAGES];
-  struct part parts[PARTS];
-  size_t count = parts_of_state(parts), map_top = world.map_top, break_top = world.break_top;
-  memcpy(were, world_pages, break_top);
-  memcpy(were + BREAK_PAGES, world_pages + BREAK_PAGES, map_top - BREAK_PAGES);
-  const char *from = copy->at;
-  for (size_t i = 0; i < count; from += parts[i++].bytes) memcpy(parts[i].at, from, parts[i].bytes);
-  size_t old_map_top = world.map_top, old_break_top = world.break_top;
-  world.map_top = map_top; /* the walk is over all that was touched since */
-  world.break_top = break_top;
-  for (size_t i = 0; i < map_top; i = next_page(i)) {
-    if (world_pages[i] != WORLD_MAPPED) {
-      undo_page(i, were[i], world_pages[i]);
-      continue;
-    }
-    memcpy(page(i), from, WORLD_PAGE);
-    from += WORLD_PAGE;
-  }
-  world.map_top = old_map_top;
-  world.break_top = old_break_top;
-}
-
 /* ---- seen before ------------------------------------------------------------------------------------------------------ */
 
-static uint64_t mix(uint64_t hash, const void *at, size_t bytes)
-{
-  const uint64_t *words = at;
-  uint64_t lanes[4] = {hash, hash ^ 1, hash ^ 2, hash ^ 3};
-  for (size_t i = 0; i < bytes / 8; i++) {
-    uint64_t *lane = &lanes[i % 4];
-    *lane = (*lane ^ words[i]) * 0x9e3779b97f4a7c15u;
-    *lane ^= *lane >> 29;
-  }
-  uint64_t rest = 0;
-  memcpy(&rest, (const char *)at + bytes / 8 * 8, bytes % 8);
-  for (int i = 0; i < 4; i++) {
-    hash = (hash ^ lanes[i] ^ rest) * 0xbf58476d1ce4e5b9u;
-    hash ^= hash >> 32;
-  }
-  return hash;
-}
-
 /* Names are not part of it: which step a block came by makes no difference. */
-static uint64_t hash_of_state(void)
+static uint64_t hash(void)
 {
-  struct part parts[PARTS];
   struct live named[LIVE_MAX];
   memcpy(named, shadow.live, sizeof named);
   for (size_t i = 0; i < LIVE_MAX; i++)
     if (i >= shadow.count) shadow.live[i] = (struct live){0};
     else shadow.live[i].name = named[i].name != 0;
-  size_t count = parts_of_state(parts);
-  uint64_t hash = 0;
-  for (size_t i = 0; i < count; i++) hash = mix(hash, parts[i].at, parts[i].bytes);
-  for (size_t i = 0; i < world.map_top; i = next_page(i))
-    if (world_pages[i] == WORLD_MAPPED) hash = mix(hash + i, page(i), WORLD_PAGE);
+  uint64_t hash = state_hash();
   memcpy(shadow.live, named, sizeof named);
-  return hash ? hash : 1;
+  return hash;
 }
 
 /* How many sequences of so many more steps begin at a state. */
@@ -525,6 +399,7 @@ static struct report {
   double sequences;
 } *report;
 
+static struct state_copy copies[DEPTH_MAX + 1]; /* by the steps that are left; and of the start */
 static size_t steps_max;
 static bool is_over;
 
@@ -532,16 +407,15 @@ static bool is_over;
 static double explore(const struct scenario *scenario, unsigned left)
 {
   if (left == 0) return 1;
-  uint64_t key = hash_of_state() ^ left * 0x94d049bb133111ebu;
+  uint64_t key = hash() ^ left * 0x94d049bb133111ebu;
   const struct seen *seen = find(key);
   if (seen->key) return report->known++, seen->sequences;
-  struct copy *copy = &copies[left];
   struct choices choices;
   double sequences = 0;
   choose(scenario, &choices);
-  save(copy);
+  state_save(&copies[left]);
   for (size_t i = 0; i < choices.count && !is_over; i++) {
-    if (i > 0) restore(copy);
+    if (i > 0) state_restore(&copies[left]);
     unsigned depth = report->length++;
     report->path[depth] = choices.of[i];
     now = report->length;
@@ -566,22 +440,19 @@ static void search(void)
 {
   signal(SIGALRM, SIG_DFL);
   alarm(0); /* as long as it takes: the number of steps is bounded */
-  size_t length;
-  require(syscall(SYS_get_robust_list, 0, &robust_list, &length) == 0);
-  table = reserve(STATES_MAX * sizeof *table);
-  for (size_t i = 0; i <= DEPTH_MAX; i++) copies[i].at = reserve(COPY_BYTES);
-  struct copy *beginning = &copies[DEPTH_MAX];
-  os_free(os_malloc(1));
+  state_begin((struct state_part){&shadow, sizeof shadow});
+  table = state_reserve(STATES_MAX * sizeof *table);
+  struct state_copy *beginning = &copies[DEPTH_MAX];
   thread_number = 1;
   shadow.other = (struct mind){world_unborn(), 2, 0};
   current->start();
   world_forget_history();
-  save(beginning);
+  state_save(beginning);
   unsigned depth_max = steps_max == SIZE_MAX ? current->depth : DEPTH_MAX - 1;
   for (unsigned depth = 1; depth <= depth_max && !is_over; depth++) {
     madvise(table, STATES_MAX * sizeof *table, MADV_DONTNEED);
     report->states = 0;
-    restore(beginning);
+    state_restore(beginning);
     double sequences = explore(current, depth);
     if (is_over) break;
     report->sequences = sequences;

@@ -24,6 +24,9 @@ if [ -n "${OSMEM_SOAK-}" ]; then
   finish
 fi
 
+# What a fuzzer found to reach every edge that it could (tiny.mk: make fuzz-tiny, fuzz-corpus).
+runs 'the kept corpus, every step validated' --corpus "$top/tests/tiny/corpus.hex" --threads 2 --turns --places 32 --validate 1
+
 seeds='1 2 3'
 [ -z "${OSMEM_QUICK-}" ] || seeds=1
 for seed in $seeds; do

@@ -7,6 +7,7 @@ all_of preload/start.c
 all_of preload/meaning.c
 all_of preload/align.c
 all_of preload/cxx.cc
+all_of preload/contents.c
 all_of preload/signals.c
 all_of preload/fork.c a_child_makes_block_heaps
 # Left out: two that fill mappings thousands of times, of which this heap keeps next to none (a minute each).

@@ -256,6 +256,10 @@ void world_strangers_look(void)
 
 /* ---- the library ---- */
 
+/* libc's malloc may be in use as well, with the break of the real world. */
+void *world_curbrk;
+
+#define __curbrk world_curbrk
 #define mmap world_mmap
 #define munmap world_munmap
 #define mremap world_mremap
