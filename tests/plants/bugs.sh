@@ -53,7 +53,7 @@ plant 'calloc zeroing' 'a kept mapping passes for a fresh one' large.c \
   's/\*zeroed = !base;/*zeroed = true;/' \
   'not so: all_zero' $model
 plant 'calloc zeroing' 'discarded memory passes for zero' top.c \
-  's/^  arena->resident = keep;$/  arena->resident = arena->fresh = keep;/' \
+  's/^  arena->resident = from;/  arena->resident = arena->fresh = from;/' \
   'not so: ' $fault/kernels.c purged_regions_are_not_zero
 
 plant 'fork handler' 'the lock for new arenas stays taken in the child' arena.c \
@@ -86,15 +86,21 @@ plant alignment 'what alignment took too much is not given back' large.c \
   's/  unmap_or_keep(base + bytes, slack - head);//' \
   'not so' $fault/faults.c mmap_fails
 
-plant 'chunk edge' 'the sentinel 16 bytes before the end is not looked for' top.c \
-  's/if (!block_is_tagged(sentinel) || block_bytes(sentinel) != 0) sentinel = .*//' \
-  'ended by|corrupted|not so' $unit/strategy.c a_chunk_with_16_bytes_left_reopens
+plant 'chunk edge' 'the sentinel is looked for at the very end' top.c \
+  's/(struct block \*)((uintptr_t)chunk + chunk->info.end_bytes)/(struct block *)(chunk->info.limit - HEADER_BYTES)/' \
+  'ended by|corrupted|not so' $unit/strategy.c chunks_reopen_wherever_they_end
 plant 'chunk edge' 'the next chunk begins where a stranger is' region.c \
-  's/else if (now != region_end(heap)) cap_last_chunk();/else if (0) cap_last_chunk();/' \
+  's/    if (last_chunk) cap(last_chunk, end);//' \
   'not so|ended by' $preload/limits.c a_stranger_stays_when_the_chunk_behind_goes
 plant 'chunk edge' 'a chunk grows beyond its end' region.c \
-  's/chunk->info.cap = chunk_end(chunk);/chunk->info.cap = chunk_end(chunk) + CHUNK_BYTES;/' \
+  's/chunk->info.cap_bytes = CHUNK_BYTES;/chunk->info.cap_bytes = 2 * CHUNK_BYTES;/' \
   'not so|ended by' $large_heap
+plant 'chunk edge' 'a break that was moved down is not followed' region.c \
+  's/    set_limit(last_chunk, min_size(last_chunk->info.limit, now));/    ;/' \
+  'not so|ended by' $preload/limits.c the_free_end_is_taken_by_pages
+plant 'chunk edge' 'what the last page holds passes for zero' region.c \
+  's/  if (UNLIKELY(ours < edge)) memset.*//' \
+  'disagree|not so|ended by' $fault/kernels.c
 plant 'chunk edge' 'libc is not told of the break' os.c \
   's/  if (moved && &__curbrk) __curbrk = (void \*)end;//' \
   'not so: \(uintptr_t\)sbrk\(0\) == end' $preload/limits.c sbrk_goes_on_behind_our_growth
@@ -122,9 +128,9 @@ plant preallocation 'the heap grows by the double' region.c \
   's/GROWTH_FACTOR = 4,/GROWTH_FACTOR = 2,/' \
   'failed malloc-growth: the trace differs' tests/run-tests.py --core engine malloc-growth
 
-plant purge 'a page too many' top.c \
-  '/^size_t discard_pages/,/^}/ s/uintptr_t first = round_up(start, page_bytes)/uintptr_t first = round_down(start, page_bytes)/' \
-  'a header was overwritten|not so|SIG' $model
+plant purge 'a page too many' block_meta.h \
+  's/return round_up(start + sizeof(struct block) + sizeof(size_t), page_bytes);/return round_down(start, page_bytes);/' \
+  'a header was overwritten|corrupted block|not so|SIG' $model
 plant purge 'never' purge.h \
   '/^static inline void settle_dirt/,/^}/ s/if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;/return;/' \
   'not so: resident_bytes' $unit/strategy.c freed_blocks_go_back
@@ -134,8 +140,20 @@ plant purge 'mappings that are kept too many' large.c \
 plant purge 'a slab gives back a page in use' slab.c \
   's/return whole & ~in_use;/(void)in_use; return whole;/' \
   'not so' $unit/strategy.c trim_gives_back_pages_inside_slabs
+plant purge 'a slab may end meanwhile' slab.c \
+  '/^static size_t purge_queue/,/^}/ s/    set_wake(slab, WAKE_NEVER);//' \
+  'not so|ended by' $fault/giving.c a_purge_is_interrupted_at_every_call
+plant purge 'all of a run at once' purge.c \
+  's/return dirty > PORTION + RUN_MIN ? PORTION : dirty;/return dirty;/' \
+  'not so: .*MOST_AT_ONCE' $fault/giving.c a_free_gives_back_a_portion
+plant purge 'a trim keeps the lock' purge.c \
+  's/calls < CALLS_OF_TRIM && portion < PORTION; calls++/calls >= 0;/' \
+  'not so: calls_of_the_trim' $fault/giving.c a_trim_lets_others_in
+plant purge 'the place of a round is lost' bins.c \
+  's/if (UNLIKELY(arena->sweep == block)) {/if (0) {/' \
+  'giving back has lost its place' $fault/giving.c a_free_gives_back_a_portion
 plant purge 'the top is said to be resident no more' purge.c \
-  '/^static size_t purge(/,/^}/ s/arena->clean_bytes += dirty;/arena->clean_bytes += bytes;/' \
+  's/arena->clean_bytes += clean_bytes - block_clean_bytes(block);/arena->clean_bytes += clean_bytes;/' \
   'the counters of an arena are off' $model
 
 plant cache 'nothing is given up before fresh memory is touched' cache.c \
@@ -168,6 +186,12 @@ plant 'double free' 'of a mapping is not remembered' large.c \
 plant 'short memory' 'nothing is tried when there is none' heap.c \
   's/if (!payload) payload = allocate_when_short(heap, request);//' \
   'not so' $fault/faults.c mmap_fails
+plant 'short memory' 'a trim for every refusal' heap.c \
+  's/if (thread_locks || !giving_up_may_help(heap, bytes)) /if (thread_locks) /' \
+  'not so' $fault/giving.c a_malloc_that_cannot_succeed_trims_nothing
+plant 'short memory' 'what was given back counts' arena.c \
+  's/  sys_count_back(arena->clean_bytes - arena->told_bytes);//' \
+  'not so: large' env OSMEM_OPTIONS=limit=64M tests/run-one.sh $preload/limits.c what_was_given_back_counts_no_more_after_option_limit_64_mb
 plant 'short memory' 'a full table is not noticed' large.c \
   's/if (!new_table) return filled < capacity - 1;/if (!new_table) return true;/' \
   'hangs|ended by|not so' $fault/kernels.c the_table_of_mappings_is_full
