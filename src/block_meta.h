@@ -192,6 +192,7 @@ struct theap {
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
   struct slab *mail; /* atomic stack of slabs whose remote list became non-empty */
   size_t cached_bytes, cache_limit;
+  size_t cache_evicted; /* bytes, since the limit grew */
   uint32_t cache_evict; /* the bin that yields next when the cache is full */
   cached_block cache[CACHE_BINS + CACHE_BINS_TRIED]; /* freed blocks, LIFO; the last bins stay empty, cache_take() may look there */
   struct theap *next;              /* all heaps ever made, newest first */

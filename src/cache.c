@@ -3,10 +3,22 @@
 
 #include "arena.h"
 
-/* (A share for each thread instead of each arena's would let a thousand idle threads keep a thousand times 4 MiB.) */
+/* Where threads share an arena the limit doubles, up to the thread's share, when a thread wants memory that has given back as much as it may
+ * keep: so one that allocated some hundred blocks, freed them and waits keeps next to nothing (2,000 threads with 300 blocks of up to
+ * 8 KB: 53 MB instead of 147, glibc 94), and one that goes on soon has its share.
+ *
+ * (A share for each thread instead of each arena's would let a thousand idle threads keep a thousand times 4 MiB.) */
 void cache_set_limit(struct theap *heap, size_t live_bytes, size_t threads) {
-  size_t all = min_size(max_size(live_bytes, CACHE_BYTES_MIN), CACHE_BYTES_MAX);
-  heap->cache_limit = UNLIKELY(threads > 1) ? max_size(all / threads, CACHE_BYTES_LEAST) : all;
+  size_t all = min_size(max_size(live_bytes, CACHE_BYTES_MIN), CACHE_BYTES_MAX), limit = heap->cache_limit;
+  if (LIKELY(threads <= 1)) {
+    heap->cache_limit = all;
+    return;
+  }
+  if (heap->cache_evicted >= limit) {
+    heap->cache_evicted = 0;
+    limit *= 2;
+  }
+  heap->cache_limit = min_size(limit, max_size(all / threads, CACHE_BYTES_LEAST));
 }
 
 /* One bin is emptied, then the next, so that no size holds the cache for good. (Tried: a block from every bin in turn. Looking for the next bin
@@ -21,7 +33,11 @@ static void evict_to(struct theap *heap, size_t bytes) {
   }
 }
 
-void cache_evict(struct theap *heap) { evict_to(heap, heap->cache_limit); }
+void cache_evict(struct theap *heap) {
+  size_t before = heap->cached_bytes;
+  evict_to(heap, heap->cache_limit);
+  heap->cache_evicted += before - heap->cached_bytes;
+}
 
 void cache_flush(struct theap *heap) {
   for (size_t bin = 0; bin < CACHE_BINS; bin++)

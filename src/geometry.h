@@ -53,6 +53,7 @@ enum {
   CACHE_BYTES_MIN = SIZED(256, 8) * KIB,
   CACHE_BYTES_MAX = SIZED(4 * 1024, 64) * KIB,
   CACHE_BYTES_LEAST = SIZED(32, 4) * KIB,
+  CACHE_BYTES_START = SIZED(8, 2) * KIB, /* of them, what one has before it has shown a use for more: see cache_set_limit() */
   CACHE_KEEP_SHARE = 8, /* and no more than this share of that, where the heap would have to touch fresh memory otherwise */
 
   /* ---- threads and arenas ---- */

@@ -34,7 +34,7 @@ enum { HOMES = 1 << HOMES_LOG };
 
 /* Owns nothing and offers nothing, so that the fast paths need no test for a thread's first operation. (The limit is for the heap that is
  * born from it: cache_evict() would never come below none.) */
-static const struct theap unborn = {.direct = {NO_SLABS_64, NO_SLAB}, .cache_limit = CACHE_BYTES_MIN};
+static const struct theap unborn = {.direct = {NO_SLABS_64, NO_SLAB}, .cache_limit = CACHE_BYTES_START};
 _Static_assert(SIZE_STEPS == 65, "unborn's table is complete");
 
 __thread struct theap *self = (struct theap *)&unborn;

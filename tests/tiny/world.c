@@ -30,7 +30,7 @@ static _Noreturn void world_ends(const char *why, uintptr_t where)
   abort();
 }
 
-static void begin(void)
+static void create(void)
 {
   if (world.begun) return;
   void *base = mmap((void *)WORLD_BASE, WORLD_BYTES, PROT_READ | PROT_WRITE,
@@ -173,7 +173,7 @@ static int world_madvise_locked(void *base, size_t bytes, int advice)
 /* Each call of the library's: alone in the world, which begins with the first. */
 #define LOCKED(type, call) \
   pthread_mutex_lock(&one_at_a_time); \
-  begin(); \
+  create(); \
   type answer = call; \
   pthread_mutex_unlock(&one_at_a_time); \
   return answer
@@ -231,7 +231,7 @@ static size_t stranger_count;
 void world_stranger_comes(size_t bytes)
 {
   pthread_mutex_lock(&one_at_a_time);
-  begin();
+  create();
   uintptr_t from = world.now;
   if (stranger_count < STRANGERS_MAX && from + bytes <= WORLD_BASE + WORLD_BREAK_BYTES) {
     set_break(from + bytes);
