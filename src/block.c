@@ -40,7 +40,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
   struct block *block = best_fit(arena, bytes, alignment);
   if (block && !take_back(arena, min_size(bytes, block_clean_bytes(block)))) block = NULL;
   uintptr_t start, end, at;
-  size_t clean_bytes = 0;
+  size_t clean_bytes = 0, clean_before = 0;
   if (block) {
     start = (uintptr_t)block;
     end = start + block_bytes(block);
@@ -56,14 +56,16 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
     start = arena->top;
     arena->top = end = at + bytes;
     *zero_from = max_size(arena->fresh, at + HEADER_BYTES);
-    touch_top(arena, end, bytes, owner || bytes <= DENSE_BLOCK_MAX);
+    uintptr_t untouched = max_size(start, arena->resident);
+    if (at > untouched) clean_before = at - untouched; /* what alignment leaves out is no memory */
+    touch_top(arena, end, end - start, owner || end - start <= DENSE_BLOCK_MAX);
   }
   claim(at, bytes, owner);
   if (at + bytes < end)
     make_free(arena, at + bytes, end - at - bytes, clean_rest(clean_bytes, start, at + bytes));
   else
     set_prev_free(arena, end, 0);
-  if (at != start) make_free(arena, start, at - start, 0);
+  if (at != start) make_free(arena, start, at - start, clean_before);
   return at;
 }
 

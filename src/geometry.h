@@ -23,7 +23,8 @@ enum {
   CHUNK_SHIFT = SIZED(23, 17),
   CHUNK_BYTES = 1 << CHUNK_SHIFT,
   CHUNK_GRANULES = CHUNK_BYTES / GRANULE_BYTES,
-  MMAP_THRESHOLD = SIZED(128, 16) * KIB, /* requests from here on get a mapping of their own */
+  MMAP_THRESHOLD = SIZED(128, 16) * KIB, /* requests from here on get a mapping of their own, */
+  MAPPINGS_SHARE = SIZED(16384, 256),    /* while we have fewer than these: a quarter of what the kernel allows a process (vm.max_map_count) */
   HEADER_BYTES = 16,                     /* from a block's start to its payload */
   BLOCK_MIN = 32,                        /* room for the links of a free block */
   BLOCK_MAX = CHUNK_BYTES - GRANULE_BYTES,
@@ -97,7 +98,10 @@ enum {
   HOLD_MAX_S = SIZED(64, 0),
 
   /* ---- mappings ---- */
-  FIRST_CAPACITY = SIZED(128, 8), /* of their table */
+  FIRST_RECORDS = SIZED(128, 16),
+  FIRST_BUCKETS_LOG = SIZED(8, 4), /* of their table */
+  BUCKETS_AT_START = SIZED(16, 4), /* of them: a program with few mappings touches few cache lines */
+  RECORDS_SEGMENT_MAX = SIZED(16384, 64), /* records, 1 MiB */
   SPARES_MAX = SIZED(64, 128), /* tiny: where brk is refused too, more of what a test holds are mappings */
   SPARE_FLOOR = SIZED(512, 32) * KIB
 };

@@ -2,7 +2,7 @@
  *
  *   by size      <= 1 KiB            slab object (slab.c); the first few of a class are blocks
  *                <  MMAP_THRESHOLD   block of the brk heap (arena.c), through the thread's cache
- *                >= MMAP_THRESHOLD   mapping (large.c)
+ *                >= MMAP_THRESHOLD   mapping (large.c); a block, too, when there are mappings enough
  *   by address   in regions[0]       slab or block, by the granule's record
  *                else                fallback region, mapping, or a stranger's (foreign.c)
  *
@@ -240,22 +240,28 @@ static inline void relieve(size_t bytes) {
   if (UNLIKELY(sys_near_soft_limit(bytes))) relieve_slow();
 }
 
-static void *allocate_mapping(const struct request *request) {
+static void *allocate_mapping(const struct request *request, enum large_growth growth) {
   bool zeroed;
   relieve(request->bytes);
-  void *payload = large_take(request->bytes, request->alignment, &zeroed);
+  void *payload = large_take(request->bytes, request->alignment, growth, &zeroed);
   if (payload && request->zero && !zeroed) memset(payload, 0, request->bytes);
   return payload;
 }
 
+/* Could a block serve, whatever the tier by its size: does any chunk hold it, and no chunk only it? */
+static bool fits_chunk(const struct request *request) {
+  return request->bytes <= BLOCK_MAX / 2 && request->alignment <= CHUNK_BYTES / 2 &&
+         block_bytes_for(request->bytes) + request->alignment + 2 * BLOCK_MIN <= BLOCK_MAX;
+}
+
 static void *allocate_anywhere(struct theap *heap, const struct request *request) {
   void *payload = NULL;
-  if (request->bytes + request->alignment < BLOCK_MAX / 2)
+  if (fits_chunk(request))
     for (size_t i = 0; i < arena_count() && !payload; i++) {
       arena_join(heap, arena_at(i));
       payload = allocate_block(heap, request, ARENA_MAY_GROW);
     }
-  return payload ? payload : allocate_mapping(request);
+  return payload ? payload : allocate_mapping(request, LARGE_ALWAYS);
 }
 
 /* Atomic. After a trim that did not help: until when none is tried again, and what was in use then. */
@@ -329,15 +335,17 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
   return allocate(heap, request, ARENA_MAY_GROW);
 }
 
-/* Everything but the fast path. */
+/* Everything but the fast path. Large requests come from the heap, too, when there are mappings enough; aligned ones that are not large always
+ * do. */
 static __attribute__((noinline)) void *allocate_slow(const struct request *request) {
   struct theap *heap = self;
   if (request->bytes > PTRDIFF_MAX || (!theap_is_born(heap) && !(heap = theap_birth()))) {
     errno = ENOMEM;
     return NULL;
   }
-  bool large = request->bytes >= MMAP_THRESHOLD || request->alignment >= MMAP_THRESHOLD / 2;
-  void *payload = large ? allocate_mapping(request) : allocate_on_heap(heap, request);
+  bool large = request->bytes >= MMAP_THRESHOLD, fits = fits_chunk(request);
+  void *payload = large || !fits ? allocate_mapping(request, fits ? LARGE_SHARED : LARGE_ALWAYS) : NULL;
+  if (!payload && fits) payload = allocate_on_heap(heap, request);
   if (!payload) payload = allocate_when_short(heap, request);
   if (!payload) errno = ENOMEM;
   return payload;
@@ -396,11 +404,16 @@ static bool resize_block(void *payload, size_t bytes) {
   return done;
 }
 
+/* A block that becomes large is better a mapping, if there can be one. */
+static bool block_may_stay(struct found found, size_t bytes) {
+  return bytes < MMAP_THRESHOLD || bytes <= found.usable || large_is_crowded();
+}
+
 /* The same block, resized where it is (a mapping may move as a whole), or NULL. */
 static void *resize(struct found found, void *payload, size_t bytes) {
   switch (found.kind) {
     case OBJECT: return bytes <= found.usable && max_size(bytes, ALIGNMENT) >= found.usable / 2 ? payload : NULL;
-    case BLOCK: return bytes < MMAP_THRESHOLD && resize_block(payload, bytes) ? payload : NULL;
+    case BLOCK: return block_may_stay(found, bytes) && resize_block(payload, bytes) ? payload : NULL;
     case MAPPING:
       if (bytes <= found.usable && bytes >= found.usable / 4 * 3) return payload;
       return bytes >= MMAP_THRESHOLD / 2 ? large_resize(payload, bytes) : NULL;

@@ -1,10 +1,9 @@
-/* See large.h.
+/* See large.h; registry.h has the records.
  *
- * The registry is an open-addressing hash table keyed by the mapping's address: any pointer is recognised with certainty, a power
- * of two wastes no page. A freed entry stays as a tombstone (bytes == 0) that remembers its address, so
- * that a double free can be named; insertion reuses it.
- *
- *   live + tombstones <= 3/4 capacity
+ * The kernel allows a process so many areas of memory (vm.max_map_count, 65,530), and we share them with the program: at the limit its mmap,
+ * pthread_create and sbrk fail. What is mapped side by side is one area, so we never have more areas than mappings:
+ *   - with MAPPINGS_SHARE of them, what fits a chunk comes from the block heap (heap.c), and what does not from what is kept, if it can;
+ *   - with twice as many nothing is unmapped, which might cut an area in two: pages are dropped, address space is kept.
  *
  * Freed mappings are kept as spares, so that a program that churns large buffers does not fault every page anew (5 to 25 MB
  * buffers: 1.56 s without, 0.3 s with). Two rules keep that from costing memory:
@@ -12,391 +11,405 @@
  *     would lift the total above the highest it has been;
  *   - beyond max(SPARE_FLOOR, an eighth of the live large bytes) they are released while the budget pays for it (budget.c): a burst
  *     that is over at once, a tight loop's buffers no more than once.
- * The nearest spare is made to fit: split, or grown with mremap so that only the difference is faulted in.
+ * The nearest spare is made to fit: split, or grown with mremap so that only the difference is faulted in. What the kernel will not
+ * take back stays a spare, the youngest: it may be used again, and is offered to the kernel again when its turn comes.
  *
- * Locking: one lock, dropped around the call that maps fresh memory. */
+ * Locking: one lock, dropped around the call that maps fresh memory, and while pages are dropped that take long. */
 #include "large.h"
-
-#include <string.h>
 
 #include "block_meta.h"
 #include "budget.h"
+#include "registry.h"
 
-struct mapping {
-  uintptr_t base; /* 0: never used */
-  size_t bytes;   /* 0: tombstone */
+enum {
+  SPARE_SHARE = 8,
+  SLACK_SHARE = 8,
+  RECORDS_MAX = 3,                /* that one call may add: a mapping, what is before and behind it */
+  REFUSALS_MAX = 2,               /* then the kernel is asked no more, in one call */
+  HOLD_BYTES = 32 * 1024 * 1024,  /* so much may be unmapped before the lock is left: 1 to 3 ms */
+  UNMAP_COST_BYTES = 64 * 1024    /* the call itself */
 };
-
-struct spare {
-  uintptr_t base;
-  size_t bytes;
-};
-
-enum { SPARE_SHARE = 8, SLACK_SHARE = 8 };
 
 static struct lock large_lock = {.rank = LOCK_LARGE};
-static struct mapping first_table[FIRST_CAPACITY];
-static struct mapping *table = first_table;
-static size_t capacity = FIRST_CAPACITY; /* a power of two */
-static size_t filled;                    /* live + tombstones */
-static struct spare spares[SPARES_MAX];  /* oldest first; no two are neighbours in memory */
-static size_t spare_count;
-static struct large_stats counters;
+static size_t hold_bytes; /* unmapped since the lock was taken */
+static size_t allocations;
 
-/* ---- registry ------------------------------------------------------------------------------------------------------- */
+/* ---- the lock ------------------------------------------------------------------------------------------------------- */
 
-static size_t slot_of(uintptr_t base) { return (base / page_bytes) * 0x9e3779b97f4a7c15u >> 20 & (capacity - 1); }
-
-/* The entry of `base`, or the empty one that ends its chain. */
-static struct mapping *find(uintptr_t base) {
-  size_t slot = slot_of(base);
-  while (table[slot].base && table[slot].base != base) slot = (slot + 1) & (capacity - 1);
-  return &table[slot];
+static bool enter(void) {
+  if (!lock_enter(&large_lock)) return false;
+  hold_bytes = 0;
+  return true;
 }
 
-/* Where `base` may be recorded: its own old tombstone, any on the way, or the end of the chain. */
-static struct mapping *vacancy(uintptr_t base) {
-  struct mapping *own = find(base);
-  if (own->base) return own;
-  size_t slot = slot_of(base);
-  while (table[slot].bytes) slot = (slot + 1) & (capacity - 1);
-  return &table[slot];
+static void leave(void) { lock_leave(&large_lock); }
+
+/* May the lock be dropped for a while? Not in a signal handler that interrupted the library, and may find it taken then. */
+static bool may_drop_lock(void) { return lock_is_only(&large_lock); }
+
+static void enter_again(void) {
+  if (!enter()) DIE("a lock that was dropped cannot be taken again");
 }
 
-static void insert(uintptr_t base, size_t bytes) {
-  struct mapping *entry = vacancy(base);
-  if (entry->base == 0) filled++;
-  *entry = (struct mapping){base, bytes};
-  counters.live_count++;
-  counters.live_bytes += bytes;
+/* ---- what we have --------------------------------------------------------------------------------------------------- */
+
+static size_t load(const size_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
+
+static size_t cached_bytes(void) { return load(&mappings[MAPPING_SPARE].bytes) + load(&mappings[MAPPING_EMPTYING].bytes); }
+
+static size_t mapping_count(void) {
+  return load(&mappings[MAPPING_LIVE].count) + load(&mappings[MAPPING_SPARE].count) + load(&mappings[MAPPING_EMPTYING].count);
 }
 
-static void bury(struct mapping *entry) {
-  counters.live_count--;
-  counters.live_bytes -= entry->bytes;
-  entry->bytes = 0;
-}
+bool large_is_crowded(void) { return mapping_count() >= MAPPINGS_SHARE; }
+
+static bool may_unmap(void) { return mapping_count() <= 2 * (size_t)MAPPINGS_SHARE; }
 
 /* ---- spares --------------------------------------------------------------------------------------------------------- */
 
-static struct spare remove_spare(size_t index) {
-  struct spare spare = spares[index];
-  spare_count--;
-  memmove(&spares[index], &spares[index + 1], (spare_count - index) * sizeof *spares);
-  counters.cached_bytes -= spare.bytes;
+static struct mapping *joined(struct mapping *low, struct mapping *high) {
+  size_t bytes = low->bytes + high->bytes, dirty_bytes = low->dirty_bytes + high->dirty_bytes;
+  registry_resize(high, 0);
+  registry_resize(low, bytes);
+  low->dirty_bytes = dirty_bytes;
+  return low;
+}
+
+/* A mapping becomes a spare, joined with its neighbours, the youngest. */
+static struct mapping *keep(struct mapping *mapping, size_t dirty_bytes) {
+  registry_become(mapping, MAPPING_SPARE);
+  mapping->dirty_bytes = min_size(dirty_bytes, mapping->bytes);
+  struct mapping *behind = registry_find(mapping->base + mapping->bytes), *before = registry_find_end(mapping->base);
+  if (behind && behind->state == MAPPING_SPARE) mapping = joined(mapping, behind);
+  if (before) mapping = joined(before, mapping);
+  registry_become(mapping, MAPPING_SPARE);
+  return mapping;
+}
+
+/* Cut a mapping down to `bytes`; the rest is a spare. */
+static void cut_off(struct mapping *mapping, size_t bytes, size_t dirty_bytes) {
+  size_t rest = mapping->bytes - bytes;
+  registry_resize(mapping, bytes);
+  keep(registry_add(mapping->base + bytes, rest), dirty_bytes);
+}
+
+/* Drop a spare's pages without the lock. It is on record meanwhile, and nobody's. In pieces: the kernel has a lock, too. */
+static struct mapping *emptied(struct mapping *spare) {
+  bool done = true;
+  spare->emptier = thread_number;
+  registry_become(spare, MAPPING_EMPTYING);
+  size_t left = spare->dirty_bytes ? spare->bytes : 0;
+  leave();
+  while (done && left > 0) {
+    size_t piece = min_size(left, HOLD_BYTES);
+    left -= piece;
+    done = sys_discard((void *)(spare->base + left), piece);
+  }
+  enter_again();
+  return keep(spare, done ? 0 : spare->dirty_bytes);
+}
+
+/* Unmap the last `most` bytes of a spare, or all of it: how many. 0: the kernel refused, or shall not be asked. The pages at least are given
+ * back, and it is the last to be offered again. May drop the lock. */
+static size_t release(struct mapping *spare, size_t most) {
+  if (hold_bytes + min_size(spare->dirty_bytes, most) > HOLD_BYTES && may_drop_lock()) spare = emptied(spare);
+  size_t cut = min_size(most, spare->bytes);
+  void *from = (void *)(spare->base + spare->bytes - cut);
+  hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);
+  if (!may_unmap() || !sys_unmap(from, cut)) {
+    if (spare->dirty_bytes && sys_discard(from, cut)) spare->dirty_bytes -= min_size(spare->dirty_bytes, cut);
+    registry_become(spare, MAPPING_SPARE);
+    return 0;
+  }
+  registry_resize(spare, spare->bytes - cut);
+  return cut;
+}
+
+static struct mapping *oldest_spare(void) { return mappings[MAPPING_SPARE].oldest; }
+
+/* Memory that was never handed out. What the kernel will not take back is a spare. */
+static void unmap_or_keep(uintptr_t base, size_t bytes) {
+  if (bytes > 0 && !(may_unmap() && sys_unmap((void *)base, bytes))) keep(registry_add(base, bytes), 0);
+}
+
+/* Fresh address space of `bytes` is about to be asked for: unmap as much as would raise the peak. May drop the lock. */
+static void make_way(size_t bytes) {
+  budget_regret(bytes / page_bytes);
+  size_t over = round_up(sys_bytes_over_peak(bytes), page_bytes), cached;
+  while (over > 0 && (cached = cached_bytes()) > SPARE_FLOOR && oldest_spare()) {
+    size_t released = release(oldest_spare(), min_size(over, cached - SPARE_FLOOR));
+    if (!released) return;
+    over -= min_size(over, released);
+  }
+}
+
+/* No more than a few spares are kept, and no more bytes than the budget has us keep. May drop the lock. */
+static void release_spares(void) {
+  const struct mapping_list *spares = &mappings[MAPPING_SPARE];
+  for (int calls = 0, refusals = 0; spares->oldest && calls < SPARES_MAX && refusals < REFUSALS_MAX; calls++) {
+    size_t limit = max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE);
+    bool too_many = spares->count > SPARES_MAX;
+    if (!too_many && !(cached_bytes() > limit && budget_spend(spares->oldest->dirty_bytes / page_bytes))) return;
+    refusals += release(spares->oldest, SIZE_MAX) == 0;
+  }
+}
+
+/* Of the youngest `looks` spares the nearest to `bytes`: the smallest that is large enough, else the largest that makes up at least
+ * half; or NULL. */
+static struct mapping *nearest(size_t bytes, size_t looks) {
+  struct mapping *above = NULL, *below = NULL;
+  for (struct mapping *spare = mappings[MAPPING_SPARE].youngest; spare && looks > 0; spare = spare->older, looks--) {
+    if (spare->bytes >= bytes && (!above || spare->bytes <= above->bytes)) above = spare;
+    if (spare->bytes < bytes && spare->bytes >= bytes / 2 && (!below || spare->bytes >= below->bytes)) below = spare;
+  }
+  return above ? above : below;
+}
+
+/* Hand out a spare's beginning. A little too much is left in it. */
+static struct mapping *take_front(struct mapping *spare, size_t bytes) {
+  size_t dirty_bytes = spare->dirty_bytes;
+  registry_become(spare, MAPPING_LIVE);
+  if (spare->bytes - bytes > bytes / SLACK_SHARE) cut_off(spare, bytes, dirty_bytes);
   return spare;
 }
 
-/* Unmap the last `bytes` of the oldest spare, or all of it. False: the kernel refused; the pages at least are given back. */
-static bool unmap_oldest(size_t bytes) {
-  struct spare *oldest = &spares[0];
-  size_t cut = min_size(oldest->bytes, bytes);
-  uintptr_t from = oldest->base + oldest->bytes - cut;
-  if (!sys_unmap((void *)from, cut)) {
-    sys_discard((void *)from, cut);
-    return false;
+/* A live mapping with its pages elsewhere, and of another size; NULL: the kernel refused. */
+static struct mapping *remapped(struct mapping *mapping, size_t bytes) {
+  uintptr_t base = (uintptr_t)sys_remap((void *)mapping->base, mapping->bytes, bytes);
+  if (!base) return NULL;
+  if (base == mapping->base) {
+    registry_resize(mapping, bytes);
+    return mapping;
   }
-  oldest->bytes -= cut;
-  counters.cached_bytes -= cut;
-  if (oldest->bytes == 0) remove_spare(0);
-  return true;
+  registry_resize(mapping, 0);
+  return registry_add(base, bytes);
 }
 
-/* The spare that ends or begins where [base, base + bytes) begins or ends, or spare_count. */
-static size_t neighbour_of(uintptr_t base, size_t bytes) {
-  size_t i = 0;
-  while (i < spare_count && spares[i].base + spares[i].bytes != base && base + bytes != spares[i].base) i++;
-  return i;
+/* A spare that is too small, grown. (No spare any more while way is made: else it might be what goes, and more would be missing.) */
+static struct mapping *take_grown(struct mapping *spare, size_t bytes) {
+  size_t dirty_bytes = spare->dirty_bytes;
+  registry_become(spare, MAPPING_LIVE);
+  make_way(bytes - spare->bytes);
+  struct mapping *grown = remapped(spare, bytes);
+  if (!grown) keep(spare, dirty_bytes);
+  return grown;
 }
 
-/* Keep a mapping, joined with its neighbours, as the youngest. When there are too many (and the kernel will not unmap one) the oldest
- * is forgotten: discarded memory, address space lost. */
-static void keep(uintptr_t base, size_t bytes) {
-  size_t near;
-  while ((near = neighbour_of(base, bytes)) < spare_count) {
-    struct spare joined = remove_spare(near);
-    base = min_size(base, joined.base);
-    bytes += joined.bytes;
-  }
-  if (spare_count == SPARES_MAX && !unmap_oldest(SIZE_MAX)) remove_spare(0);
-  spares[spare_count++] = (struct spare){base, bytes};
-  counters.cached_bytes += bytes;
+/* A spare made to fit, or NULL. */
+static struct mapping *take_spare(size_t bytes, size_t looks) {
+  struct mapping *spare = nearest(bytes, looks);
+  if (!spare) return NULL;
+  return spare->bytes < bytes ? take_grown(spare, bytes) : take_front(spare, bytes);
 }
 
-/* Memory that was never handed out, or is a table no more. What the kernel will not take back is a spare. */
-static void unmap_or_keep(uintptr_t base, size_t bytes) {
-  if (bytes > 0 && !sys_unmap((void *)base, bytes)) keep(base, bytes);
-}
-
-/* Room for one more entry: a larger table when live ones crowd it, the same size without tombstones otherwise. */
-static bool make_room(void) {
-  if (filled < capacity / 4 * 3) return true;
-  size_t new_capacity = counters.live_count >= capacity / 2 ? capacity * 2 : capacity;
-  struct mapping *new_table = sys_map(round_up(new_capacity * sizeof *table, page_bytes));
-  if (!new_table) return filled < capacity - 1;
-  struct mapping *old_table = table;
-  size_t old_capacity = capacity;
-  table = new_table;
-  capacity = new_capacity;
-  filled = 0;
-  for (size_t i = 0; i < old_capacity; i++) {
-    if (old_table[i].bytes == 0) continue;
-    *find(old_table[i].base) = old_table[i];
-    filled++;
-  }
-  if (old_table != first_table) unmap_or_keep((uintptr_t)old_table, round_up(old_capacity * sizeof *table, page_bytes));
-  return true;
-}
-
-/* Fresh address space of `bytes` is about to be asked for: unmap as much as would raise the peak. */
-static void make_way(size_t bytes) {
-  budget_regret(bytes / page_bytes);
-  size_t over = round_up(sys_bytes_over_peak(bytes), page_bytes);
-  while (over > 0 && counters.cached_bytes > SPARE_FLOOR) {
-    size_t before = counters.cached_bytes;
-    if (!unmap_oldest(min_size(over, before - SPARE_FLOOR))) return;
-    over -= min_size(over, before - counters.cached_bytes);
-  }
-}
-
-/* Release what the budget pays for. */
-static void release_spares(void) {
-  size_t limit = max_size(SPARE_FLOOR, counters.live_bytes / SPARE_SHARE);
-  while (counters.cached_bytes > limit && budget_spend(spares[0].bytes / page_bytes))
-    if (!unmap_oldest(SIZE_MAX)) return;
-}
-
-/* The spare nearest to `bytes`: the smallest that is large enough, else the largest that makes up at least half; or spare_count. */
-static size_t nearest(size_t bytes) {
-  size_t above = spare_count, below = spare_count;
-  for (size_t i = 0; i < spare_count; i++) {
-    size_t have = spares[i].bytes;
-    if (have >= bytes && (above == spare_count || have < spares[above].bytes)) above = i;
-    if (have < bytes && have >= bytes / 2 && (below == spare_count || have > spares[below].bytes)) below = i;
-  }
-  return above != spare_count ? above : below;
-}
-
-/* A spare made to fit: 0 if there is none. A little too much is left in it. */
-static uintptr_t take_spare(size_t *bytes) {
-  size_t index = nearest(*bytes);
-  if (index == spare_count) return 0;
-  struct spare spare = remove_spare(index);
-  if (spare.bytes < *bytes) {
-    make_way(*bytes - spare.bytes);
-    uintptr_t grown = (uintptr_t)sys_remap((void *)spare.base, spare.bytes, *bytes);
-    if (!grown) keep(spare.base, spare.bytes);
-    return grown;
-  }
-  size_t excess = spare.bytes - *bytes;
-  if (excess > *bytes / SLACK_SHARE)
-    keep(spare.base + *bytes, excess);
-  else
-    *bytes = spare.bytes;
-  return spare.base;
-}
-
-static bool holds_aligned(const struct spare *spare, size_t bytes, size_t alignment) {
+static bool holds_aligned(const struct mapping *spare, size_t bytes, size_t alignment) {
   uintptr_t base = round_up(spare->base, alignment);
   return base + bytes <= spare->base + spare->bytes;
 }
 
-/* A piece of the smallest spare with room at a multiple of `alignment`; what is before and behind stays a spare. 0: there is none. */
-static uintptr_t take_aligned_spare(size_t bytes, size_t alignment) {
-  size_t best = spare_count;
-  for (size_t i = 0; i < spare_count; i++)
-    if (holds_aligned(&spares[i], bytes, alignment) && (best == spare_count || spares[i].bytes < spares[best].bytes)) best = i;
-  if (best == spare_count) return 0;
-  struct spare spare = remove_spare(best);
-  uintptr_t base = round_up(spare.base, alignment), end = spare.base + spare.bytes;
-  if (base > spare.base) keep(spare.base, base - spare.base);
-  if (base + bytes < end) keep(base + bytes, end - base - bytes);
-  return base;
+static struct mapping *nearest_aligned(size_t bytes, size_t alignment, size_t looks) {
+  struct mapping *best = NULL;
+  for (struct mapping *spare = mappings[MAPPING_SPARE].youngest; spare && looks > 0; spare = spare->older, looks--)
+    if (holds_aligned(spare, bytes, alignment) && (!best || spare->bytes <= best->bytes)) best = spare;
+  return best;
+}
+
+/* A piece of the smallest spare with room at a multiple of `alignment`; what is before and behind stays a spare. NULL: there is none. */
+static struct mapping *take_aligned_spare(size_t bytes, size_t alignment, size_t looks) {
+  struct mapping *spare = nearest_aligned(bytes, alignment, looks);
+  if (!spare) return NULL;
+  size_t head = round_up(spare->base, alignment) - spare->base, tail = spare->bytes - head, dirty_bytes = spare->dirty_bytes;
+  registry_become(spare, MAPPING_LIVE);
+  if (head > 0) {
+    registry_resize(spare, head);
+    struct mapping *taken = registry_add(spare->base + head, tail);
+    keep(spare, dirty_bytes);
+    spare = taken;
+  }
+  if (tail > bytes) cut_off(spare, bytes, dirty_bytes);
+  return spare;
 }
 
 /* ---- interface ------------------------------------------------------------------------------------------------------ */
 
-/* What alignment asked for too much goes back at both ends of a fresh mapping. */
-static uintptr_t cut(uintptr_t fresh, size_t bytes, size_t slack, size_t alignment) {
+/* What alignment asked for too much goes back at both ends. */
+static struct mapping *take_fresh(size_t bytes, size_t alignment) {
+  size_t slack = max_size(alignment, page_bytes) - page_bytes;
+  make_way(bytes);
+  bool dropped = may_drop_lock();
+  if (dropped) leave();
+  uintptr_t fresh = (uintptr_t)sys_map(bytes + slack);
+  if (dropped) enter_again();
+  if (!fresh) return NULL;
   uintptr_t base = round_up(fresh, alignment);
-  size_t head = base - fresh;
-  unmap_or_keep(fresh, head);
-  unmap_or_keep(base + bytes, slack - head);
-  return base;
+  unmap_or_keep(fresh, base - fresh);
+  unmap_or_keep(base + bytes, fresh + slack - base);
+  return registry_add(base, bytes);
 }
 
-void *large_take(size_t size, size_t alignment, bool *zeroed) {
+static struct mapping *take_kept(size_t bytes, size_t alignment, size_t looks) {
+  return alignment <= page_bytes ? take_spare(bytes, looks) : take_aligned_spare(bytes, alignment, looks);
+}
+
+/* (Where the kernel gives nothing, all that it would not take back is looked at, too.) */
+static struct mapping *take_mapping(size_t bytes, size_t alignment, enum large_growth growth, bool *zeroed) {
+  struct mapping *taken = take_kept(bytes, alignment, SPARES_MAX);
+  if (taken || (growth == LARGE_SHARED && large_is_crowded())) return taken;
+  taken = take_fresh(bytes, alignment);
+  *zeroed = taken;
+  return taken || mappings[MAPPING_SPARE].count <= SPARES_MAX ? taken : take_kept(bytes, alignment, SIZE_MAX);
+}
+
+void *large_take(size_t size, size_t alignment, enum large_growth growth, bool *zeroed) {
   size_t bytes = round_up(max_size(size, 1), page_bytes);
-  if (bytes > PTRDIFF_MAX - alignment) return NULL;
-  if (!lock_enter(&large_lock)) return NULL;
-  uintptr_t base = !make_room() ? 0 : alignment <= page_bytes ? take_spare(&bytes) : take_aligned_spare(bytes, alignment);
-  *zeroed = !base;
-  if (!base) {
-    make_way(bytes);
-    lock_leave(&large_lock);
-    size_t slack = max_size(alignment, page_bytes) - page_bytes;
-    uintptr_t fresh = (uintptr_t)sys_map(bytes + slack);
-    if (!fresh) return NULL;
-    if (!lock_enter(&large_lock)) { /* in a signal handler that may not wait: it has got the lock before by chance */
-      sys_unmap((void *)fresh, bytes + slack);
-      return NULL;
-    }
-    base = cut(fresh, bytes, slack, alignment);
+  *zeroed = false;
+  if (bytes > PTRDIFF_MAX - alignment || !enter()) return NULL;
+  struct mapping *taken = NULL;
+  if (registry_claim(RECORDS_MAX)) {
+    taken = take_mapping(bytes, alignment, growth, zeroed);
+    registry_unclaim(RECORDS_MAX);
   }
-  if (make_room()) {
-    insert(base, bytes);
-    counters.allocations++;
-  } else {
-    keep(base, bytes);
-    base = 0;
-  }
-  lock_leave(&large_lock);
-  return (void *)base;
+  allocations += taken != NULL;
+  void *payload = taken ? (void *)taken->base : NULL;
+  if (mappings[MAPPING_SPARE].count > SPARES_MAX) release_spares();
+  leave();
+  return payload;
 }
 
-static enum large_state state_of(const struct mapping *entry) {
-  return entry->bytes ? LARGE_LIVE : entry->base ? LARGE_FREED : LARGE_UNKNOWN;
+static enum large_state state_of(const struct mapping *mapping) {
+  return !mapping ? LARGE_UNKNOWN : mapping->state == MAPPING_LIVE ? LARGE_LIVE : LARGE_FREED;
 }
 
 enum large_state large_find(const void *payload, size_t *bytes) {
   *bytes = 0;
   if ((uintptr_t)payload % page_bytes != 0) return LARGE_UNKNOWN;
-  if (!lock_enter(&large_lock)) return LARGE_BUSY;
-  const struct mapping *entry = find((uintptr_t)payload);
-  *bytes = entry->bytes;
-  enum large_state state = state_of(entry);
-  lock_leave(&large_lock);
+  if (!enter()) return LARGE_BUSY;
+  const struct mapping *mapping = registry_find((uintptr_t)payload);
+  enum large_state state = state_of(mapping);
+  if (state == LARGE_LIVE) *bytes = mapping->bytes;
+  leave();
   return state;
 }
 
 enum large_state large_give(void *payload) {
   if ((uintptr_t)payload % page_bytes != 0) return LARGE_UNKNOWN;
-  if (!lock_enter(&large_lock)) return LARGE_BUSY; /* lost, not harmed */
-  struct mapping *entry = find((uintptr_t)payload);
-  enum large_state state = state_of(entry);
+  if (!enter()) return LARGE_BUSY; /* lost, not harmed */
+  struct mapping *mapping = registry_find((uintptr_t)payload);
+  enum large_state state = state_of(mapping);
   if (state == LARGE_LIVE) {
-    size_t bytes = entry->bytes;
-    bury(entry);
-    keep((uintptr_t)payload, bytes);
+    keep(mapping, mapping->bytes);
     release_spares();
   }
-  lock_leave(&large_lock);
+  leave();
   return state;
 }
 
-/* Grow a mapping into the spare behind it, with no system call: the new size, or 0. */
-static size_t expand_into_spare(uintptr_t base, size_t old_bytes, size_t bytes) {
-  size_t near = 0;
-  while (near < spare_count && spares[near].base != base + old_bytes) near++;
-  if (near == spare_count || old_bytes + spares[near].bytes < bytes) return 0;
-  struct spare spare = remove_spare(near);
-  size_t excess = old_bytes + spare.bytes - bytes;
-  if (excess > bytes / SLACK_SHARE) {
-    keep(base + bytes, excess);
-    return bytes;
-  }
-  return bytes + excess;
+/* Grow a mapping into the spare behind it, with no system call. */
+static bool expand_into_spare(struct mapping *mapping, size_t bytes) {
+  struct mapping *behind = registry_find(mapping->base + mapping->bytes);
+  if (!behind || behind->state != MAPPING_SPARE || mapping->bytes + behind->bytes < bytes) return false;
+  size_t sum = mapping->bytes + behind->bytes, dirty_bytes = behind->dirty_bytes;
+  registry_resize(behind, 0);
+  registry_resize(mapping, sum);
+  if (sum - bytes > bytes / SLACK_SHARE) cut_off(mapping, bytes, dirty_bytes);
+  return true;
 }
 
 /* Is copying to a spare cheaper than mremap? Copying a page takes a third of faulting one in. */
 static bool better_copied(size_t old_bytes, size_t bytes) {
-  size_t index = nearest(bytes);
-  return index < spare_count && spares[index].bytes >= bytes && old_bytes <= 3 * (bytes - old_bytes);
+  const struct mapping *spare = nearest(bytes, SPARES_MAX);
+  return spare && spare->bytes >= bytes && old_bytes <= 3 * (bytes - old_bytes);
 }
 
 /* Grow by mremap, an eighth further than asked if there is the address space: that is no memory, and spares the next few
- * calls. The new place, or 0. */
-static uintptr_t remap(uintptr_t base, size_t old_bytes, size_t *bytes) {
-  if (!make_room()) return 0;
-  size_t ahead = round_up(*bytes + *bytes / 8, page_bytes);
-  make_way(ahead - old_bytes);
-  uintptr_t moved = (uintptr_t)sys_remap((void *)base, old_bytes, ahead);
-  if (!moved) return (uintptr_t)sys_remap((void *)base, old_bytes, *bytes);
-  *bytes = ahead;
-  return moved;
+ * calls. NULL: refused, or better copied. */
+static struct mapping *grown(struct mapping *mapping, size_t bytes) {
+  if (expand_into_spare(mapping, bytes)) return mapping;
+  if (better_copied(mapping->bytes, bytes)) return NULL;
+  size_t ahead = round_up(bytes + bytes / 8, page_bytes);
+  make_way(ahead - mapping->bytes);
+  struct mapping *moved = remapped(mapping, ahead);
+  return moved ? moved : remapped(mapping, bytes);
 }
 
-/* *bytes in, the size to reach; out, what it became. */
-static uintptr_t grow(uintptr_t base, size_t old_bytes, size_t *bytes) {
-  size_t expanded = expand_into_spare(base, old_bytes, *bytes);
-  if (expanded) {
-    *bytes = expanded;
-    return base;
-  }
-  return better_copied(old_bytes, *bytes) ? 0 : remap(base, old_bytes, bytes);
+static struct mapping *resized(struct mapping *mapping, size_t bytes) {
+  if (bytes > mapping->bytes) return grown(mapping, bytes);
+  if (bytes < mapping->bytes) cut_off(mapping, bytes, SIZE_MAX);
+  return mapping;
 }
 
 void *large_resize(void *payload, size_t size) {
-  if (size > PTRDIFF_MAX || !lock_enter(&large_lock)) return NULL;
-  uintptr_t old = (uintptr_t)payload, base = old;
-  size_t old_bytes = find(old)->bytes, bytes = round_up(size, page_bytes);
-  if (bytes > old_bytes) base = grow(old, old_bytes, &bytes);
-  if (base && bytes != old_bytes) {
-    bury(find(old));
-    insert(base, bytes);
-    if (bytes < old_bytes) keep(old + bytes, old_bytes - bytes);
+  if (size > PTRDIFF_MAX || !enter()) return NULL;
+  struct mapping *mapping = registry_find((uintptr_t)payload);
+  uintptr_t base = 0;
+  if (state_of(mapping) == LARGE_LIVE && registry_claim(RECORDS_MAX)) {
+    mapping = resized(mapping, round_up(size, page_bytes));
+    base = mapping ? mapping->base : 0;
+    registry_unclaim(RECORDS_MAX);
     release_spares();
   }
-  lock_leave(&large_lock);
+  leave();
   return (void *)base;
 }
 
 void large_make_way(size_t bytes) {
-  if (!lock_enter(&large_lock)) return;
+  if (!enter()) return;
   make_way(bytes);
-  lock_leave(&large_lock);
+  leave();
 }
 
 COLD bool large_refuses_size(size_t bytes) {
   void *stays;
   size_t asked = round_up(bytes, page_bytes);
   bool refused = sys_refuses_size(asked, &stays);
-  if (stays && lock_enter(&large_lock)) {
-    keep((uintptr_t)stays, refused ? page_bytes : asked);
-    lock_leave(&large_lock);
+  if (stays && enter()) {
+    if (registry_claim(1)) {
+      keep(registry_add((uintptr_t)stays, refused ? page_bytes : asked), 0);
+      registry_unclaim(1);
+    }
+    leave();
   }
   return refused;
 }
 
+/* Each spare once: what is refused comes to the end of the list. */
 size_t large_trim(void) {
-  if (!lock_enter(&large_lock)) return 0;
-  size_t before = counters.cached_bytes;
-  while (spare_count && unmap_oldest(SIZE_MAX)) {
-  }
-  size_t released = before - counters.cached_bytes;
-  lock_leave(&large_lock);
+  if (!enter()) return 0;
+  size_t released = 0;
+  for (size_t left = mappings[MAPPING_SPARE].count; left > 0 && oldest_spare(); left--) released += release(oldest_spare(), SIZE_MAX);
+  leave();
   return released;
 }
 
 COLD const char *large_check(void) {
-  if (lock_is_abandoned(&large_lock)) return NULL;
-  if (!lock_enter(&large_lock)) return "re-entered";
-  size_t seen = 0, bytes = 0, cached = 0;
-  const char *fault = NULL;
-  for (size_t i = 0; i < capacity; i++) {
-    seen += table[i].base != 0;
-    bytes += table[i].bytes;
-    if (table[i].base && find(table[i].base) != &table[i]) fault = "a mapping cannot be found in its chain";
-  }
-  for (size_t i = 0; i < spare_count; i++) {
-    cached += spares[i].bytes;
-    if (neighbour_of(spares[i].base, spares[i].bytes) < spare_count) fault = "two spare mappings were not joined";
-  }
-  if (seen != filled || bytes != counters.live_bytes || cached != counters.cached_bytes) fault = "the counters of mappings are off";
-  lock_leave(&large_lock);
+  if (!enter()) return "re-entered";
+  const char *fault = registry_check();
+  leave();
   return fault;
 }
 
 void large_get_stats(struct large_stats *out) {
   *out = (struct large_stats){0};
-  if (!lock_enter(&large_lock)) return;
-  *out = counters;
-  lock_leave(&large_lock);
+  if (!enter()) return;
+  const struct mapping_list *live = &mappings[MAPPING_LIVE];
+  *out = (struct large_stats){live->count, live->bytes, cached_bytes(), allocations};
+  leave();
 }
 
 void large_before_fork(uint32_t *patience) { lock_enter_for_fork(&large_lock, patience); }
 
+/* In the child nobody goes on emptying what other threads were at. */
+static void keep_what_was_emptied(void) {
+  struct mapping *next = mappings[MAPPING_EMPTYING].oldest;
+  while (next) {
+    struct mapping *mapping = next;
+    next = mapping->younger;
+    if (mapping->emptier != thread_number) keep(mapping, mapping->dirty_bytes);
+  }
+}
+
 void large_after_fork(bool child) {
+  if (child && lock_is_held_for_fork(&large_lock)) keep_what_was_emptied();
   lock_leave_after_fork(&large_lock, child);
   if (child) lock_abandon_orphan(&large_lock);
 }

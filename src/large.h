@@ -13,8 +13,17 @@ enum large_state {
   LARGE_BUSY   /* cannot be told: in a signal handler that interrupted us here */
 };
 
+/* Where a mapping may come from. */
+enum large_growth {
+  LARGE_SHARED, /* what is kept; from the kernel only while we have fewer than our share of mappings */
+  LARGE_ALWAYS
+};
+
 /* A mapping of at least `bytes` at a multiple of `alignment` (a power of two), or NULL. *zeroed: it reads as zero. */
-void *large_take(size_t bytes, size_t alignment, bool *zeroed);
+void *large_take(size_t bytes, size_t alignment, enum large_growth growth, bool *zeroed);
+
+/* Are there as many mappings of ours as we want to have? */
+bool large_is_crowded(void);
 
 /* What `payload` is; *bytes: how many of a live one may be used, else 0. */
 enum large_state large_find(const void *payload, size_t *bytes);

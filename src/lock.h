@@ -56,6 +56,9 @@ static inline bool lock_held_by_me(const struct lock *lock) {
   return (__atomic_load_n(&lock->word, __ATOMIC_RELAXED) & ~(uint32_t)LOCK_SLEEPERS) == lock_word_of_me();
 }
 
+/* By a fork of this thread, and by no frame further up: what it guards is whole. */
+static inline bool lock_is_held_for_fork(const struct lock *lock) { return lock_held_by_me(lock) && lock->forking && !lock->nested; }
+
 static inline bool lock_is_abandoned(const struct lock *lock) {
   return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) == LOCK_ABANDONED;
 }
@@ -79,6 +82,9 @@ static inline bool lock_try_word(struct lock *lock, uint32_t word) {
 }
 
 static inline uint32_t lock_unit(const struct lock *lock) { return (uint32_t)1 << 4 * (lock->rank - LOCK_BIRTH); }
+
+/* Does the caller hold this lock, once, and no other? Then it can leave it, and take it again for certain. */
+static inline bool lock_is_only(const struct lock *lock) { return thread_locks == lock_unit(lock); }
 
 static inline void lock_count(const struct lock *lock) {
   thread_locks += lock_unit(lock);

@@ -47,7 +47,7 @@ static bool ready;
 /* Under birth_lock. */
 static struct theap *homes[HOMES]; /* heaps of threads that may live, by home; not touched before the second thread */
 static struct theap *dead;         /* heaps known to be nobody's; who looks after one holds it all the same */
-static struct theap *unused;       /* those that own nothing; forks leave them alone */
+static struct theap *unused_heaps;       /* those that own nothing; forks leave them alone */
 
 struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
 
@@ -127,9 +127,9 @@ static struct theap *take_known_dead(void) {
 }
 
 static struct theap *take_unused(void) {
-  struct theap *heap = unused;
+  struct theap *heap = unused_heaps;
   if (!heap) return NULL;
-  unused = heap->link;
+  unused_heaps = heap->link;
   hold_alive(heap);
   heap->generation = fork_generation;
   heap->unused = false;
@@ -258,8 +258,8 @@ static void renew(struct theap *heap) {
   pthread_mutex_unlock(&heap->alive);
   if (!locked) return; /* it will be found as a dead one */
   heap->unused = true;
-  heap->link = unused;
-  unused = heap;
+  heap->link = unused_heaps;
+  unused_heaps = heap;
   lock_leave(&birth_lock);
 }
 

@@ -13,6 +13,7 @@
 #include "purge.c"
 #include "block.c"
 #include "arena.c"
+#include "registry.c"
 #include "large.c"
 #include "slab.c"
 #include "heirs.c"

@@ -144,18 +144,6 @@ static void arrays_grow(void)
 
 enum { MAPPINGS = 3000, MAPPING_STEPS = 60000 };
 
-static size_t areas(void)
-{
-  static char text[64 * KB];
-  int fd = open("/proc/self/maps", O_RDONLY);
-  require(fd >= 0);
-  size_t lines = 0;
-  for (ssize_t got; (got = read(fd, text, sizeof text)) > 0;)
-    for (ssize_t i = 0; i < got; i++) lines += text[i] == '\n';
-  close(fd);
-  return lines;
-}
-
 /* Thousands of large blocks, few of their pages touched, at alignments that leave odd ends: they come, shrink and go at addresses
  * never seen before, so that the table fills with what was freed. At the end of a round all are gone. */
 static void churn_mappings(void)
@@ -186,7 +174,7 @@ static void mappings_come_and_go(void)
   stays_bounded(&(struct load){"mappings come and go", churn_mappings, MAPPINGS * 4 * KB, MB / 2, 18 * MB, 1, 3, 20});
 }
 
-/* Areas of the process (lines of /proc/self/maps) after the same: at most what kept mappings need, measured 65. The kernel allows
+/* Areas of the process after the same: at most what kept mappings need, measured 65. The kernel allows
  * 65,530. The control leaks blocks with a page that cannot join its neighbours. */
 enum { AREAS_MORE = 100 };
 

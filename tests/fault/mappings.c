@@ -1,0 +1,195 @@
+/* Mappings that the kernel takes back late, in a kernel of the test's own: nothing is forgotten meanwhile, and nobody waits for it. */
+#include "kernel.h"
+
+#include <semaphore.h>
+
+#include "osmem.h"
+
+enum { GB = 1024 * MB };
+
+static void refuse_for_good(unsigned kinds)
+{
+  kernel.refuse = kinds;
+  kernel.from = 1;
+  kernel.to = SIZE_MAX;
+}
+
+static struct os_stats now(void)
+{
+  struct os_stats stats;
+  os_get_stats(&stats, sizeof stats);
+  return stats;
+}
+
+/* ---- nothing is forgotten ---- */
+
+enum { PLACES = 300, STEPS = 6000, LIVE_MAX = PLACES * 640 * KB, RECORDS_MAX = 256 * KB };
+
+static char *blocks[PLACES];
+
+static void churn_mappings(void)
+{
+  uint32_t dice = 3;
+  for (int step = 0; step < STEPS; step++) {
+    size_t place = next_random(&dice) % PLACES, bytes = 128 * KB + next_random(&dice) % (512 * KB);
+    char *p = blocks[place];
+    require(!p || holds(p, 100, place));
+    if (step % 3) {
+      os_free(p);
+      p = os_malloc(bytes);
+    } else {
+      p = os_realloc(p, bytes);
+    }
+    require(p);
+    fill(p, 100, place);
+    blocks[place] = p;
+    if (step % 500 == 0) require(os_check());
+  }
+}
+
+/* More spare mappings than are kept otherwise, and none of them goes: they serve again, and when the kernel relents all go. */
+static void takes_nothing_back(unsigned kinds)
+{
+  refuse_for_good(kinds);
+  churn_mappings();
+  size_t most = kernel.mapped, known = now().mapped_bytes + now().cached_bytes;
+  say("# %zu MB mapped, %zu MB of it live, %zu calls refused\n", most / MB, now().mapped_bytes / MB, kernel.refused);
+  require(kernel.refused > 100 && most >= known && most < known + RECORDS_MAX);
+  require(most < 2 * (size_t)LIVE_MAX);
+  kernel.refuse = 0;
+  for (size_t i = 0; i < PLACES; i++) os_free(blocks[i]);
+  os_trim(0);
+  require(now().large_live_count == 0 && now().cached_bytes == 0 && kernel.mapped < RECORDS_MAX && os_check());
+}
+
+static void munmap_is_refused_for_a_while(void) { takes_nothing_back(1 << MUNMAP); }
+/* So it is where memory is locked. */
+static void pages_stay_for_a_while(void) { takes_nothing_back(1 << MUNMAP | 1 << MADVISE); }
+
+/* Without a call of trim: what is freed later brings the kernel what it refused before. */
+static void what_was_refused_is_offered_again(void)
+{
+  enum { EACH = 150000, LATER = 400 };
+  refuse_for_good(1 << MUNMAP);
+  for (size_t i = 0; i < PLACES; i++) require((blocks[i] = os_malloc(EACH)));
+  for (size_t i = 0; i < PLACES; i += 2) os_free(blocks[i]);
+  require(now().cached_bytes >= PLACES / 2 * EACH);
+  kernel.refuse = 0;
+  for (size_t i = 0; i < LATER; i++) os_free(os_aligned_alloc(1 * MB, 4 * MB));
+  require(now().cached_bytes < PLACES / 8 * EACH && os_check());
+}
+
+/* ---- nobody waits ---- */
+
+static pthread_t main_thread;
+static sem_t go, done;
+static size_t met;
+
+static void *maps_and_frees(void *unused)
+{
+  for (;;) {
+    sem_wait(&go);
+    char *p = os_malloc(200000);
+    require(p);
+    os_free(p);
+    sem_post(&done);
+  }
+  return unused;
+}
+
+/* While the main thread drops pages another one is served, or both wait for ever. */
+static void meets_the_other(enum kind kind)
+{
+  if (kind != MADVISE || !pthread_equal(pthread_self(), main_thread)) return;
+  met++;
+  sem_post(&go);
+  sem_wait(&done);
+}
+
+static void with_another_thread(void)
+{
+  main_thread = pthread_self();
+  require(sem_init(&go, 0, 0) == 0 && sem_init(&done, 0, 0) == 0);
+  spawn(maps_and_frees, NULL);
+}
+
+static void a_large_free_does_not_hold_the_lock(void)
+{
+  with_another_thread();
+  char *p = os_malloc((size_t)GB);
+  require(p);
+  kernel.visit = meets_the_other;
+  os_free(p);
+  kernel.visit = NULL;
+  say("# another thread came by %zu times\n", met);
+  require(met >= 8 && now().cached_bytes <= 1 * MB && os_check());
+}
+
+/* What the kernel refused is dropped later, in a call of trim. */
+static void a_large_trim_does_not_hold_the_lock(void)
+{
+  with_another_thread();
+  char *p = os_malloc((size_t)GB);
+  require(p);
+  refuse_for_good(1 << MUNMAP | 1 << MADVISE);
+  os_free(p);
+  require(now().cached_bytes >= (size_t)GB);
+  kernel.refuse = 0;
+  kernel.visit = meets_the_other;
+  os_trim(0);
+  kernel.visit = NULL;
+  require(met >= 8 && now().cached_bytes <= 1 * MB && os_check());
+}
+
+/* The child of a fork has what another thread was about to give back, and gives it back itself. */
+static size_t mapped_before;
+
+static void the_child_gives_it_back(void)
+{
+  os_trim(0);
+  require(now().cached_bytes == 0 && kernel.mapped <= mapped_before && os_check());
+}
+
+static void forks_meanwhile(enum kind kind)
+{
+  if (kind != MADVISE || pthread_equal(pthread_self(), main_thread) || met++ > 0) return;
+  sem_post(&go);
+  sem_wait(&done);
+}
+
+static void *frees(void *block)
+{
+  os_free(block);
+  return NULL;
+}
+
+static void a_child_gives_back_what_was_being_emptied(void)
+{
+  main_thread = pthread_self();
+  mapped_before = kernel.mapped;
+  require(sem_init(&go, 0, 0) == 0 && sem_init(&done, 0, 0) == 0);
+  char *p = os_malloc((size_t)GB);
+  require(p);
+  kernel.visit = forks_meanwhile;
+  pthread_t thread = spawn(frees, p);
+  sem_wait(&go);
+  require(now().cached_bytes >= (size_t)GB && os_check());
+  require(fate_of(the_child_gives_it_back) == 0);
+  sem_post(&done);
+  join(thread);
+  kernel.visit = NULL;
+  require(now().cached_bytes <= 1 * MB && os_check());
+}
+
+int main(int argc, char **argv)
+{
+  static const struct test TESTS[] = {
+      TEST(munmap_is_refused_for_a_while),
+      TEST(pages_stay_for_a_while),
+      TEST(what_was_refused_is_offered_again),
+      TEST(a_large_free_does_not_hold_the_lock),
+      TEST(a_large_trim_does_not_hold_the_lock),
+      TEST(a_child_gives_back_what_was_being_emptied),
+  };
+  return run_table(TESTS, COUNT(TESTS), argc, argv);
+}
