@@ -56,9 +56,9 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
     start = arena->top;
     arena->top = end = at + bytes;
     *zero_from = max_size(arena->fresh, at + HEADER_BYTES);
-    uintptr_t untouched = max_size(start, arena->resident);
-    if (at > untouched) clean_before = at - untouched; /* what alignment leaves out is no memory */
-    touch_top(arena, end, end - start, owner || end - start <= DENSE_BLOCK_MAX);
+    /* What a large alignment leaves out is no memory. (Not what a slab's does: taken later it would count as released and wanted again.) */
+    if (at > max_size(start, arena->resident) + GRANULE_BYTES) clean_before = at - max_size(start, arena->resident);
+    touch_top(arena, end, bytes, owner || end - start <= DENSE_BLOCK_MAX);
   }
   claim(at, bytes, owner);
   if (at + bytes < end)

@@ -384,8 +384,18 @@ void *heap_aligned(size_t alignment, size_t bytes) {
 
 /* ---- realloc -------------------------------------------------------------------------------------------------------- */
 
+/* A large block that has to move may have to again with the next few bytes, and there is no mremap for it: an eighth more, as mappings
+ * have it. */
+static size_t room_to_grow(struct found found, size_t bytes) {
+  bool large_block = found.kind == BLOCK && found.usable >= MMAP_THRESHOLD;
+  return large_block && bytes > found.usable && large_is_crowded() ? bytes / 8 : 0;
+}
+
 static void *move(struct found found, void *payload, size_t bytes, const char *call) {
-  void *moved = heap_malloc(bytes);
+  size_t ahead = room_to_grow(found, bytes);
+  int saved = errno;
+  void *moved = heap_malloc(bytes + ahead);
+  if (!moved && ahead && (moved = heap_malloc(bytes))) errno = saved;
   if (!moved) return NULL;
   memcpy(moved, payload, min_size(found.usable, bytes));
   free_found(found, payload, call);

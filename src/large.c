@@ -67,22 +67,34 @@ static bool may_unmap(void) { return mapping_count() <= 2 * (size_t)MAPPINGS_SHA
 
 /* ---- spares --------------------------------------------------------------------------------------------------------- */
 
-static struct mapping *joined(struct mapping *low, struct mapping *high) {
-  size_t bytes = low->bytes + high->bytes, dirty_bytes = low->dirty_bytes + high->dirty_bytes;
+static struct mapping *oldest_spare(void) { return mappings[MAPPING_SPARE].oldest; }
+
+/* What begins where `low` ends becomes a part of it. */
+static void melt(struct mapping *low, struct mapping *high) {
+  size_t bytes = low->bytes + high->bytes;
   registry_resize(high, 0);
   registry_resize(low, bytes);
-  low->dirty_bytes = dirty_bytes;
-  return low;
 }
 
 /* A mapping becomes a spare, joined with its neighbours, the youngest. */
 static struct mapping *keep(struct mapping *mapping, size_t dirty_bytes) {
+  struct mapping *behind = NULL, *before = NULL;
+  if (oldest_spare()) { /* none is common: one buffer again and again */
+    behind = registry_find(mapping->base + mapping->bytes);
+    before = registry_find_end(mapping->base);
+  }
+  dirty_bytes = min_size(dirty_bytes, mapping->bytes);
+  if (behind && behind->state == MAPPING_SPARE) {
+    dirty_bytes += behind->dirty_bytes;
+    melt(mapping, behind);
+  }
+  if (before) {
+    dirty_bytes += before->dirty_bytes;
+    melt(before, mapping);
+    mapping = before;
+  }
   registry_become(mapping, MAPPING_SPARE);
-  mapping->dirty_bytes = min_size(dirty_bytes, mapping->bytes);
-  struct mapping *behind = registry_find(mapping->base + mapping->bytes), *before = registry_find_end(mapping->base);
-  if (behind && behind->state == MAPPING_SPARE) mapping = joined(mapping, behind);
-  if (before) mapping = joined(before, mapping);
-  registry_become(mapping, MAPPING_SPARE);
+  mapping->dirty_bytes = dirty_bytes;
   return mapping;
 }
 
@@ -112,7 +124,8 @@ static struct mapping *emptied(struct mapping *spare) {
 /* Unmap the last `most` bytes of a spare, or all of it: how many. 0: the kernel refused, or shall not be asked. The pages at least are given
  * back, and it is the last to be offered again. May drop the lock. */
 static size_t release(struct mapping *spare, size_t most) {
-  if (hold_bytes + min_size(spare->dirty_bytes, most) > HOLD_BYTES && may_drop_lock()) spare = emptied(spare);
+  bool long_hold = hold_bytes + min_size(spare->dirty_bytes, most) > HOLD_BYTES;
+  if (long_hold && !__libc_single_threaded && may_drop_lock()) spare = emptied(spare);
   size_t cut = min_size(most, spare->bytes);
   void *from = (void *)(spare->base + spare->bytes - cut);
   hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);
@@ -124,8 +137,6 @@ static size_t release(struct mapping *spare, size_t most) {
   registry_resize(spare, spare->bytes - cut);
   return cut;
 }
-
-static struct mapping *oldest_spare(void) { return mappings[MAPPING_SPARE].oldest; }
 
 /* Memory that was never handed out. What the kernel will not take back is a spare. */
 static void unmap_or_keep(uintptr_t base, size_t bytes) {
@@ -159,6 +170,7 @@ static void release_spares(void) {
 static struct mapping *nearest(size_t bytes, size_t looks) {
   struct mapping *above = NULL, *below = NULL;
   for (struct mapping *spare = mappings[MAPPING_SPARE].youngest; spare && looks > 0; spare = spare->older, looks--) {
+    if (spare->bytes == bytes) return spare;
     if (spare->bytes >= bytes && (!above || spare->bytes <= above->bytes)) above = spare;
     if (spare->bytes < bytes && spare->bytes >= bytes / 2 && (!below || spare->bytes >= below->bytes)) below = spare;
   }
@@ -308,10 +320,9 @@ enum large_state large_give(void *payload) {
 static bool expand_into_spare(struct mapping *mapping, size_t bytes) {
   struct mapping *behind = registry_find(mapping->base + mapping->bytes);
   if (!behind || behind->state != MAPPING_SPARE || mapping->bytes + behind->bytes < bytes) return false;
-  size_t sum = mapping->bytes + behind->bytes, dirty_bytes = behind->dirty_bytes;
-  registry_resize(behind, 0);
-  registry_resize(mapping, sum);
-  if (sum - bytes > bytes / SLACK_SHARE) cut_off(mapping, bytes, dirty_bytes);
+  size_t dirty_bytes = behind->dirty_bytes;
+  melt(mapping, behind);
+  if (mapping->bytes - bytes > bytes / SLACK_SHARE) cut_off(mapping, bytes, dirty_bytes);
   return true;
 }
 

@@ -1,7 +1,7 @@
 /* See registry.h.
  *
  * Records come from segments, each as large as all before it. The buckets of the hash table are split one by one as records are added
- * (linear hashing), so no call ever moves more than a bucket: a table that was copied when it was full held the lock for 20 ms at
+ * (linear hashing), so no call ever moves more than a bucket: a table that was copied when it was full held the lock for 56 ms at
  * a million mappings.
  *
  *   bucket of a key == hash & mask, or where there is no such bucket yet, hash & mask / 2;   mask / 2 < buckets <= mask + 1 */
@@ -45,7 +45,7 @@ static struct bucket *bucket_at(size_t bucket) {
 }
 
 static size_t bucket_number(uintptr_t key) {
-  size_t hash = key / page_bytes * 0x9e3779b97f4a7c15u >> 20, bucket = hash & mask;
+  size_t hash = key * 0x9e3779b97f4a7c15u >> 32, bucket = hash & mask;
   return bucket < buckets ? bucket : bucket & mask >> 1;
 }
 
@@ -88,7 +88,7 @@ static void split_a_bucket(void) {
   if (added > mask) mask = 2 * mask + 1;
   struct bucket *from = bucket_at(added & mask >> 1);
   buckets++;
-  for (int edge = 0; edge < MAPPING_EDGES; edge++) {
+  for (enum mapping_edge edge = 0; edge < MAPPING_EDGES; edge++) {
     struct mapping *next = from->first[edge];
     from->first[edge] = NULL;
     while (next) {
@@ -212,7 +212,7 @@ static const char *check_record(const struct mapping *mapping, enum mapping_stat
 
 COLD const char *registry_check(void) {
   size_t records = 0;
-  for (int state = 0; state < MAPPING_STATES; state++) {
+  for (enum mapping_state state = 0; state < MAPPING_STATES; state++) {
     size_t seen = 0, bytes = 0;
     for (const struct mapping *mapping = mappings[state].oldest; mapping; mapping = mapping->younger) {
       const char *fault = check_record(mapping, state);

@@ -37,7 +37,7 @@ plant 'in-place realloc' 'the free neighbour is not looked at' block.c \
   '/^static uintptr_t expand/,/^}/ s/if (slab_starting(end) || /if (1 || slab_starting(end) || /' \
   'not so' $unit/strategy.c realloc_grows_into_the_free_neighbour
 plant 'in-place realloc' 'a shrunk mapping keeps its size in the table' large.c \
-  's/if (bytes < old_bytes) keep(old + bytes, old_bytes - bytes);/if (bytes < old_bytes) keep(old + bytes, old_bytes - bytes), find(base)->bytes = old_bytes;/' \
+  '/^static void cut_off/,/^}/ s/  registry_resize(mapping, bytes);//' \
   'not so|ended by|SIGSEGV|counters of mappings' $model
 plant 'in-place realloc' 'a move copies 8 bytes too few' heap.c \
   's/memcpy(moved, payload, min_size(found.usable, bytes));/memcpy(moved, payload, min_size(found.usable, bytes) - 8);/' \
@@ -50,7 +50,7 @@ plant 'calloc zeroing' 'a reused block is not cleared' heap.c \
   's/if (request->zero) clear_until(payload, request->bytes, wish.zero_from);//' \
   'not so: all_zero' $preload/meaning.c calloc_is_zero_after_split_and_merge
 plant 'calloc zeroing' 'a kept mapping passes for a fresh one' large.c \
-  's/\*zeroed = !base;/*zeroed = true;/' \
+  's/  \*zeroed = false;/  *zeroed = true;/' \
   'not so: all_zero' $model
 plant 'calloc zeroing' 'discarded memory passes for zero' top.c \
   's/^  arena->resident = from;/  arena->resident = arena->fresh = from;/' \
@@ -83,7 +83,7 @@ plant alignment 'a rest of 16 bytes is left behind a block' bins.h \
   's/return rest_too_small ? 0 : at;/(void)rest_too_small; return at;/' \
   'a header was overwritten' $model
 plant alignment 'what alignment took too much is not given back' large.c \
-  's/  unmap_or_keep(base + bytes, slack - head);//' \
+  's/  unmap_or_keep(base + bytes, fresh + slack - base);//' \
   'not so' $fault/faults.c mmap_fails
 
 plant 'chunk edge' 'the sentinel is looked for at the very end' top.c \
@@ -119,7 +119,7 @@ plant errno 'a shrink that cannot move fails' heap.c \
   'not so: large\[i\]' $fault/kernels.c shrinking_needs_no_memory
 
 plant threshold 'one byte later' heap.c \
-  's/bool large = request->bytes >= MMAP_THRESHOLD /bool large = request->bytes > MMAP_THRESHOLD /' \
+  's/bool large = request->bytes >= MMAP_THRESHOLD,/bool large = request->bytes > MMAP_THRESHOLD,/' \
   'not so' $unit/strategy.c small_memory_is_brk_and_large_is_mmap
 plant threshold 'the cache of blocks takes what it is not for' cache.h \
   's/return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN;/return bytes < CACHE_BLOCK_MAX;/' \
@@ -180,7 +180,7 @@ plant 'double free' 'of a block in the cache is not seen' heap.c \
   's/ || block->prev == block_key(block)) report_misuse/) report_misuse/; s/ && block->prev != block_key(block);/;/' \
   'not ok [0-9]+ - at_once-5000' tests/crimes/crimes.t
 plant 'double free' 'of a mapping is not remembered' large.c \
-  's/return entry->bytes ? LARGE_LIVE : entry->base ? LARGE_FREED : LARGE_UNKNOWN;/return entry->bytes ? LARGE_LIVE : LARGE_UNKNOWN;/' \
+  's/return !mapping ? LARGE_UNKNOWN : mapping->state == MAPPING_LIVE ? LARGE_LIVE : LARGE_FREED;/return mapping \&\& mapping->state == MAPPING_LIVE ? LARGE_LIVE : LARGE_UNKNOWN;/' \
   'not ok [0-9]+ - at_once-200000' tests/crimes/crimes.t
 
 plant 'short memory' 'nothing is tried when there is none' heap.c \
@@ -192,9 +192,31 @@ plant 'short memory' 'a trim for every refusal' heap.c \
 plant 'short memory' 'what was given back counts' arena.c \
   's/  sys_count_back(arena->clean_bytes - arena->told_bytes);//' \
   'not so: large' env OSMEM_OPTIONS=limit=64M tests/run-one.sh $preload/limits.c what_was_given_back_counts_no_more_after_option_limit_64_mb
-plant 'short memory' 'a full table is not noticed' large.c \
-  's/if (!new_table) return filled < capacity - 1;/if (!new_table) return true;/' \
-  'hangs|ended by|not so' $fault/kernels.c the_table_of_mappings_is_full
+
+plant mappings 'what the kernel refuses is forgotten' large.c \
+  '/^static size_t release/,/^}/ s/    registry_become(spare, MAPPING_SPARE);/    registry_resize(spare, 0);/' \
+  'not so: .*most >= known' $fault/mappings.c munmap_is_refused_for_a_while
+plant mappings 'it is offered to the kernel once' large.c \
+  's/for (int calls = 0, refusals = 0; spares->oldest \&\& /for (int calls = 0, refusals = 0; spares->oldest \&\& spares->oldest->dirty_bytes \&\& /' \
+  'not so: now\(\).cached_bytes < ' $fault/mappings.c what_was_refused_is_offered_again
+plant mappings 'a gigabyte goes back under the lock' large.c \
+  's/return lock_is_only(&large_lock);/return false;/' \
+  'not so: met >= 8' $fault/mappings.c a_large_free_does_not_hold_the_lock
+plant mappings 'a child knows nothing of what was being emptied' large.c \
+  's/  if (child \&\& lock_is_held_for_fork(&large_lock)) keep_what_was_emptied();//' \
+  'not so: fate_of|not so: now\(\).cached_bytes == 0' $fault/mappings.c a_child_gives_back_what_was_being_emptied
+plant mappings 'no end to them' large.c \
+  's/return mapping_count() >= MAPPINGS_SHARE;/return false;/' \
+  'not so: large_live_count' $unit/strategy.c beyond_our_share_large_blocks_are_on_the_heap
+plant mappings 'more are unmapped than areas may be cut' large.c \
+  's/static bool may_unmap(void) { return .*/static bool may_unmap(void) { return true; }/' \
+  'not so: ours < share' $preload/limits.c many_huge_blocks
+plant mappings 'a small block is one for its alignment' heap.c \
+  's/return request->bytes <= BLOCK_MAX \/ 2 \&\& /return request->alignment <= SMALL_MAX \&\& /' \
+  'not so: after.large_allocations' $unit/strategy.c aligned_blocks_are_on_the_heap
+plant mappings 'a bucket that is split keeps what goes to the other' registry.c \
+  's/    from->first\[edge\] = NULL;/    break;/' \
+  'not so|ended by|cannot be found' $fault/kernels.c records_of_mappings_come_in_pieces
 plant locks 'who slept takes the lock unmarked' lock.c \
   's/while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS))/while (!lock_try_word(lock, lock_word_of_me()))/' \
   'hangs' $preload/threads.c contents_survive_when_others_free

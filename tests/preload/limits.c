@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <ucontext.h>
 
+#include "../../src/geometry.h"
+
 static void everything_works(void)
 {
   use_each_tier();
@@ -911,27 +913,141 @@ static void foreign_sbrk_while_we_grow(void)
 
 /* ---- more blocks than mappings ---- */
 
-static void ninety_thousand_large_blocks(void)
+enum { MANY = 90000, THEIR_AREAS = 25000, AREAS_MORE = 200 /* than the blocks have: libraries, stacks */ };
+
+static size_t *many[MANY];
+
+static size_t areas_allowed(void)
 {
-  enum { BLOCKS = 90000, BYTES = 140000 };
-  static size_t *blocks[BLOCKS];
   char text[32] = {0};
   int fd = open("/proc/sys/vm/max_map_count", O_RDONLY);
   if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) skip_test("no /proc/sys/vm/max_map_count");
-  if (strtoul(text, NULL, 10) >= BLOCKS) skip_test("this machine allows more mappings than the test has blocks");
-  for (size_t i = 0; i < BLOCKS; i++) {
-    blocks[i] = malloc(BYTES);
-    require(blocks[i]);
-    *blocks[i] = i;
+  close(fd);
+  return strtoul(text, NULL, 10);
+}
+
+static void ninety_thousand_large_blocks(void)
+{
+  enum { BYTES = 140000 };
+  if (areas_allowed() >= MANY) skip_test("this machine allows more mappings than the test has blocks");
+  for (size_t i = 0; i < MANY; i++) {
+    many[i] = malloc(BYTES);
+    require(many[i]);
+    *many[i] = i;
   }
   use_each_tier();
-  for (size_t i = 0; i < BLOCKS; i++) {
-    require(*blocks[i] == i);
-    free(blocks[i]);
+  for (size_t i = 0; i < MANY; i++) {
+    require(*many[i] == i);
+    free(many[i]);
   }
   malloc_trim(0);
   require(resident_bytes() < 64 * MB);
   churn(1, 10000);
+}
+
+/* We have no more areas than our share, and the program can have those that are left to it: mappings that cannot melt, threads, memory by
+ * sbrk. */
+static void there_is_room_for_the_program(size_t share)
+{
+  static char *theirs[THEIR_AREAS];
+  size_t ours = areas();
+  say("# areas: %zu\n", ours);
+  require(ours < share + AREAS_MORE);
+  if (areas_allowed() < share + AREAS_MORE + THEIR_AREAS) return;
+  for (size_t i = 0; i < THEIR_AREAS; i++) {
+    theirs[i] = mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    require(theirs[i] != MAP_FAILED);
+  }
+  run_thread(thread_works, (void *)3);
+  require(sbrk(4096) != (void *)-1);
+  for (size_t i = 0; i < THEIR_AREAS; i++) munmap(theirs[i], 4096);
+}
+
+/* Every other block goes, in random order, and no two holes melt. */
+static void leave_holes(size_t count)
+{
+  uint32_t dice = 9;
+  for (size_t left = count / 2; left > 0; left--) {
+    size_t which = 2 * (next_random(&dice) % left), last = 2 * (left - 1);
+    free(many[which]);
+    many[which] = many[last];
+    many[last] = NULL;
+  }
+}
+
+static void free_many(size_t count)
+{
+  for (size_t i = 0; i < count; i++) free(many[i]);
+  require(heap_is_sound());
+  malloc_trim(0);
+}
+
+static void many_small_aligned_blocks(void)
+{
+  enum { BLOCKS = 40000 };
+  for (size_t i = 0; i < BLOCKS; i++) {
+    size_t alignment = i % 50 ? 64 * KB : 64 * KB << i / 50 % 7;
+    many[i] = aligned_alloc(alignment, 8 + i % 3000);
+    require(many[i] && is_aligned(many[i], alignment));
+    *many[i] = i;
+  }
+  for (size_t i = 0; i < BLOCKS; i++) require(*many[i] == i);
+  there_is_room_for_the_program(0);
+  leave_holes(BLOCKS);
+  there_is_room_for_the_program(0);
+  free_many(BLOCKS);
+}
+
+static void many_large_blocks(void)
+{
+  enum { BLOCKS = 40000 };
+  uint32_t dice = 5;
+  for (size_t i = 0; i < BLOCKS; i++) require((many[i] = malloc(128 * KB + next_random(&dice) % (512 * KB))));
+  there_is_room_for_the_program(MAPPINGS_SHARE);
+  leave_holes(BLOCKS);
+  there_is_room_for_the_program(MAPPINGS_SHARE);
+  for (size_t i = 0; i < BLOCKS; i += 4) {
+    for (size_t j = 0; j < 2; j++) require((many[i + j] = realloc(many[i + j], 128 * KB + next_random(&dice) % MB)));
+    *many[i] = i;
+  }
+  for (size_t i = 0; i < BLOCKS; i += 4) require(*many[i] == i);
+  there_is_room_for_the_program(MAPPINGS_SHARE);
+  free_many(BLOCKS);
+}
+
+/* What fits no chunk is always a mapping: so many that nothing is unmapped until enough of them have melted. */
+static void many_huge_blocks(void)
+{
+  enum { BLOCKS = 70000, EACH = 5 * MB };
+  char policy = '0';
+  int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY);
+  if (fd < 0 || read(fd, &policy, 1) != 1 || policy == '2') skip_test("this machine promises no more memory than it has");
+  close(fd);
+  for (size_t i = 0; i < BLOCKS; i++) require((many[i] = malloc(EACH)));
+  there_is_room_for_the_program(2 * MAPPINGS_SHARE);
+  leave_holes(BLOCKS);
+  there_is_room_for_the_program(2 * MAPPINGS_SHARE);
+  free_many(BLOCKS);
+  require(areas() < AREAS_MORE && library_stats().cached_bytes == 0);
+}
+
+/* As above, where address space is short: what cannot be had is NULL, and what was freed can be had again. */
+static void ulimit_v_4_gb(void) { limit(RLIMIT_AS, (size_t)4096 * MB, (size_t)4096 * MB); }
+
+static void many_blocks_in_4_gb(void)
+{
+  for (int round = 0; round < 3; round++) {
+    size_t count = 0, aligned = 0;
+    while (count < MANY && (many[count] = malloc(132000))) count++;
+    require(count > 27000 && heap_is_sound());
+    leave_holes(count);
+    free_many(count);
+    while (aligned < MANY && (many[aligned] = aligned_alloc(64 * KB, 64))) aligned++;
+    require(aligned > 50000 && heap_is_sound());
+    leave_holes(aligned);
+    free_many(aligned);
+  }
+  threads_work();
 }
 
 int main(int argc, char **argv)
@@ -984,6 +1100,10 @@ int main(int argc, char **argv)
       TEST(the_free_end_is_taken_by_bytes),
       TEST(nearly_all_of_the_free_end_is_taken),
       TEST(ninety_thousand_large_blocks),
+      TEST(many_small_aligned_blocks),
+      TEST(many_large_blocks),
+      TEST(many_huge_blocks),
+      TEST_AFTER(ulimit_v_4_gb, many_blocks_in_4_gb),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }

@@ -2,6 +2,7 @@
  * size, reuse, growth in place, giving back. Every test begins on an untouched heap. */
 #include "verbs.h"
 
+#include "../../src/geometry.h"
 #include "osmem.h"
 
 /* Out of the thread's cache and into the heap, where the strategies work; the heap's end stays. */
@@ -244,6 +245,94 @@ static void small_memory_is_brk_and_large_is_mmap(void)
     require(in_heap == !large);
     require(after.large_live_count - before.large_live_count == large);
   }
+}
+
+/* Whatever their alignment, up to half a chunk: no mapping, no page touched but their own and the one before it, and what lies between
+ * them serves others. */
+static void aligned_blocks_are_on_the_heap(void)
+{
+  enum { BLOCKS = 2000, EACH = 64 };
+  static char *blocks[BLOCKS];
+  struct os_stats before, after;
+  os_get_stats(&before, sizeof before);
+  size_t resident = resident_bytes();
+  for (size_t i = 0; i < BLOCKS; i++) {
+    size_t alignment = i % 100 ? 64 * KB : 64 * KB << i / 100 % 7;
+    require((blocks[i] = os_aligned_alloc(alignment, EACH)) && is_aligned(blocks[i], alignment));
+    fill(blocks[i], EACH, i);
+  }
+  os_get_stats(&after, sizeof after);
+  require(after.large_allocations == before.large_allocations && after.calls_mmap == before.calls_mmap);
+  require(resident_bytes() < resident + BLOCKS * (size_t)10 * KB); /* 32 MB: populated */
+  uintptr_t high = program_break();
+  for (size_t i = 0; i < BLOCKS; i++) fill(os_malloc(60000), 60000, i);
+  require(program_break() == high && os_check());
+  for (size_t i = 0; i < BLOCKS; i++) require(holds(blocks[i], EACH, i));
+  for (size_t i = 0; i < BLOCKS; i++) os_free(blocks[i]);
+  require(os_check());
+}
+
+/* ---- more large blocks than we want mappings ---- */
+
+enum { CROWD = MAPPINGS_SHARE + 500, CROWD_BYTES = 132000 };
+
+static char *crowd[CROWD];
+
+static size_t large_live_count(void)
+{
+  struct os_stats stats;
+  os_get_stats(&stats, sizeof stats);
+  return stats.large_live_count;
+}
+
+static void make_a_crowd(void)
+{
+  for (size_t i = 0; i < CROWD; i++) {
+    require((crowd[i] = os_malloc(CROWD_BYTES)));
+    fill(crowd[i], 40, i);
+  }
+}
+
+static void beyond_our_share_large_blocks_are_on_the_heap(void)
+{
+  make_a_crowd();
+  require(large_live_count() == MAPPINGS_SHARE && os_check());
+  char *zero = os_calloc(1, 1 * MB), *aligned = os_aligned_alloc(2 * MB, 300000), *huge = os_malloc(5 * MB);
+  require(zero && all_zero(zero, 1 * MB) && is_aligned(aligned, 2 * MB) && huge);
+  require(large_live_count() == MAPPINGS_SHARE + 1); /* no chunk holds the huge one */
+  for (size_t i = 0; i < CROWD; i++) require(holds(crowd[i], 40, i));
+  for (size_t i = 0; i < CROWD; i++) os_free(crowd[i]);
+  require(os_malloc(CROWD_BYTES) && large_live_count() == 2 && os_check()); /* a mapping again */
+}
+
+/* There they are resized like others: in place where there is room, */
+static void beyond_our_share_large_blocks_grow_in_place(void)
+{
+  enum { ROW = 10 };
+  make_a_crowd();
+  char **first = crowd + MAPPINGS_SHARE;
+  while (first[ROW - 1] - first[0] != (ROW - 1) * (CROWD_BYTES + HEADER_BYTES)) first++; /* side by side, in one chunk */
+  char *p = first[0];
+  fill(p, CROWD_BYTES, 1);
+  for (size_t i = 1; i < ROW; i++) os_free(first[i]);
+  require(os_realloc(p, 2 * CROWD_BYTES) == p && os_realloc(p, ROW * CROWD_BYTES) == p);
+  require(holds(p, CROWD_BYTES, 1) && os_realloc(p, CROWD_BYTES) == p && holds(p, CROWD_BYTES, 1));
+  require(large_live_count() == MAPPINGS_SHARE && os_check());
+}
+
+/* and where there is none they are not copied for every few bytes. */
+static void beyond_our_share_growth_is_not_quadratic(void)
+{
+  make_a_crowd();
+  char *p = os_malloc(CROWD_BYTES);
+  size_t moves = 0;
+  for (size_t bytes = CROWD_BYTES; bytes < 2 * MB; bytes += 4096) {
+    char *moved = os_realloc(p, bytes);
+    moves += moved != p;
+    p = moved;
+    fence();
+  }
+  require(moves < 40 && os_check()); /* 480 */
 }
 
 /* ---- realloc in place ---- */
@@ -531,6 +620,10 @@ int main(int argc, char **argv)
       TEST(emptied_slabs_become_blocks_and_back),
       TEST(a_slab_of_one_class_serves_another),
       TEST(small_memory_is_brk_and_large_is_mmap),
+      TEST(aligned_blocks_are_on_the_heap),
+      TEST(beyond_our_share_large_blocks_are_on_the_heap),
+      TEST(beyond_our_share_large_blocks_grow_in_place),
+      TEST(beyond_our_share_growth_is_not_quadratic),
       TEST(realloc_grows_into_the_free_neighbour),
       TEST(realloc_takes_no_more_than_it_needs_of_the_neighbour),
       TEST(realloc_grows_into_the_top),
