@@ -441,6 +441,7 @@ static void search(void)
   signal(SIGALRM, SIG_DFL);
   alarm(0); /* as long as it takes: the number of steps is bounded */
   state_begin((struct state_part){&shadow, sizeof shadow});
+  os_free(os_malloc(1));
   table = state_reserve(STATES_MAX * sizeof *table);
   struct state_copy *beginning = &copies[DEPTH_MAX];
   thread_number = 1;

@@ -14,7 +14,7 @@ struct state_copy {
   char *at;
 };
 
-/* The heap is used for the first time; what the test has to put back with it. */
+/* Nobody has used the heap so far. What the test has to put back with it. */
 void state_begin(struct state_part of_the_test);
 void state_save(struct state_copy *copy);
 void state_restore(const struct state_copy *copy);

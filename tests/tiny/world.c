@@ -30,7 +30,7 @@ static _Noreturn void world_ends(const char *why, uintptr_t where)
   abort();
 }
 
-static void create(void)
+void world_begin(void)
 {
   if (world.begun) return;
   void *base = mmap((void *)WORLD_BASE, WORLD_BYTES, PROT_READ | PROT_WRITE,
@@ -173,7 +173,7 @@ static int world_madvise_locked(void *base, size_t bytes, int advice)
 /* Each call of the library's: alone in the world, which begins with the first. */
 #define LOCKED(type, call) \
   pthread_mutex_lock(&one_at_a_time); \
-  create(); \
+  world_begin(); \
   type answer = call; \
   pthread_mutex_unlock(&one_at_a_time); \
   return answer
@@ -231,7 +231,7 @@ static size_t stranger_count;
 void world_stranger_comes(size_t bytes)
 {
   pthread_mutex_lock(&one_at_a_time);
-  create();
+  world_begin();
   uintptr_t from = world.now;
   if (stranger_count < STRANGERS_MAX && from + bytes <= WORLD_BASE + WORLD_BREAK_BYTES) {
     set_break(from + bytes);
@@ -257,9 +257,10 @@ void world_strangers_look(void)
 /* ---- the library ---- */
 
 /* libc's malloc may be in use as well, with the break of the real world. */
-void *world_curbrk;
+static void *world_curbrk;
+void **world_curbrk_at __attribute__((weak)) = &world_curbrk;
 
-#define __curbrk world_curbrk
+#define __curbrk (*world_curbrk_at)
 #define mmap world_mmap
 #define munmap world_munmap
 #define mremap world_mremap

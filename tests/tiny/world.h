@@ -41,6 +41,9 @@ extern struct world {
   size_t break_top, map_top; /* pages that were ever touched lie below, on either side */
 } world;
 
+/* With the first call of the library, or before. */
+void world_begin(void);
+
 /* Others move the break: up by `bytes`, and down again to where they found it if it is where they left it. What they keep there they find
  * again, or the test ends. */
 void world_stranger_comes(size_t bytes);
