@@ -126,8 +126,8 @@ static void *symbol_beside(const void *address, const char *name) {
 
 /* Who brings malloc and operators is an allocator that we stand before, as a whole. */
 static bool is_allocators(const void *function) {
-  const void *its_malloc = symbol_beside(function, "malloc");
-  return its_malloc && lies_in(object_of(function), its_malloc);
+  const void *next_malloc = dlsym(RTLD_NEXT, "malloc");
+  return next_malloc && lies_in(object_of(function), next_malloc);
 }
 
 /* Of the C++ library, which all have these: here, if the program knows C++ from the start. */
@@ -138,13 +138,14 @@ extern const void *const _ZTVSt9bad_alloc[] __attribute__((weak));              
 typedef void handler_function(void);
 extern handler_function *_ZSt15get_new_handlerv(void) __attribute__((weak));        /* std::get_new_handler() */
 
-/* Fills `behind`. Of what is not the C++ library's own definition, say that the form was replaced. */
+/* Fills `behind`. Of what is not the C++ library's own definition, say that the form was replaced. Nothing is looked up by dlopen(): our
+ * constructors run before libc's own, which that would run, without the environment (redis with jemalloc crashed so). */
 static void find_replaced_behind(bool replaced[FORMS]) {
   const void *library = dlsym(RTLD_NEXT, "__cxa_throw");
   struct range runtime = object_of(library);
   for (int form = 0; form < FORMS; form++) {
     void *next = dlsym(RTLD_NEXT, operators[form].name);
-    if (next && !lies_in(runtime, next) && is_allocators(next)) next = symbol_beside(library, operators[form].name);
+    if (next && !lies_in(runtime, next) && is_allocators(next)) next = NULL; /* the other is found when it is wanted */
     __atomic_store_n(&behind[form], next, __ATOMIC_RELAXED);
     replaced[form] = next && !lies_in(runtime, next);
   }
@@ -186,7 +187,10 @@ static inline bool is_ours(enum form form) { return LIKELY(__atomic_load_n(&serv
 /* Off the fast paths: the definition behind us that serves a form. NULL: it is ours, or there is none. */
 static COLD void *served_behind(enum form form) {
   if (__atomic_load_n(&servers[form], __ATOMIC_ACQUIRE) == UNKNOWN) find_servers();
-  return __atomic_load_n(&servers[form], __ATOMIC_ACQUIRE) == THEIRS ? __atomic_load_n(&behind[form], __ATOMIC_RELAXED) : NULL;
+  if (__atomic_load_n(&servers[form], __ATOMIC_ACQUIRE) != THEIRS) return NULL;
+  void *next = __atomic_load_n(&behind[form], __ATOMIC_RELAXED);
+  if (!next && (next = dynamic_symbol("libstdc++.so.6", operators[form].name))) __atomic_store_n(&behind[form], next, __ATOMIC_RELAXED);
+  return next;
 }
 
 /* ---- out of memory -------------------------------------------------------------------------------------------------- */

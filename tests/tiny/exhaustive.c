@@ -204,7 +204,7 @@ enum { LEFT = 3008, BIG = MMAP_THRESHOLD - 1, PAD = CHUNK_BYTES / 2 /* of a trim
 static size_t space_left(void)
 {
   const struct arena *arena = arena_at(0);
-  return arena->chunks ? arena->chunks->info.cap - HEADER_BYTES - arena->top : 0;
+  return arena->chunks ? (uintptr_t)arena->chunks + arena->chunks->info.cap_bytes - HEADER_BYTES - arena->top : 0;
 }
 
 static void keep(size_t bytes, unsigned name)

@@ -269,15 +269,16 @@ void **world_curbrk_at __attribute__((weak)) = &world_curbrk;
 #define getauxval world_getauxval
 #define clock_gettime world_clock_gettime
 #define sched_getcpu world_getcpu
-#include "../../src/unity.c"
+#include "../../src/shared.c"
 
 /* What only grows, or only counts, and decides nothing but whether giving back is paid for: as it was at the start, all of it allowed. */
 void world_forget_history(void)
 {
   account = (struct account){.credit_ns = CREDIT_START_NS};
   budget_outstanding_pages = 0;
-  sys_counters = (struct sys_counters){.bytes_in = 1 << 30, .bytes_held = sys_counters.bytes_held, .bytes_peak = sys_counters.bytes_held};
-  counters.allocations = 0;
+  sys_counters = (struct sys_counters){.bytes_in = 1 << 30, .bytes_held = sys_counters.bytes_held, .bytes_peak = sys_counters.bytes_held,
+                                      .bytes_back = sys_counters.bytes_back, .bytes_reserved = sys_counters.bytes_held - sys_counters.bytes_back};
+  allocations = 0;
   for (size_t i = 0; i < arena_count(); i++) arena_at(i)->allocations = 0;
   world.time_ns = 1000000000;
   world.refused = 0;
