@@ -119,7 +119,7 @@ uintptr_t sys_break(void) {
 bool sys_move_break(uintptr_t now, uintptr_t end) {
   if (!reserve(now, end)) return false;
   bool moved = raw_break(end) == end;
-  if (moved && &__curbrk) __curbrk = (void *)end;
+  if (moved && &__curbrk) __atomic_store_n(&__curbrk, (void *)end, __ATOMIC_RELAXED);
   conclude(SYS_CALL_BRK, now, end, moved);
   return moved;
 }

@@ -67,7 +67,7 @@ uint64_t sys_coarse_time(void);
 uintptr_t sys_break(void);
 /* Where libc believes that it is, which every call of its own and of ours tells it: no system call. */
 extern void *__curbrk __attribute__((weak));
-static inline uintptr_t sys_known_break(void) { return &__curbrk ? (uintptr_t)__curbrk : UINTPTR_MAX; }
+static inline uintptr_t sys_known_break(void) { return &__curbrk ? (uintptr_t)__atomic_load_n(&__curbrk, __ATOMIC_RELAXED) : UINTPTR_MAX; }
 
 /* Move the break from `now`, where it was found, to `end`. libc is told, so that its sbrk() goes on from there. */
 bool sys_move_break(uintptr_t now, uintptr_t end);

@@ -345,8 +345,7 @@ static inline struct os_stats library_stats(void)
 
 static inline size_t thread_heaps(void) { return library_stats().thread_heaps; }
 
-/* Only where no thread can have been interrupted within malloc: what a thread that a fork left behind had half done stays so in
- * the child. */
+/* Only where no thread is within malloc. In the child of a fork what other threads left half done is passed by, until it is taken over. */
 static inline bool heap_is_sound(void)
 {
   bool (*check)(void) = (bool (*)(void))dlsym(RTLD_DEFAULT, "os_check");

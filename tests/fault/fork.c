@@ -46,7 +46,14 @@ static void handlers_may_allocate(void)
 
 /* ---- forks within forks ---- */
 
-/* A lock that stayed taken shows: another arena is made, or nothing is served, or the validator is told that it came in again. */
+static void *has_a_life(void *unused)
+{
+  for (int i = 0; i < 3; i++) use_each_tier();
+  return unused;
+}
+
+/* A lock that stayed taken shows: another arena is made, or nothing is served, or the validator is told that it came in again; or, where we may
+ * come in again, another thread waits for ever. */
 static void all_locks_are_free(void)
 {
   for (int i = 0; i < 3; i++) {
@@ -59,6 +66,7 @@ static void all_locks_are_free(void)
   malloc_trim(0);
   require(heap_is_sound());
   require(library_stats().arenas == 1);
+  run_thread(has_a_life, NULL);
 }
 
 enum { DEPTH = 3 };
@@ -226,12 +234,6 @@ static void *unmaps(void *unused)
   wait_for_main();
   free(first);
   malloc_trim(0);
-  return unused;
-}
-
-static void *has_a_life(void *unused)
-{
-  for (int i = 0; i < 3; i++) use_each_tier();
   return unused;
 }
 

@@ -68,6 +68,15 @@ plant 'fork handler' 'handlers of others find the locks taken' lock.h \
 plant 'fork handler' 'the heap of the forker is not held in the child' thread.c \
   '/theaps_after_fork/,/^}/ s/hold_alive(self);/{}/' \
   'not so: thread_heaps' $preload/fork.c a_forker_that_dies_in_the_child_leaves_its_heap
+plant 'fork handler' 'a fork within a fork is not counted down' lock.c \
+  's/^    lock->forking--;$//' \
+  'not so|hangs' $fault/fork.c forks_in_prepare_handlers
+plant 'fork handler' 'a fork out of a handler waits for ever' fork.c \
+  's/thread_locks ? PATIENCE_MS : LOCK_FOREVER/LOCK_FOREVER/' \
+  'hangs' $fault/fork.c another_is_being_born
+plant 'fork handler' 'a list from before the fork counts as posted' slab.c \
+  's/if (!is_listed_since_fork(old)) post/if (!REMOTE_POINTER(old)) post/' \
+  'not so: library_stats' $preload/fork.c a_fork_at_every_instruction_of_a_free_to_the_forker
 
 plant 'bin bitmap' 'the bit of an emptied bin stays' bins.c \
   's/arena->bin_map\[bin \/ 64\] &= .*/{}/' \
@@ -102,7 +111,7 @@ plant 'chunk edge' 'what the last page holds passes for zero' region.c \
   's/  if (UNLIKELY(ours < edge)) memset.*//' \
   'disagree|not so|ended by' $fault/kernels.c
 plant 'chunk edge' 'libc is not told of the break' os.c \
-  's/  if (moved && &__curbrk) __curbrk = (void \*)end;//' \
+  's/  if (moved && &__curbrk) .*//' \
   'not so: \(uintptr_t\)sbrk\(0\) == end' $preload/limits.c sbrk_goes_on_behind_our_growth
 
 plant errno 'posix_memalign hides that memory is short' shim.c \

@@ -670,6 +670,7 @@ static void forks_inside_of_forks(void)
     while (wait(&status) > 0) require(status == 0);
   }
   require(forks_nested > NESTED_FORKS / 10);
+  run_thread(lives_in_the_child, NULL); /* which waits for ever for a lock that the main thread could still enter */
 }
 
 /* ---- beside stdio ---- */
