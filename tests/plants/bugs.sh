@@ -75,7 +75,7 @@ plant 'fork handler' 'a fork out of a handler waits for ever' fork.c \
   's/thread_locks ? PATIENCE_MS : LOCK_FOREVER/LOCK_FOREVER/' \
   'hangs' $fault/fork.c another_is_being_born
 plant 'fork handler' 'a list from before the fork counts as posted' slab.c \
-  's/if (!is_listed_since_fork(old)) post/if (!REMOTE_POINTER(old)) post/' \
+  's/if (!is_listed_since_fork(old)) post/if (remote_list(old) == LIST_END) post/' \
   'not so: library_stats' $preload/fork.c a_fork_at_every_instruction_of_a_free_to_the_forker
 
 plant 'bin bitmap' 'the bit of an emptied bin stays' bins.c \
