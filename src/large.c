@@ -393,6 +393,7 @@ size_t large_trim(void) {
 }
 
 COLD const char *large_check(void) {
+  if (lock_is_abandoned(&large_lock)) return NULL;
   if (!enter()) return "re-entered";
   const char *fault = registry_check();
   leave();

@@ -1,6 +1,8 @@
 /* See world.h. */
 #include "world.h"
 
+#include "../../src/region.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -198,10 +200,14 @@ static long world_syscall(long number, ...)
 {
   va_list rest;
   va_start(rest, number);
-  long a = va_arg(rest, long), b = va_arg(rest, long), c = va_arg(rest, long);
+  long a = va_arg(rest, long);
+  if (number == SYS_brk) {
+    va_end(rest);
+    LOCKED(long, world_brk((uintptr_t)a));
+  }
+  long b = va_arg(rest, long), c = va_arg(rest, long), d = va_arg(rest, long); /* a futex: its time limit is the fourth */
   va_end(rest);
-  if (number != SYS_brk) return syscall(number, a, b, c, NULL, NULL, 0);
-  LOCKED(long, world_brk((uintptr_t)a));
+  return syscall(number, a, b, c, d, NULL, 0);
 }
 
 static unsigned long world_getauxval(unsigned long type)
@@ -228,9 +234,22 @@ static struct stranger {
 } strangers[STRANGERS_MAX];
 static size_t stranger_count;
 
+/* Not between the library's look at the break and its call that moves it: brk is absolute, and who comes then cannot be seen (README). */
+static void enter_as_stranger(void)
+{
+  if (!lock_enter(&growth_lock)) world_ends("strangers come from outside", world.now);
+  pthread_mutex_lock(&one_at_a_time);
+}
+
+static void leave_as_stranger(void)
+{
+  pthread_mutex_unlock(&one_at_a_time);
+  lock_leave(&growth_lock);
+}
+
 void world_stranger_comes(size_t bytes)
 {
-  pthread_mutex_lock(&one_at_a_time);
+  enter_as_stranger();
   world_begin();
   uintptr_t from = world.now;
   if (stranger_count < STRANGERS_MAX && from + bytes <= WORLD_BASE + WORLD_BREAK_BYTES) {
@@ -238,14 +257,14 @@ void world_stranger_comes(size_t bytes)
     memset((void *)from, TRACE, bytes);
     strangers[stranger_count++] = (struct stranger){from, from + bytes};
   }
-  pthread_mutex_unlock(&one_at_a_time);
+  leave_as_stranger();
 }
 
 void world_stranger_goes(void)
 {
-  pthread_mutex_lock(&one_at_a_time);
+  enter_as_stranger();
   if (stranger_count > 0 && strangers[stranger_count - 1].to == world.now) set_break(strangers[--stranger_count].from);
-  pthread_mutex_unlock(&one_at_a_time);
+  leave_as_stranger();
 }
 
 void world_strangers_look(void)
