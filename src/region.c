@@ -76,15 +76,16 @@ static void note_break(uintptr_t now) {
     last_chunk = NULL;
 }
 
-/* The brk heap ends at `end` from now on: `end`, or the lesser one if the kernel refuses. What is ours of it begins at `ours`. A
- * stranger's call between our look at the break and this one cannot be seen: brk is absolute, and libc's own sbrk() loses that race too. */
-static bool move_break(uintptr_t now, uintptr_t ours, uintptr_t end, uintptr_t lesser_end) {
+/* The brk heap ends at `end` from now on: `end`, or the lesser one if the kernel refuses. Strangers may have left something behind the
+ * break in its page; that is cleared even where we begin further up, since it may become the memory of a chunk below. A stranger's
+ * call between our look at the break and this one cannot be seen: brk is absolute, and libc's own sbrk() loses that race too. */
+static bool move_break(uintptr_t now, uintptr_t end, uintptr_t lesser_end) {
   if (!sys_move_break(now, end)) {
     end = lesser_end;
     if (!sys_move_break(now, end)) return false;
   }
   uintptr_t edge = min_size(round_up(now, page_bytes), end);
-  if (UNLIKELY(ours < edge)) memset((void *)ours, 0, edge - ours);
+  if (UNLIKELY(now < edge)) memset((void *)now, 0, edge - now);
   publish_bytes(&regions[0], end - regions[0].base);
   return true;
 }
@@ -103,7 +104,7 @@ static struct chunk *brk_chunk(size_t bytes) {
   uintptr_t start = heap->base;
   if (heap->bytes > 0) start += round_up(max_size(now, region_end(heap)) - heap->base, CHUNK_BYTES);
   size_t step = max_size(round_up(bytes, page_bytes), SLABS_AHEAD * GRANULE_BYTES + region_growth_step());
-  if (!move_break(now, start, start + step, start + round_up(bytes, page_bytes))) return NULL;
+  if (!move_break(now, start + step, start + round_up(bytes, page_bytes))) return NULL;
   struct chunk *chunk = (struct chunk *)start;
   chunk->info.below = last_chunk;
   last_chunk = chunk;
@@ -165,7 +166,8 @@ static bool extend_locked(struct chunk *chunk, uintptr_t end) {
   if (chunk->info.limit == region_end(heap)) {
     uintptr_t now = sys_break(), step = min_size(now + region_growth_step(), most);
     if (now) note_break(now);
-    if (now != region_end(heap) || !move_break(now, now, max_size(step, end), round_up(end, page_bytes))) return false;
+    uintptr_t lesser_end = round_up(end, page_bytes);
+    if (now != region_end(heap) || !move_break(now, max_size(step, lesser_end), lesser_end)) return false;
   }
   /* Another arena's chunk may have moved the break past us: then our memory is there already. */
   set_limit(chunk, min_size(region_end(heap), most));

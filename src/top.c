@@ -29,10 +29,11 @@ static void follow_break(struct arena *arena) {
 /* A chunk's memory but for what its sentinel leaves. */
 static size_t retired_bytes(const struct chunk *chunk) { return chunk->info.end_bytes + HEADER_BYTES; }
 
-/* End a chunk for good: what is left of the top becomes a free block, and a sentinel that counts as used stands at the end. */
+/* End a chunk for good: what is left of the top becomes a free block, and a sentinel that counts as used stands at the end. (Where that is,
+ * a stranger may have decided who lowered the break.) */
 static void retire_top(struct arena *arena) {
   struct chunk *chunk = arena->chunks;
-  uintptr_t sentinel = arena->limit - HEADER_BYTES, rest = sentinel - arena->top;
+  uintptr_t sentinel = round_down(arena->limit, ALIGNMENT) - HEADER_BYTES, rest = sentinel - arena->top;
   if (rest < BLOCK_MIN) sentinel = arena->top;
   uintptr_t start = arena->top;
   arena->top = 0;

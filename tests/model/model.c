@@ -237,9 +237,25 @@ static bool affordable(const struct party *me, const struct request *request)
 
 static bool is_foul(void) { return weather_is_foul && weather_is_foul(); }
 
-static size_t refusals(void) { return weather_refusals ? weather_refusals() : 0; }
+/* What is asked before a call and after it: was the weather foul meanwhile? Other threads change it, too: the events are looked at first,
+ * and a change counts as one only when it is done, so that none slips between. */
+struct sky {
+  size_t events;
+  bool foul;
+};
 
-/* The answer to a call; `foul`: the weather was before it, or something was refused meanwhile. Then no memory is an answer, too. */
+static struct sky sky_now(void)
+{
+  size_t events = weather_events ? weather_events() : 0;
+  return (struct sky){events, is_foul()};
+}
+
+static bool was_foul_since(struct sky before)
+{
+  return before.foul || is_foul() || sky_now().events != before.events;
+}
+
+/* The answer to a call; `foul`: the weather was, meanwhile. Then no memory is an answer, too. */
 static void judge(const void *at, int error, bool owes_null, bool foul)
 {
   if (foul && !at && !owes_null) error = ENOMEM;
@@ -260,11 +276,10 @@ static void allocate(struct party *me, struct block *block, const struct op *op)
   release(me, block, free_form(op));
   int error = owed_error(call, &request);
   if (!affordable(me, &request) || (error && call->rules & MUST_SUCCEED) || is_risky(call)) return;
-  bool foul = is_foul();
-  size_t before = refusals();
+  struct sky before = sky_now();
   errno = UNTOUCHED;
   void *at = call->by(NULL, &request);
-  foul |= refusals() != before;
+  bool foul = was_foul_since(before);
   judge(at, error, error || (call->rules & NULL_FOR_NOTHING && request.bytes == 0), foul);
   if (!at) return;
   if (call->rules & ZEROED) must(all_zero(at, request.bytes));
@@ -283,11 +298,11 @@ static void resize(struct party *me, struct block *block, const struct op *op)
     inspect(&old);
     forget(me, block);
   }
-  bool foul = is_foul(), frees = request.bytes == 0 && old.at, owes_null = error || frees || (request.bytes == 0 && call->rules & NULL_FOR_NOTHING);
-  size_t before = refusals();
+  bool frees = request.bytes == 0 && old.at, owes_null = error || frees || (request.bytes == 0 && call->rules & NULL_FOR_NOTHING);
+  struct sky before = sky_now();
   errno = UNTOUCHED;
   void *at = call->by(old.at, &request);
-  judge(at, error, owes_null, foul || refusals() != before);
+  judge(at, error, owes_null, was_foul_since(before));
   if (!at && old.at && (error || !frees)) {
     *block = old;
     enrol(me, block);
@@ -403,13 +418,12 @@ static void validate(bool trimmed)
 
 static void trim(const struct op *op)
 {
-  bool foul = is_foul();
-  size_t before = refusals();
+  struct sky before = sky_now();
   if (op->shape % 2)
     os_trim(trim_pad(op));
   else
     malloc_trim(trim_pad(op));
-  if (model.setting.threads == 1) check_stats(!foul && refusals() == before);
+  if (model.setting.threads == 1) check_stats(!was_foul_since(before));
 }
 
 static void step(struct party *me, const struct op *op, uint64_t number)

@@ -11,8 +11,8 @@
 extern void weather_change(const struct op *op) WHERE_THERE_IS_WEATHER;
 /* May an allocation fail now? */
 extern bool weather_is_foul(void) WHERE_THERE_IS_WEATHER;
-/* How many calls have been refused so far. */
-extern size_t weather_refusals(void) WHERE_THERE_IS_WEATHER;
+/* How often a call was refused, or the weather changed, so far. */
+extern size_t weather_events(void) WHERE_THERE_IS_WEATHER;
 extern void weather_clear(void) WHERE_THERE_IS_WEATHER;
 /* What others keep beside the heap is as they left it, or the run ends. */
 extern void weather_look(void) WHERE_THERE_IS_WEATHER;

@@ -232,3 +232,14 @@ plant locks 'who slept takes the lock unmarked' lock.c \
 plant validator 'used blocks may be in bins' check.c \
   's/if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of/if (!block_is_tagged(block) || bin_of/' \
   'live_in_a_bin' $fault/validator.c every_damage_is_named
+
+# What was wrong once, caught by what knows nothing of it: all short sequences on the tiny heap.
+plant 'all sequences' 'a chunk ends where it may once have ended' top.c \
+  's/(struct block \*)((uintptr_t)chunk + chunk->info.end_bytes)/(struct block *)(chunk->info.limit - HEADER_BYTES)/' \
+  'not so|ended by' build/tiny/exhaustive '32 bytes left'
+plant 'all sequences' 'what strangers left behind the break stays there' region.c \
+  's/^  if (UNLIKELY(now < edge)) memset.*//' \
+  'not so: fresh memory reads as zero' build/tiny/exhaustive 'two arenas'
+plant 'all sequences' 'a chunk ends where a stranger left the break' top.c \
+  's/round_down(arena->limit, ALIGNMENT) - HEADER_BYTES/arena->limit - HEADER_BYTES/' \
+  'not so' build/tiny/exhaustive 'the end of a chunk, strangers'

@@ -19,6 +19,7 @@ prepare() {
   case $1 in
     tests/fault/*) needs=build/${1%.c} ;;
     build/tests/tsan/*) needs=build/tsan/libosmem.so ;;
+    build/tiny/*) needs=$1 ;;
     *) needs=libosmem.so ;;
   esac
   nice make -s -C "$tree" "$needs"

@@ -98,7 +98,7 @@ static struct live strike_off(size_t i)
 static void look(void)
 {
   must(os_check());
-  world_strangers_look();
+  world_look();
   for (size_t i = 0; i < shadow.count; i++) {
     bool contents_are_intact = hold_words(shadow.live[i].at, shadow.live[i].usable, shadow.live[i].at);
     must(contents_are_intact);
@@ -107,7 +107,7 @@ static void look(void)
 
 /* ---- steps ------------------------------------------------------------------------------------------------------------ */
 
-enum what { MALLOC, CALLOC, ALIGNED, FREE, REALLOC, TRIM, SWITCH, DIE_AND_SWITCH, STRANGER };
+enum what { MALLOC, CALLOC, ALIGNED, FREE, REALLOC, TRIM, SWITCH, DIE_AND_SWITCH, STRANGER, STRANGER_GOES, STRANGER_LOWERS };
 
 struct step {
   enum what what;
@@ -178,6 +178,8 @@ static void take(const struct step *step)
     case SWITCH: switch_threads(false); break;
     case DIE_AND_SWITCH: switch_threads(true); break;
     case STRANGER: world_stranger_comes(step->bytes); break;
+    case STRANGER_GOES: world_stranger_goes(); break;
+    case STRANGER_LOWERS: world_stranger_lowers(step->bytes); break;
   }
 }
 
@@ -193,6 +195,8 @@ static void print_step(const struct step *step, unsigned number)
     case SWITCH: say("#   /* the other thread */\n"); break;
     case DIE_AND_SWITCH: say("#   /* the thread ends; the other one */\n"); break;
     case STRANGER: say("#   /* sbrk(%zu) by a stranger */\n", step->bytes); break;
+    case STRANGER_GOES: say("#   /* and back */\n"); break;
+    case STRANGER_LOWERS: say("#   /* sbrk(-%zu) by a stranger */\n", step->bytes); break;
   }
 }
 
@@ -269,6 +273,19 @@ static void without_anything(void)
   world.refusals = SIZE_MAX;
 }
 
+/* An arena for each thread, and no mapping: large blocks are on the heap. */
+static void two_arenas(void)
+{
+  keep(1100, 0);
+  switch_threads(false);
+  os_free(os_malloc(1));
+  arena_move_out(self);
+  require(arena_count() == 2);
+  switch_threads(false);
+  world.refuse = REFUSE_MMAP;
+  world.refusals = SIZE_MAX;
+}
+
 static void keeps_contents(void)
 {
   nearly_full(LEFT);
@@ -279,6 +296,7 @@ static const size_t EVERY_SIZE[] = {16, 1024, 1040, 4072, 5000, BIG, MMAP_THRESH
 static const size_t FEW_SIZES[] = {24, 1040, 5000, BIG, 0};
 static const size_t BLOCK_SIZES[] = {1040, BIG, 0};
 static const size_t BIG_ONLY[] = {BIG, 0};
+static const size_t LARGE_SIZES[] = {1040, BLOCK_MAX / 2, 0};
 static const size_t SMALL_SIZES[] = {1000, 0};
 static const size_t RESIZES[] = {24, 1040, 6000, MMAP_THRESHOLD, 0};
 static const size_t BLOCK_RESIZES[] = {1040, 6000, 0};
@@ -310,6 +328,7 @@ static const struct scenario {
     {"a retired chunk", retired, FEW_SIZES, BLOCK_RESIZES, true, false, true, false, 4},
     {"brk is refused", without_brk, BLOCK_SIZES, BLOCK_RESIZES, true, true, false, false, 4},
     {"every call is refused", without_anything, FEW_SIZES, RESIZES, true, true, false, false, 4},
+    {"two arenas", two_arenas, LARGE_SIZES, NONE, false, false, true, true, 6},
     {"discarding keeps contents", keeps_contents, BIG_ONLY, BLOCK_RESIZES, true, true, false, false, 4},
 };
 
@@ -356,7 +375,10 @@ static void choose(const struct scenario *scenario, struct choices *choices)
   if (scenario->edges) offer(choices, (struct step){TRIM, 0, PAD, 0});
   if (scenario->threads) offer(choices, (struct step){SWITCH, 0, 0, 0});
   if (scenario->threads && theap_is_born(self) && self->next) offer(choices, (struct step){DIE_AND_SWITCH, 0, 0, 0});
-  if (scenario->strangers) offer(choices, (struct step){STRANGER, 0, 100, 0});
+  if (!scenario->strangers) return;
+  offer(choices, (struct step){STRANGER, 0, 3000, 0});
+  offer(choices, (struct step){STRANGER_GOES, 0, 0, 0});
+  offer(choices, (struct step){STRANGER_LOWERS, 0, 100, 0});
 }
 
 /* ---- seen before ------------------------------------------------------------------------------------------------------ */

@@ -226,6 +226,23 @@ static int world_clock_gettime(clockid_t clock, struct timespec *now)
 
 static int world_getcpu(void) { return 0; }
 
+/* ---- the library ---- */
+
+/* libc's malloc may be in use as well, with the break of the real world. */
+static void *world_curbrk;
+void **world_curbrk_at __attribute__((weak)) = &world_curbrk;
+
+#define __curbrk (*world_curbrk_at)
+#define mmap world_mmap
+#define munmap world_munmap
+#define mremap world_mremap
+#define madvise world_madvise
+#define syscall world_syscall
+#define getauxval world_getauxval
+#define clock_gettime world_clock_gettime
+#define sched_getcpu world_getcpu
+#include "../../src/shared.c"
+
 /* ---- strangers ---- */
 
 enum { STRANGERS_MAX = 64, TRACE = 0x33 };
@@ -252,7 +269,8 @@ void world_stranger_comes(size_t bytes)
   enter_as_stranger();
   world_begin();
   uintptr_t from = world.now;
-  if (stranger_count < STRANGERS_MAX && from + bytes <= WORLD_BASE + WORLD_BREAK_BYTES) {
+  bool seen = from >= region_end(&regions[0]); /* what others gave up they may not have again unseen */
+  if (seen && stranger_count < STRANGERS_MAX && from + bytes <= WORLD_BASE + WORLD_BREAK_BYTES) {
     set_break(from + bytes);
     memset((void *)from, TRACE, bytes);
     strangers[stranger_count++] = (struct stranger){from, from + bytes};
@@ -267,28 +285,52 @@ void world_stranger_goes(void)
   leave_as_stranger();
 }
 
-void world_strangers_look(void)
+/* What live memory needs of the heap's end, as far as it is a chunk's that still grows. */
+static uintptr_t needed_end(uintptr_t end)
+{
+  for (size_t i = 0; i < arena_count(); i++) {
+    const struct arena *arena = arena_at(i);
+    if (arena->chunks && arena->chunks->info.limit == end) return arena->top + HEADER_BYTES;
+  }
+  return end;
+}
+
+void world_stranger_lowers(size_t bytes)
+{
+  enter_as_stranger();
+  bool ours = world.now == region_end(&regions[0]);
+  if (ours && needed_end(world.now) + bytes <= world.now) set_break(world.now - bytes);
+  leave_as_stranger();
+}
+
+static void strangers_look(void)
 {
   for (size_t i = 0; i < stranger_count; i++)
     if (!is_all(strangers[i].from, strangers[i].to - strangers[i].from, TRACE)) world_ends("a stranger's memory is its own", strangers[i].from);
 }
 
-/* ---- the library ---- */
+/* Of the newest chunk of each arena: from `fresh` on, as far as it reaches or may reach one day with no page brought in. calloc() does not
+ * clear that. */
+static void fresh_memory_is_zero(void)
+{
+  for (size_t i = 0; i < arena_count(); i++) {
+    const struct arena *arena = arena_at(i);
+    if (!arena->chunks) continue;
+    uintptr_t chunk = (uintptr_t)arena->chunks, to = chunk + arena->chunks->info.cap_bytes;
+    if (chunk - regions[0].base < regions[0].bytes) to = min_size(to, region_end(&regions[0]));
+    for (uintptr_t from = arena->fresh; from < to; from = round_up(from + 1, WORLD_PAGE))
+      if (world_pages[page_of(from)] == WORLD_MAPPED && !is_all(from, min_size(round_up(from + 1, WORLD_PAGE), to) - from, 0))
+        world_ends("fresh memory reads as zero", from);
+  }
+}
 
-/* libc's malloc may be in use as well, with the break of the real world. */
-static void *world_curbrk;
-void **world_curbrk_at __attribute__((weak)) = &world_curbrk;
+void world_look(void)
+{
+  strangers_look();
+  fresh_memory_is_zero();
+}
 
-#define __curbrk (*world_curbrk_at)
-#define mmap world_mmap
-#define munmap world_munmap
-#define mremap world_mremap
-#define madvise world_madvise
-#define syscall world_syscall
-#define getauxval world_getauxval
-#define clock_gettime world_clock_gettime
-#define sched_getcpu world_getcpu
-#include "../../src/shared.c"
+/* ---- starting again ---- */
 
 /* What only grows, or only counts, and decides nothing but whether giving back is paid for: as it was at the start, all of it allowed. */
 void world_forget_history(void)

@@ -48,7 +48,11 @@ void world_begin(void);
  * again, or the test ends. */
 void world_stranger_comes(size_t bytes);
 void world_stranger_goes(void);
-void world_strangers_look(void);
+/* Into what is free at the heap's end, if there is so much. */
+void world_stranger_lowers(size_t bytes);
+
+/* In a quiet moment: strangers' memory is as they left it, and what the library takes for fresh reads as zero; or the test ends. */
+void world_look(void);
 
 /* Nothing is refused any more, and there are no limits. */
 void world_fair(void);
