@@ -157,7 +157,9 @@ static size_t purge_slab(struct slab *slab) {
   uintptr_t base = slab_start(slab);
   size_t size = slab_object_bytes(slab);
   slab->free = slab->later = LIST_END;
-  unsigned discarded = discard_pages_of(slab, pages), purged = slab->purged | discarded;
+  unsigned before = slab->purged;
+  set_purged(slab, before | pages); /* first: the child of a fork that comes between must not look for seals there */
+  unsigned discarded = discard_pages_of(slab, pages), purged = before | discarded;
   for (size_t number = 0, offset = 0; offset < slab->carved; number++, offset += size)
     if (map_has(&map, number) && !(pages_of_object(slab, offset) & purged)) object_link(slab, (struct object *)(base + offset));
   set_purged(slab, purged);
@@ -173,15 +175,19 @@ static void queue_again(struct slab *slab) {
     enqueue(slab);
 }
 
+/* What serves its class from now on. A handler that came during a system call may have given it another: that one waits in the queue. */
+static void make_current(struct theap *heap, size_t size_class, struct slab *slab) {
+  struct slab *other = current_slab(heap, size_class);
+  set_current(heap, size_class, slab);
+  if (UNLIKELY(other != NO_SLAB)) queue_again(other);
+}
+
 static size_t purge_current(struct theap *heap, size_t size_class) {
   struct slab *slab = current_slab(heap, size_class);
   if (slab == NO_SLAB) return 0;
   set_current(heap, size_class, NO_SLAB);
   size_t released = purge_slab(slab);
-  if (current_slab(heap, size_class) == NO_SLAB)
-    set_current(heap, size_class, slab);
-  else
-    queue_again(slab);
+  make_current(heap, size_class, slab);
   return released;
 }
 
@@ -293,7 +299,7 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
     dequeue(slab);
   else if (!(slab = new_slab(heap, size_class, growth)))
     return NULL;
-  set_current(heap, size_class, slab);
+  make_current(heap, size_class, slab);
   return has_objects(slab) ? object_take(slab) : NULL;
 }
 

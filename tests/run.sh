@@ -7,9 +7,8 @@ cd "$(dirname "$0")/.."
 report=$(mktemp) && trap 'rm -f "$report"' EXIT
 
 all=$(ls tests/*/*.t tests/unit/*.c tests/fault/*.c tests/preload/*.c tests/preload/*.cc tests/memory/*.c tests/textbook/unit.c)
-# The planted bugs take minutes, and say nothing of the library that the others do not. Of the tiny geometry three wait for cases that
-# still count on the normal one, and for what four threads found there: see tests/README.md. Named, all of them run.
-[ $# -gt 0 ] || all=$(echo "$all" | grep -v '^tests/plants/' | grep -Ev '^tests/tiny/(heap|preload|model)\.t$')
+# The planted bugs take minutes, and say nothing of the library that the others do not. Named, they run.
+[ $# -gt 0 ] || all=$(echo "$all" | grep -v '^tests/plants/')
 tests=
 for filter in "${@:-.}"; do
   found=$(echo "$all" | grep -- "$filter") || { echo "run.sh: no test's path contains $filter"; exit 2; }

@@ -397,7 +397,7 @@ static void all_is_given_back(void)
   require(stats.medium_live_count == stats.thread_heaps - 1);
   require(stats.large_live_count <= mappings_lost);
   require(stats.cached_bytes == 0);
-  require(unaccounted(&stats) <= 2 * pages_up(4096));
+  require(unaccounted(&stats) <= SIZED(2, 8) * pages_up(4096));
 }
 
 static void recover(void)

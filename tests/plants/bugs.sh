@@ -243,3 +243,6 @@ plant 'all sequences' 'what strangers left behind the break stays there' region.
 plant 'all sequences' 'a chunk ends where a stranger left the break' top.c \
   's/round_down(arena->limit, ALIGNMENT) - HEADER_BYTES/arena->limit - HEADER_BYTES/' \
   'not so' build/tiny/exhaustive 'the end of a chunk, strangers'
+plant 'the tiny heap' 'a slab that a handler made is forgotten' slab.c \
+  's/^  if (UNLIKELY(other != NO_SLAB)) queue_again(other);//' \
+  'a slab with room is in no heap' build/tiny/fault/faults a_handler_at_every_call

@@ -605,7 +605,7 @@ static void one_trim_reaches_every_ended_thread(void)
     for (size_t j = 0; j < OBJECTS_EACH; j++) free(of_many[i][j]);
   require(resident_bytes() - before > MANY * MB / 2);
   malloc_trim(0);
-  require(resident_bytes() - before < 6 * MB);
+  require(resident_bytes() - before < MANY * MB / 7);
 }
 
 /* ---- the end of the process ---- */
