@@ -134,8 +134,8 @@ test: all record
 .PHONY: test
 
 # What nearly every mistake shows in, in less than a minute.
-quick := unit/ fault/validator crimes/ engine/ textbook/unit preload/meaning preload/align preload/start preload/cxx preload/signals preload/fork \
-  model/ syscalls/corpus
+quick := unit/ fault/fork fault/giving fault/mappings fault/validator crimes/ engine/ textbook/unit preload/meaning preload/align preload/start \
+  preload/cxx preload/signals tests/model/ tiny/model syscalls/corpus
 check-quick: all
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory c-tests

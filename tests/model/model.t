@@ -9,18 +9,8 @@ broken=$top/build/tests/model/broken.so
 # The library under test, which need not be the one that the model was linked with.
 export LD_LIBRARY_PATH="$(dirname "$lib")"
 
-# runs WHAT OPTION...: the model agrees. Otherwise what it says is shown, and the operations stay below build/.
-runs() {
-  what=$1
-  shift
-  if "$model" --out "$top/build/model-failed.ops" "$@" >said 2>&1; then
-    pass "$what"
-    [ -z "${OSMEM_SOAK-}" ] || cat said >&2
-  else
-    fail "$what"
-    cat said >&2
-  fi
-}
+heap=
+. "$top/tests/model/runs.sh"
 
 if [ -n "${OSMEM_SOAK-}" ]; then
   runs "one thread, $OSMEM_SOAK steps" --ops "$OSMEM_SOAK" --validate 5000

@@ -3,18 +3,8 @@
 . "$(dirname "$0")/../tap.sh"
 needs "$top/build/tiny/model"
 
-# runs WHAT OPTION...: the model agrees. Otherwise what it says is shown, and the operations stay below build/.
-runs() {
-  what=$1
-  shift
-  if "$top/build/tiny/model" --out "$top/build/tiny-failed.ops" "$@" >said 2>&1; then
-    pass "tiny: $what"
-    [ -z "${OSMEM_SOAK-}" ] || cat said >&2
-  else
-    fail "tiny: $what"
-    cat said >&2
-  fi
-}
+model=$top/build/tiny/model heap='tiny: '
+. "$top/tests/model/runs.sh"
 
 if [ -n "${OSMEM_SOAK-}" ]; then
   runs "one thread, $((OSMEM_SOAK / 5)) steps, each validated" --ops $((OSMEM_SOAK / 5)) --validate 1 --places 64
