@@ -17,7 +17,6 @@
 #include "heirs.h"
 #include "report.h"
 
-
 const struct object list_end;
 const struct slab no_slab = {.free = LIST_END};
 

@@ -347,7 +347,6 @@ void world_forget_history(void)
 
 struct theap *world_unborn(void) { return (struct theap *)&unborn; }
 
-
 void world_fair(void)
 {
   world.refuse = 0;
