@@ -81,7 +81,7 @@ struct slab {
   uint32_t reciprocal; /* ceil(2^32 / object bytes): offset * reciprocal wraps below it exactly for multiples */
   uint16_t carved;
   int16_t countdown;
-  int16_t wake;
+  int16_t wake;        /* atomic: see slab_release_mail() */
   uint8_t purged;      /* bit i: page i was given back, and the objects on it, all free, are in no list; then reciprocal is 0 */
   uint8_t size_class;
   uint32_t prev_free_bytes; /* stands in for the header: size of the free block before this slab, 0: that one is in use */
@@ -94,7 +94,8 @@ struct slab {
 struct remote {
   uint64_t head;          /* atomic: count << 48 | first object freed by another thread | mark of the fork, see slab.c */
   struct slab *mail_next; /* the owner's mail, while head is not empty */
-  char line[48];
+  struct object *last;    /* on the list, while the slab is in the mail */
+  char line[40];
 };
 
 /* ---- medium: blocks, chunks, arenas --------------------------------------------------------------------------------- */
@@ -190,7 +191,8 @@ struct theap {
   uint8_t blocks_given[SIZE_CLASSES];
   struct arena *arena;
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
-  struct slab *mail; /* atomic stack of slabs whose remote list became non-empty */
+  struct slab *mail;   /* atomic stack of slabs whose remote list became non-empty, */
+  struct slab *unread; /* atomic: and what is left of one that was taken whole */
   size_t cached_bytes, cache_limit;
   size_t cache_evicted; /* bytes, since the limit grew */
   uint32_t cache_evict; /* the bin that yields next when the cache is full */

@@ -1,4 +1,4 @@
-/* See dynamic.h; and dlopen without RTLD_DEEPBIND.
+/* See dynamic.h; and what stands before functions of libc's: dlopen without RTLD_DEEPBIND, and the registration of handlers for fork.
  *
  * A plugin opened with that flag binds to libc's own malloc and free, and hands libc our pointers: php, Apache and Qt open plugins so,
  * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here. dlmopen into the base namespace
@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
+#include "fork.h"
 #include "options.h"
 
 void *dynamic_symbol(const char *library, const char *name) {
@@ -45,3 +46,13 @@ __attribute__((visibility("default"))) void *dlmopen(Lmid_t namespace, const cha
   if (namespace == LM_ID_BASE) mode = without_deepbind(mode);
   return ((dlmopen_function *)next_function(&next, "dlmopen"))(namespace, file, mode);
 }
+
+/* What pthread_atfork() of every library comes to, ours too: see fork.c. (ThreadSanitizer's library calls it before it can bear code that it
+ * watches.) */
+#ifndef __SANITIZE_THREAD__
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
+__attribute__((visibility("default"))) int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
+  static void *next; /* atomic */
+  return fork_register((fork_registrar *)next_function(&next, "__register_atfork"), prepare, parent, child, library);
+}
+#endif

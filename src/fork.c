@@ -6,6 +6,10 @@
  * the same (another initfirst library, the preinit_array of a static program) has handlers that run while we hold every lock: they may
  * allocate, but not wait for a thread that does.
  *
+ * glibc has a lock of its own for the list of handlers. It is free while a handler runs, and taken again after ours, with the heap held; who
+ * registers a handler holds it while the list grows, by our malloc. So nobody registers one while we fork: fork_register() holds a lock that
+ * comes before all others. (The archive has no way to stand before glibc's function: there that deadlock remains.)
+ *
  * All locks are taken in one order, stdio's list lock first, as glibc itself does for its own malloc: a heap lock held while fork waits
  * for stdio, and stdio for the heap, would be a deadlock. What a fork holds is written in the locks (lock.h), so forks may nest: a
  * signal handler may fork, at any instruction of a fork, and its child may go on with the fork that was interrupted.
@@ -25,6 +29,8 @@
 
 enum { PATIENCE_MS = 20 };
 
+static struct lock atfork_lock = {.rank = LOCK_ATFORK};
+
 /* glibc's lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
@@ -35,6 +41,7 @@ static __thread uint32_t stdio_held __attribute__((tls_model("initial-exec")));
 
 COLD static void before_fork(void) {
   uint32_t patience = thread_locks ? PATIENCE_MS : LOCK_FOREVER;
+  lock_enter_for_fork(&atfork_lock, &patience);
   if (!__libc_single_threaded && _IO_list_lock && _IO_list_unlock) {
     _IO_list_lock();
     stdio_held++;
@@ -51,6 +58,8 @@ COLD static void leave_all(bool child) {
   arenas_after_fork(child);
   large_after_fork(child);
   theaps_after_fork(child);
+  lock_leave_after_fork(&atfork_lock, child);
+  if (child) lock_free_orphan(&atfork_lock);
 }
 
 COLD static void after_fork_in_parent(void) {
@@ -64,6 +73,13 @@ COLD static void after_fork_in_child(void) {
   stdio_held = 0; /* libc made its locks anew */
   leave_all(true);
   budget_start_over();
+}
+
+int fork_register(fork_registrar *registrar, void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
+  bool entered = lock_enter(&atfork_lock);
+  int error = registrar(prepare, parent, child, library);
+  if (entered) lock_leave(&atfork_lock);
+  return error;
 }
 
 void fork_set_up(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }

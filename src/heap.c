@@ -287,7 +287,7 @@ static size_t bytes_in_use(const struct theap *heap, size_t *slab_bytes) {
  * that does not serve the program out of the way; and not soon after a trim that did not help, unless as much has been freed since. (A
  * trim for every one: 72 ms for each malloc(1 << 46) over a heap of 512 MB, now 15 us.) */
 static bool giving_up_may_help(struct theap *heap, size_t bytes) {
-  theap_reclaim_dead();
+  theap_reclaim();
   slab_collect(heap);
   size_t slab_bytes, used = bytes_in_use(heap, &slab_bytes), held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
   size_t kept = held - min_size(held, used - slab_bytes);
@@ -328,7 +328,7 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
   if (theap_inherit() && (payload = allocate(heap, request, ARENA_WARM))) return payload;
   if ((payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   bool collected = slab_collect(heap);
-  if ((theap_reclaim_dead() || collected) && (payload = allocate(heap, request, ARENA_WARM))) return payload;
+  if ((theap_reclaim() || collected) && (payload = allocate(heap, request, ARENA_WARM))) return payload;
   if (arena_join_orphan(heap, request->bytes) && (payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   large_make_way(region_growth_step());
   relieve(region_growth_step());
@@ -462,7 +462,7 @@ size_t heap_usable(void *payload, const char *call) {
 }
 
 size_t heap_trim(size_t pad) {
-  size_t released = theap_trim_dead(); /* first: some of it may become the caller's */
+  size_t released = theap_trim_others(); /* first: some of it may become the caller's */
   if (theap_is_born(self)) released += theap_trim(self);
   released += large_trim();
   bool dropped;

@@ -42,8 +42,10 @@ static bool enter_in_time(struct lock *lock, uint32_t *patience) {
     lock_sleep(lock, PATIENCE_NS);
     (*patience)--;
   }
-  if (!entered) lock_uncount(lock);
-  return entered;
+  if (entered) return true;
+  lock_uncount(lock);
+  sys_wake(&lock->word); /* for whoever sleeps as well: the last wake may have been ours */
+  return false;
 }
 
 /* A frame further up is inside of what the lock guards. */

@@ -21,7 +21,7 @@
 
 #include "os.h"
 
-enum lock_rank { LOCK_BIRTH = -3, LOCK_LARGE, LOCK_MAKING, LOCK_ARENA /* 0: fresh memory is an arena */, LOCK_GROWTH };
+enum lock_rank { LOCK_ATFORK = -4, LOCK_BIRTH, LOCK_LARGE, LOCK_MAKING, LOCK_ARENA /* 0: fresh memory is an arena */, LOCK_GROWTH };
 
 struct lock {
   uint32_t word;
@@ -81,7 +81,7 @@ static inline bool lock_try_word(struct lock *lock, uint32_t word) {
   return true;
 }
 
-static inline uint32_t lock_unit(const struct lock *lock) { return (uint32_t)1 << 4 * (lock->rank - LOCK_BIRTH); }
+static inline uint32_t lock_unit(const struct lock *lock) { return (uint32_t)1 << 4 * (lock->rank - LOCK_ATFORK); }
 
 /* Does the caller hold this lock, once, and no other? Then it can leave it, and take it again for certain. */
 static inline bool lock_is_only(const struct lock *lock) { return thread_locks == lock_unit(lock); }

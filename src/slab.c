@@ -11,6 +11,11 @@
  * fork's number: a list from before the fork counts as empty for the question who posts. (They repeat after 16 forks, each the child of the last: a
  * list that nobody touched for so long waits for another.)
  *
+ * An owner that sleeps does not read its mail. So whoever is about to grow the heap, or trims it, looks through that of others, too: a slab
+ * whose objects are all on its remote list, and which is full for its owner, who then knows of it by the mail alone, goes back to its arena. The
+ * rest is posted again. (64 workers by turns, whose 10 MB another thread frees: 727 MB without, and no malloc_trim reached it.) As much of
+ * a mail as one call does not read is set aside, and read next by anybody: one exchange takes that, too.
+ *
  * Nothing here locks but slab birth and retirement, in the arena, and taking over what a fork orphaned. */
 #include "slab.h"
 
@@ -24,7 +29,7 @@ const struct slab no_slab = {.free = LIST_END};
 
 static void set_wake(struct slab *slab, int32_t wake) {
   slab->countdown = (int16_t)(slab->countdown + slab->wake - wake);
-  slab->wake = (int16_t)wake;
+  __atomic_store_n(&slab->wake, (int16_t)wake, __ATOMIC_RELEASE);
 }
 
 static struct slab *current_slab(const struct theap *heap, size_t size_class) { return heap->direct[class_steps(size_class)]; }
@@ -34,6 +39,7 @@ static void set_current(struct theap *heap, size_t size_class, struct slab *slab
   if (slab != NO_SLAB) set_wake(slab, WAKE_NEVER);
 }
 
+/* The owner's last look at it: from here on it may be gone, if others freed all of it (slab_release_mail). */
 static void set_full(struct slab *slab) {
   size_t all = slab_capacity(slab), room = max_size(all / WAKE_SHARE, min_size(WAKE_OBJECTS, all / WAKE_SHARE_MAX));
   set_wake(slab, (int32_t)(all - room));
@@ -288,8 +294,8 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
   struct slab *slab = current_slab(heap, size_class);
   if (slab != NO_SLAB) {
     if (has_objects(slab)) return object_take(slab);
-    set_full(slab);
     set_current(heap, size_class, NO_SLAB);
+    set_full(slab);
   }
   /* The mail only when it is needed: what waits there grows meanwhile, and one exchange fetches more. */
   if (!heap->queue[size_class]) slab_collect(heap);
@@ -303,6 +309,11 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
 }
 
 /* ---- other threads -------------------------------------------------------------------------------------------------- */
+
+static struct object *last_of(const struct slab *slab, struct object *list) {
+  for (struct object *next; (next = next_of(slab, list)) != LIST_END;) list = next;
+  return list;
+}
 
 static void post(struct slab *slab, struct remote *remote) {
   struct slab **mail = &slab_owner(slab)->mail;
@@ -335,7 +346,9 @@ void slab_free_remote(struct slab *slab, struct object *object) {
     new = (uint64_t)(remote_count(old) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object | mark_now();
     /* Release: the object's link. Acquire: who finds the list empty writes mail_next, after the owner, who emptied it, has read that. */
   } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-  if (!is_listed_since_fork(old)) post(slab, remote);
+  if (is_listed_since_fork(old)) return;
+  remote->last = remote_list(old) == LIST_END ? object : last_of(slab, object);
+  post(slab, remote);
 }
 
 void slab_post_again(struct slab *slab) {
@@ -345,33 +358,76 @@ void slab_post_again(struct slab *slab) {
     if (remote_list(old) == LIST_END || is_listed_since_fork(old)) return;
   } while (!__atomic_compare_exchange_n(&remote->head, &old, (old & ~REMOTE_MARK_MASK) | mark_now(), true, __ATOMIC_ACQ_REL,
                                         __ATOMIC_RELAXED));
+  remote->last = last_of(slab, remote_list(old));
   post(slab, remote);
 }
 
-static struct object *last_of(const struct slab *slab, struct object *list) {
-  for (struct object *next; (next = next_of(slab, list)) != LIST_END;) list = next;
-  return list;
-}
-
-static void collect_slab(struct slab *slab, uint64_t head) {
+/* A list joins the one that waits, in one step: to look for its end took 50 ms for each 512 MB that others had freed. */
+static void collect_slab(struct slab *slab, uint64_t head, struct object *last) {
   struct object *list = remote_list(head);
+  if (UNLIKELY(list == LIST_END)) return; /* read already: a fork out of a handler that interrupted this had it posted again */
   struct object **waiting = slab->free != LIST_END ? &slab->later : &slab->free;
-  if (*waiting != LIST_END) object_seal(slab, last_of(slab, list), *waiting);
+  if (next_of(slab, last) != *waiting) object_seal(slab, last, *waiting);
   *waiting = list;
   slab->countdown = (int16_t)(slab->countdown - (int32_t)remote_count(head));
   settle(slab, slab_used(slab));
 }
 
+/* What was set aside, or else all that came since: the caller's alone from now on. */
+static struct slab *take_mail(struct theap *heap) {
+  struct slab **boxes[] = {&heap->unread, &heap->mail}, *slab = NULL;
+  for (size_t i = 0; !slab && i < 2; i++)
+    if (__atomic_load_n(boxes[i], __ATOMIC_RELAXED)) slab = __atomic_exchange_n(boxes[i], NULL, __ATOMIC_ACQUIRE);
+  return slab;
+}
+
+/* What was not read. Where others set something aside meanwhile it is posted, one by one. */
+static void set_aside(struct theap *heap, struct slab *slab) {
+  struct slab *none = NULL;
+  if (!slab || __atomic_compare_exchange_n(&heap->unread, &none, slab, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) return;
+  for (struct slab *next; slab; slab = next) {
+    next = slab_remote(slab)->mail_next;
+    post(slab, slab_remote(slab));
+  }
+}
+
 bool slab_collect(struct theap *heap) {
-  if (!__atomic_load_n(&heap->mail, __ATOMIC_RELAXED)) return false;
-  struct slab *slab = __atomic_exchange_n(&heap->mail, NULL, __ATOMIC_ACQUIRE);
-  while (slab) {
+  struct slab *slab = take_mail(heap);
+  if (LIKELY(!slab)) return false;
+  for (size_t read = 0; slab && read < MAIL_READ; read++) {
     struct remote *remote = slab_remote(slab);
     struct slab *next = remote->mail_next; /* before the list is empty: from then on the slab may be posted again */
-    collect_slab(slab, __atomic_exchange_n(&remote->head, 0, __ATOMIC_ACQ_REL));
+    struct object *last = remote->last;
+    collect_slab(slab, __atomic_exchange_n(&remote->head, 0, __ATOMIC_ACQ_REL), last);
     slab = next;
   }
+  set_aside(heap, slab);
   return true;
+}
+
+/* Nobody has an object of it, and its owner would come upon it by its mail only. */
+static bool is_anybodys(const struct slab *slab, const struct remote *remote) {
+  bool all_free = remote_count(__atomic_load_n(&remote->head, __ATOMIC_ACQUIRE)) == slab_capacity(slab);
+  return all_free && __atomic_load_n(&slab->wake, __ATOMIC_ACQUIRE) > WAKE_EMPTY;
+}
+
+size_t slab_release_mail(struct theap *owner, size_t most) {
+  struct slab *slab = take_mail(owner);
+  size_t released = 0;
+  for (; slab && most > 0; most--) {
+    struct remote *remote = slab_remote(slab);
+    struct slab *next = remote->mail_next;
+    if (is_anybodys(slab, remote)) {
+      __atomic_store_n(&remote->head, 0, __ATOMIC_RELAXED);
+      slab_release(slab);
+      released++;
+    } else {
+      post(slab, remote);
+    }
+    slab = next;
+  }
+  set_aside(owner, slab);
+  return released;
 }
 
 /* ---- housekeeping --------------------------------------------------------------------------------------------------- */

@@ -43,8 +43,12 @@ void slab_wake(struct slab *slab);
 /* Free an object of somebody else's slab. Lock-free, never waits, but for the arena of an orphaned slab (heirs.h). */
 void slab_free_remote(struct slab *slab, struct object *object);
 
-/* Take back what other threads freed; false: nothing. Owner only. */
+/* Take back what other threads freed, of so many slabs at a time; false: nothing. Owner only. */
+enum { MAIL_READ = SIZED(64, 2) };
 bool slab_collect(struct theap *heap);
+
+/* Of the next `most` slabs in another thread's mail those go back to their arenas that nobody has an object of; how many. By anybody. */
+size_t slab_release_mail(struct theap *owner, size_t most);
 
 /* Make an orphaned slab the heir's, or free memory, if nothing in it is in use. Under its arena's lock. */
 void slab_adopt_locked(struct theap *heir, struct slab *slab);

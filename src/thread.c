@@ -186,15 +186,15 @@ static void (*const set_up_first)(void) __attribute__((section(".init_array.0000
 
 /* Returns 1, for a heap that was looked after: how many bytes came free nobody counts. */
 static size_t flush(struct theap *heap) {
-  bool nothing_new = !heap->arena && !__atomic_load_n(&heap->mail, __ATOMIC_RELAXED); /* flushed before, see put_back() */
-  if (nothing_new) return 0;
-  slab_collect(heap);
+  bool collected = slab_collect(heap);
+  if (!collected && !heap->arena) return 0; /* flushed before, see put_back() */
   slab_retire_empty(heap);
   cache_flush(heap);
   return 1;
 }
 
 size_t theap_trim(struct theap *heap) {
+  while (slab_collect(heap)) continue;
   flush(heap);
   return slab_purge(heap);
 }
@@ -204,14 +204,14 @@ size_t theap_trim(struct theap *heap) {
  * blocks 2.0 of glibc's, against 1.2). */
 void theap_settle(struct theap *heap) {
   if (LIKELY(!arena_is_shared(heap->arena)) || ++heap->visits % VISITS_TO_MOVE) return;
-  theap_reclaim_dead();
+  theap_reclaim();
   if (arena_is_shared(heap->arena)) arena_move_out(heap);
 }
 
 /* Hold the heap, if its thread is gone. */
 static bool take_if_dead(struct theap *heap) {
   if (heap == self || heap->unused || theap_is_gone(heap) || !lock_enter(&birth_lock)) return false;
-  bool taken = hold_dead(heap);
+  bool taken = !heap->unused && !theap_is_gone(heap) && hold_dead(heap); /* renew() may have been there */
   if (taken) move_out(heap);
   lock_leave(&birth_lock);
   return taken;
@@ -227,11 +227,22 @@ static void put_back(struct theap *heap) {
   lock_leave(&birth_lock);
 }
 
-static size_t treat_if_dead(struct theap *heap, size_t (*treat)(struct theap *)) {
-  if (!take_if_dead(heap)) return 0;
-  size_t released = treat(heap);
-  put_back(heap);
-  return released;
+/* What a dead heap has is treated; what others freed to one that lives is looked through. */
+static size_t visit(struct theap *heap, size_t (*treat)(struct theap *), size_t (*look_through)(struct theap *)) {
+  if (take_if_dead(heap)) {
+    size_t released = treat(heap);
+    put_back(heap);
+    return released;
+  }
+  return heap == self || heap->unused || theap_is_gone(heap) ? 0 : look_through(heap);
+}
+
+static size_t look_through_some(struct theap *heap) { return slab_release_mail(heap, MAIL_READ); }
+
+/* What was set aside, and what came since. */
+static size_t look_through_all(struct theap *heap) {
+  size_t aside = slab_release_mail(heap, SIZE_MAX);
+  return aside + slab_release_mail(heap, SIZE_MAX);
 }
 
 /* ---- what a fork left ------------------------------------------------------------------------------------------------ */
@@ -244,7 +255,8 @@ static bool take_if_gone(struct theap *heap) {
     move_out(heap);
     hold_alive(heap);
     heap->known_dead = false;
-    __atomic_store_n(&heap->generation, fork_generation, __ATOMIC_RELAXED);
+    heap->mail = heap->unread = NULL; /* before the heap counts as one that lives, whose mail others read */
+    __atomic_store_n(&heap->generation, fork_generation, __ATOMIC_RELEASE);
   }
   lock_leave(&birth_lock);
   return taken;
@@ -304,25 +316,25 @@ struct theap *theap_birth(void) {
   return heap;
 }
 
-/* ---- all that ended -------------------------------------------------------------------------------------------------- */
+/* ---- all others ------------------------------------------------------------------------------------------------------ */
 
-bool theap_reclaim_dead(void) {
+bool theap_reclaim(void) {
   static struct theap *cursor; /* atomic; where two threads go on from the same place, one finds less */
   struct theap *heap = __atomic_load_n(&cursor, __ATOMIC_RELAXED), *newest = theap_list();
   size_t found = 0;
   if (!newest || !newest->next) return false;
   for (int i = 0; i < LOOK_AT_HEAPS; i++) {
     heap = heap && heap->next ? heap->next : newest;
-    found += treat_if_dead(heap, flush);
+    found += visit(heap, flush, look_through_some);
   }
   __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
   return found > 0;
 }
 
-size_t theap_trim_dead(void) {
+size_t theap_trim_others(void) {
   size_t released = 0;
   inherit(HEIRS_ALL);
-  for (struct theap *heap = theap_list(); heap; heap = heap->next) released += treat_if_dead(heap, theap_trim);
+  for (struct theap *heap = theap_list(); heap; heap = heap->next) released += visit(heap, theap_trim, look_through_all);
   return released;
 }
 
@@ -336,7 +348,7 @@ static void leave_others_behind(void) {
   dead = NULL;
   if (!theap_is_born(self)) return;
   self->generation = fork_generation;
-  self->mail = NULL; /* its slabs will be posted again */
+  self->mail = self->unread = NULL; /* its slabs will be posted again */
 }
 
 COLD void theaps_after_fork(bool child) {

@@ -1,6 +1,7 @@
 /* fork: from threaded programs, twice at once, out of a signal handler, inside of a fork, beside stdio, with handlers that allocate or
  * lock. (What needs certain moments is in ../fault/fork.c.) */
 #include "verbs.h"
+#include <dlfcn.h>
 #include <semaphore.h>
 #include <spawn.h>
 #include <sys/time.h>
@@ -796,6 +797,126 @@ static void handlers_may_allocate(void)
   require(handled >= 400);
 }
 
+/* glibc keeps handlers in a list with a lock of its own, which grows by malloc with the 49th, the 73rd and so on. */
+static void *forks_on_and_on(void *unused)
+{
+  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    pid_t pid = fork();
+    if (pid == 0) _exit(0);
+    require(pid > 0 && wait_for(pid) == 0);
+  }
+  return unused;
+}
+
+/* So that the fork finds the heap's locks taken, and has waited when it comes back to glibc. */
+static void *keeps_the_heap_busy(void *unused)
+{
+  enum { HELD = 500 };
+  char *held[HELD];
+  while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    for (size_t i = 0; i < HELD; i++) held[i] = malloc(5000);
+    for (size_t i = 0; i < HELD; i++) free(held[i]);
+    malloc_trim(0);
+  }
+  return unused;
+}
+
+static void registers_among_forks(void)
+{
+  enum { HANDLERS = 250 };
+  pthread_t threads[] = {spawn(keeps_the_heap_busy, NULL), spawn(keeps_the_heap_busy, NULL), spawn(forks_on_and_on, NULL)};
+  alarm(PATIENCE_S);
+  for (int i = 0; i < HANDLERS; i++) {
+    require(pthread_atfork(NULL, NULL, NULL) == 0);
+    if (i % 16 == 0) rest();
+  }
+  __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+  for (size_t i = 0; i < COUNT(threads); i++) join(threads[i]);
+}
+
+static void handlers_are_registered_while_others_fork(void)
+{
+  for (int i = 0; i < 40; i++) require(fate_of(registers_among_forks) == 0);
+}
+
+/* ---- heaps that are made anew in a child ---- */
+
+/* The library lets go of a heap's mutex, and only then writes down whose it is: whoever comes in between must not take it for one of the dead. */
+static bool dawdles;
+
+int pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+  static int (*next)(pthread_mutex_t *); /* atomic */
+  if (!next) next = (int (*)(pthread_mutex_t *))dlsym(RTLD_NEXT, "pthread_mutex_unlock");
+  int error = next(mutex);
+  if (dawdles) usleep(100);
+  return error;
+}
+
+enum { LEFT_BEHIND = 80, GROWERS = 6, BORN_LATER = LEFT_BEHIND + 20, OBJECTS_OF_ONE = 40 };
+
+static void *stays_behind(void *unused)
+{
+  free(malloc(40));
+  pthread_barrier_wait(&paused);
+  pause();
+  return unused;
+}
+
+static void *trims_twice(void *unused)
+{
+  malloc_trim(0);
+  malloc_trim(0);
+  return unused;
+}
+
+static void *grows(void *unused)
+{
+  enum { BLOCKS = 40 };
+  char *blocks[BLOCKS];
+  for (int round = 0; round < 20; round++) {
+    for (size_t i = 0; i < BLOCKS; i++) blocks[i] = malloc(120000);
+    for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+  }
+  return unused;
+}
+
+/* Two threads with one heap would be handed the same objects. */
+static void *uses_its_heap(void *seed)
+{
+  unsigned char *own[OBJECTS_OF_ONE];
+  pthread_barrier_wait(&forked);
+  for (int round = 0; round < 20; round++) {
+    for (size_t i = 0; i < OBJECTS_OF_ONE; i++) fill(own[i] = malloc(64), 64, (size_t)seed);
+    if (round == 0) pthread_barrier_wait(&forked);
+    for (size_t i = 0; i < OBJECTS_OF_ONE; i++) require(holds(own[i], 64, (size_t)seed));
+    for (size_t i = 0; i < OBJECTS_OF_ONE; i++) free(own[i]);
+  }
+  return NULL;
+}
+
+static void makes_heaps_anew(void)
+{
+  pthread_t growers[GROWERS], later[BORN_LATER];
+  alarm(PATIENCE_S);
+  dawdles = true;
+  for (size_t i = 0; i < GROWERS; i++) growers[i] = spawn(i ? grows : trims_twice, NULL);
+  for (size_t i = 0; i < GROWERS; i++) join(growers[i]);
+  dawdles = false;
+  pthread_barrier_init(&forked, NULL, BORN_LATER);
+  for (size_t i = 0; i < BORN_LATER; i++) later[i] = spawn(uses_its_heap, (void *)(i + 1));
+  for (size_t i = 0; i < BORN_LATER; i++) join(later[i]);
+  require(heap_is_sound());
+}
+
+static void a_heap_made_anew_is_one_threads(void)
+{
+  pthread_barrier_init(&paused, NULL, LEFT_BEHIND + 1);
+  for (size_t i = 0; i < LEFT_BEHIND; i++) spawn(stays_behind, NULL);
+  pthread_barrier_wait(&paused);
+  for (int i = 0; i < 40; i++) require(fate_of(makes_heaps_anew) == 0);
+}
+
 /* ---- the relatives of fork ---- */
 
 static void vfork_spawn_and_system(void)
@@ -841,6 +962,8 @@ int main(int argc, char **argv)
       TEST(fork_beside_getline_and_fclose),
       TEST(handlers_may_allocate),
       TEST(locks_of_others_may_be_taken_by_who_allocates),
+      TEST(handlers_are_registered_while_others_fork),
+      TEST(a_heap_made_anew_is_one_threads),
       TEST(forks_inside_of_forks),
       TEST(vfork_spawn_and_system),
   };

@@ -2,6 +2,7 @@
  * asserted beside a planted leak that the same measure has to see. */
 #include "verbs.h"
 #include <linux/futex.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 
 enum { BIRTHS = 10000, PLANTED = 1000 /* bytes a thread leaks on purpose */ };
@@ -608,6 +609,41 @@ static void one_trim_reaches_every_ended_thread(void)
   require(resident_bytes() - before < MANY * MB / 7);
 }
 
+/* Workers by turns make a result each, which the main thread frees; then they sleep. What there is of it is one result. */
+enum { WORKERS = 32, RESULT = 40000, OF_RESULT = 100 };
+static void *result[RESULT];
+static sem_t made;
+
+static void *makes_a_result(void *turn)
+{
+  for (;;) {
+    sem_wait(turn);
+    for (size_t i = 0; i < RESULT; i++) touch(result[i] = malloc(OF_RESULT), OF_RESULT);
+    sem_post(&made);
+  }
+  return NULL;
+}
+
+static void what_sleepers_made_serves_others(void)
+{
+  static sem_t turns[WORKERS];
+  size_t before = resident_bytes();
+  sem_init(&made, 0, 0);
+  for (size_t i = 0; i < WORKERS; i++) {
+    sem_init(&turns[i], 0, 0);
+    spawn(makes_a_result, &turns[i]);
+  }
+  for (size_t round = 0; round < 2; round++)
+    for (size_t i = 0; i < WORKERS; i++) {
+      sem_post(&turns[i]);
+      sem_wait(&made);
+      for (size_t k = 0; k < RESULT; k++) free(result[k]);
+    }
+  require(resident_bytes() - before < 8 * RESULT * OF_RESULT);
+  malloc_trim(0);
+  require(resident_bytes() - before < 2 * RESULT * OF_RESULT);
+}
+
 /* ---- the end of the process ---- */
 
 static void *never_ends(void *seed)
@@ -704,6 +740,21 @@ static void *frees_what_is_given(void *unused)
   return unused;
 }
 
+/* What others freed is taken back in portions: no malloc pays for all of it. */
+static void no_malloc_reads_a_long_mail(void)
+{
+  enum { PORTION = 64, SLAB = 32 * KB };
+  for (size_t i = 0; i < GIVEN; i++) given[i] = malloc(GIVEN_BYTES);
+  run_thread(frees_what_is_given, NULL);
+  for (size_t before = library_stats().small_live_bytes, after;; before = after) {
+    require(malloc(GIVEN_BYTES));
+    after = library_stats().small_live_bytes;
+    if (after > before) continue;
+    require(before - after <= (PORTION + 1) * SLAB);
+    break;
+  }
+}
+
 static void *fresh(size_t bytes)
 {
   void *p = malloc(bytes);
@@ -766,6 +817,8 @@ int main(int argc, char **argv)
       TEST(births_beside_idle_threads_at_other_places),
       TEST(births_after_threads_with_a_robust_list_of_their_own),
       TEST(one_trim_reaches_every_ended_thread),
+      TEST(what_sleepers_made_serves_others),
+      TEST(no_malloc_reads_a_long_mail),
       TEST(exit_with_threads_inside),
       TEST(main_thread_ends_first),
       TEST(cancelled_threads_leave_nothing),

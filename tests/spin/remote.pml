@@ -3,7 +3,8 @@
  * One thread heap with one size class, SLABS slabs of OBJECTS objects. Any thread may hold the heap, one at a time (the robust mutex
  * `alive`). The holder allocates, frees, trims, or dies; then another may adopt the heap, for good or to flush it and
  * let go. The others free what is handed out. It ends when a holder says so; until then everything may go on for
- * ever, so interleavings of any length are covered: the state space is finite.
+ * ever, so interleavings of any length are covered: the state space is finite. One of the others also looks through the mail as it is, and gives back
+ * what nobody has an object of.
  *
  * Asserted: an object is free when it is handed out and none is lost; a slab is in the mail once exactly while its remote list holds
  * something and no pusher is about to post it; a slab that retires is not in the mail and not in use; used == handed
@@ -171,6 +172,7 @@ inline splice(slab, list, length) {
 }
 
 inline check_sums() {
+  assert(current == NIL || born[current]);
   i = 1;
   do
   :: i > SLABS -> break
@@ -241,6 +243,47 @@ inline collect() {
        following = NIL
      }
 #endif
+  od
+}
+
+/* ---- slab_release_mail --------------------------------------------------------------------------------------------------- */
+
+#ifdef RELEASES_CURRENT
+#define IS_ANYBODYS(slab) (count[slab] == OBJECTS)
+#else
+#define IS_ANYBODYS(slab) (count[slab] == OBJECTS && wake[slab] > WAKE_EMPTY)
+#endif
+
+/* By a thread that does not hold the heap: what nobody has an object of goes, the rest is posted again. */
+inline look_through() {
+  do
+  :: slab == NIL -> break
+  :: else ->
+     following = mail_next[slab];
+     atomic {
+       if
+       :: IS_ANYBODYS(slab) ->
+          mail_next[slab] = NIL;
+          take_list(slab);
+          if
+          :: born[slab] -> release(slab)
+          :: else -> skip /* it settled so */
+          fi
+       :: else -> posted[slab]--; posting[slab]++; must_post = 1; old = mail
+       fi
+     }
+     do
+     :: !must_post -> break
+     :: else ->
+        mail_next[slab] = old;
+        atomic {
+          if
+          :: mail == old -> mail = slab; posting[slab]--; posted[slab]++; must_post = 0
+          :: else -> old = mail
+          fi
+        }
+     od;
+     atomic { slab = following; following = NIL; old = NIL }
   od
 }
 
@@ -395,6 +438,11 @@ again:
        fi
      }
      free_remote(slab, object)
+  :: atomic { /* about to grow another heap; one thread does, that is enough */
+       !mine && !closing && _pid == THREADS - 1 && mail != NIL -> slab = mail; mail = NIL; busy++
+     }
+     look_through();
+     atomic { busy--; check_sums() }
   :: atomic { /* be born, or reclaim what a dead thread left */
        !mine && !closing && _pid < HOLDERS && MAY_ADOPT -> alive = 1; mine = 1
      }

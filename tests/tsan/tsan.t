@@ -53,7 +53,7 @@ reports slab_free_remote slab.c ACQ_REL RELEASE
 reports slab_free_remote slab.c ACQ_REL ACQUIRE
 # The mail.
 reports 'void post' slab.c RELEASE RELAXED
-reports slab_collect slab.c ATOMIC_ACQUIRE ATOMIC_RELAXED
+reports take_mail slab.c ATOMIC_ACQUIRE ATOMIC_RELAXED
 # Blocks freed while the arena was taken.
 reports 'void defer' arena.c RELEASE RELAXED
 reports give_deferred arena.c ACQUIRE RELAXED
