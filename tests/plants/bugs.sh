@@ -2,17 +2,17 @@
 # one that cannot be planted.
 
 plant 'mail protocol' 'the next slab is read after the list is taken' slab.c \
-  '/struct slab \*next = remote->mail_next/d; s|^\( *\)collect_slab(slab, __atomic.*|&\n\1struct slab *next = remote->mail_next;|' \
+  '/^bool slab_collect/,/^}/ { /struct slab \*next = remote->mail_next/d; s|^\( *\)collect_slab(slab, __atomic.*|&\n\1struct slab *next = remote->mail_next;| }' \
   'data race' build/tests/tsan/stress heaps_of_the_dead_are_adopted
 plant 'mail protocol' 'every push posts' slab.c \
-  's/if (old == 0) post(slab, remote)/post(slab, remote)/' \
+  's/  if (is_listed_since_fork(old)) return;//' \
   'hangs|not so' $preload/threads.c threads_that_only_free_leave_memory_flat
 plant 'mail protocol' 'the count of a list is forgotten' slab.c \
-  '/slab->countdown -= (int32_t)(head >> REMOTE_COUNT_SHIFT)/d' \
+  's/ - (int32_t)remote_count(head));/);/' \
   'not so: (growth_of|resident_bytes)' $preload/threads.c threads_that_only_free_leave_memory_flat
 plant 'mail protocol' 'the heap of a living thread is adopted' thread.c \
   's/if (taken == EOWNERDEAD) taken = .*/if (taken) taken = 0;/' \
-  'double free|not so|hangs|ended by' $preload/threads.c ten_thousand_threads_leave_memory_flat
+  'double free|write after free|not so|hangs|ended by' $preload/threads.c contents_survive_when_others_free
 
 plant coalescing 'not with the block behind' bins.c \
   's/if (!(block_header(next) & BLOCK_USED)) {/if (0) {/' \
@@ -75,7 +75,7 @@ plant 'fork handler' 'a fork out of a handler waits for ever' fork.c \
   's/thread_locks ? PATIENCE_MS : LOCK_FOREVER/LOCK_FOREVER/' \
   'hangs' $fault/fork.c another_is_being_born
 plant 'fork handler' 'a list from before the fork counts as posted' slab.c \
-  's/if (!is_listed_since_fork(old)) post/if (remote_list(old) == LIST_END) post/' \
+  's/  if (is_listed_since_fork(old)) return;/  if (remote_list(old) != LIST_END) return;/' \
   'not so: library_stats' $preload/fork.c a_fork_at_every_instruction_of_a_free_to_the_forker
 
 plant 'bin bitmap' 'the bit of an emptied bin stays' bins.c \
@@ -246,3 +246,15 @@ plant 'all sequences' 'a chunk ends where a stranger left the break' top.c \
 plant 'the tiny heap' 'a slab that a handler made is forgotten' slab.c \
   's/^  if (UNLIKELY(other != NO_SLAB)) queue_again(other);//' \
   'a slab with room is in no heap' build/tiny/fault/faults a_handler_at_every_call
+plant 'mail protocol' 'the mail is read whole' slab.h \
+  's/MAIL_READ = SIZED(64, 2)/MAIL_READ = 1 << 30/' \
+  'not so: before - after' $preload/threads.c no_malloc_reads_a_long_mail
+plant 'mail protocol' 'the mail of sleepers is not looked through' thread.c \
+  's/ ? 0 : look_through(heap);/ || look_through ? 0 : 1;/' \
+  'not so: resident_bytes' $preload/threads.c what_sleepers_made_serves_others
+plant 'fork handler' 'handlers are registered during a fork' fork.c \
+  's/  bool entered = lock_enter(&atfork_lock);/  bool entered = false;/' \
+  'hangs|ended by' $preload/fork.c handlers_are_registered_while_others_fork
+plant 'fork handler' 'a heap that was just made anew counts as dead' thread.c \
+  's/bool taken = !heap->unused \&\& !theap_is_gone(heap) \&\& hold_dead(heap);/bool taken = hold_dead(heap);/' \
+  'not so|double free|write after free|ended by' $preload/fork.c a_heap_made_anew_is_one_threads

@@ -900,7 +900,7 @@ static void makes_heaps_anew(void)
   pthread_t growers[GROWERS], later[BORN_LATER];
   alarm(PATIENCE_S);
   dawdles = true;
-  for (size_t i = 0; i < GROWERS; i++) growers[i] = spawn(i ? grows : trims_twice, NULL);
+  for (size_t i = 0; i < GROWERS; i++) growers[i] = spawn(i % 2 ? grows : trims_twice, NULL);
   for (size_t i = 0; i < GROWERS; i++) join(growers[i]);
   dawdles = false;
   pthread_barrier_init(&forked, NULL, BORN_LATER);
