@@ -244,7 +244,7 @@ static void *allocate_mapping(const struct request *request, enum large_growth g
   bool zeroed;
   relieve(request->bytes);
   void *payload = large_take(request->bytes, request->alignment, growth, &zeroed);
-  if (payload && request->zero && !zeroed) memset(payload, 0, request->bytes);
+  if (payload && request->zero && !zeroed) large_clear(payload, request->bytes);
   return payload;
 }
 

@@ -17,6 +17,8 @@
  * Locking: one lock, dropped around the call that maps fresh memory, and while pages are dropped that take long. */
 #include "large.h"
 
+#include <string.h>
+
 #include "block_meta.h"
 #include "budget.h"
 #include "registry.h"
@@ -240,6 +242,44 @@ static struct mapping *take_aligned_spare(size_t bytes, size_t alignment, size_t
   }
   if (tail > bytes) cut_off(spare, bytes, dirty_bytes);
   return spare;
+}
+
+/* ---- clearing ------------------------------------------------------------------------------------------------------- */
+
+enum {
+  CLEAR_WINDOW = SIZED(2 * 1024, 16) * KIB, /* at least */
+  CLEAR_WINDOWS = 64,                       /* at most, in a block */
+  CLEAR_LOOKS = 8                           /* at pages of a window */
+};
+
+static bool is_blank(const uint64_t *page) {
+  size_t step = page_bytes / sizeof *page / 4;
+  return !(page[0] | page[step] | page[2 * step] | page[3 * step]);
+}
+
+/* Was a good part of it written to, as far as a few words tell? That decides how it becomes zero, not whether. */
+static bool looks_dense(uintptr_t at, size_t bytes) {
+  size_t step = round_down(bytes / CLEAR_LOOKS, page_bytes), blank = 0;
+  for (size_t i = 0; i < CLEAR_LOOKS && blank <= CLEAR_LOOKS / 2; i++) blank += is_blank((const uint64_t *)(at + i * step));
+  return blank <= CLEAR_LOOKS / 2;
+}
+
+/* Have the kernel give zero pages instead. An emulator may keep what was there: a mark tells. */
+static bool drop(uintptr_t at, size_t bytes) {
+  volatile uint64_t *mark = (volatile uint64_t *)at;
+  *mark = 1;
+  return sys_discard((void *)at, bytes) && *mark == 0;
+}
+
+/* A block that was hardly used is not filled: of calloc(256 MB) in a loop that writes a page of it, 258 MB were resident. One that was is: that
+ * takes a tenth of faulting it in. (mincore() would say which pages are there, but not which are swapped out, and filters of system
+ * calls that allow what malloc needs do not know it.) */
+void large_clear(void *payload, size_t bytes) {
+  size_t window = round_up(max_size(CLEAR_WINDOW, bytes / CLEAR_WINDOWS), page_bytes);
+  uintptr_t at = (uintptr_t)payload, end = at + bytes;
+  for (; end - at >= window; at += window)
+    if (looks_dense(at, window) || !drop(at, window)) memset((void *)at, 0, window);
+  memset((void *)at, 0, end - at);
 }
 
 /* ---- interface ------------------------------------------------------------------------------------------------------ */

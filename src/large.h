@@ -21,6 +21,8 @@ enum large_growth {
 
 /* A mapping of at least `bytes` at a multiple of `alignment` (a power of two), or NULL. *zeroed: it reads as zero. */
 void *large_take(size_t bytes, size_t alignment, enum large_growth growth, bool *zeroed);
+/* A mapping's first `bytes` read as zero from now on. Takes no lock; O(what was written to it before), more or less. */
+void large_clear(void *payload, size_t bytes);
 
 /* Are there as many mappings of ours as we want to have? */
 bool large_is_crowded(void);

@@ -22,13 +22,11 @@ static struct slot {
 
 static bool is_huge(size_t reach) { return reach >= HUGE_FROM; }
 
-/* One huge block at a time, and not by calloc: the library keeps freed ones for a while and clears a kept one whole (8 GiB freed, then
- * calloc of 16 GiB: 16 GiB resident). What nobody can give costs nothing. */
+/* One huge block at a time. What nobody can give costs nothing. */
 static bool affordable(const struct ask *ask)
 {
   size_t reach = reach_of(ask), live = 0;
   if (reach > HUGE_TO) return true;
-  if (is_huge(reach) && ask->call->rules & ZEROED) return false;
   for (size_t i = 0; i < SLOTS; i++) {
     if (i == ask->slot || !slots[i].of[OSMEM].at) continue;
     if (is_huge(reach) && is_huge(slots[i].reach)) return false;

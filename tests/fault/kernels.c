@@ -150,8 +150,15 @@ static void larger_pages_without_a_break(void)
 
 static void purged_memory_is_not_zero(void)
 {
+  enum { HUGE_BLOCK = 8 * MB };
   kernel.keeps = true;
   everything_works();
+  for (size_t i = 0; i < 8; i++) {
+    char *block = os_calloc(1, HUGE_BLOCK);
+    require(block && all_zero(block, HUGE_BLOCK));
+    memset(block + i * MB + 100, 1, 300);
+    os_free(block);
+  }
 }
 
 /* Nor is it when brk is refused and the top of a region is dropped by madvise. */

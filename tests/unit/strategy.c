@@ -603,6 +603,66 @@ static void aligned_mappings_reuse_freed_ones(void)
   require(after.calls_mmap == before.calls_mmap && os_check());
 }
 
+/* ---- calloc of what was used before ---- */
+
+enum { HUGE_BLOCK = 64 * MB };
+
+static void a_huge_block_that_was_hardly_used_is_not_filled(void)
+{
+  size_t before = resident_bytes();
+  for (size_t round = 0; round < 4; round++) {
+    char *block = os_calloc(1, HUGE_BLOCK);
+    for (size_t i = 1; i < 8; i++) {
+      require(block[HUGE_BLOCK / 8 * i + 5000 * round] == 0);
+      block[HUGE_BLOCK / 8 * i + 5000 * round] = 1;
+    }
+    require(resident_bytes() < before + 2 * MB);
+    os_free(block);
+  }
+}
+
+static size_t minor_faults(void)
+{
+  struct rusage usage;
+  require(getrusage(RUSAGE_SELF, &usage) == 0);
+  return (size_t)usage.ru_minflt;
+}
+
+/* And one that was is: its pages stay, but for some time at which the budget may have let them go. */
+static void a_huge_block_that_was_filled_keeps_its_pages(void)
+{
+  enum { ROUNDS = 12 };
+  char *block = os_calloc(1, HUGE_BLOCK);
+  memset(block, 0x5A, HUGE_BLOCK);
+  size_t faults = minor_faults();
+  for (size_t round = 0; round < ROUNDS; round++) {
+    os_free(block);
+    block = os_calloc(1, HUGE_BLOCK);
+    require(all_zero(block, HUGE_BLOCK));
+    memset(block, 0x5A, HUGE_BLOCK);
+  }
+  require(minor_faults() - faults < ROUNDS / 2 * (HUGE_BLOCK / 4096));
+  os_free(block);
+}
+
+/* Whatever was written where. */
+static void huge_blocks_are_zero(void)
+{
+  enum { ROUNDS = 60, RUNS = 12, BYTES = 9 * MB };
+  uint32_t dice = 1;
+  for (size_t round = 0; round < ROUNDS; round++) {
+    size_t bytes = BYTES - next_random(&dice) % (3 * MB);
+    unsigned char *block = os_calloc(1, bytes);
+    require(all_zero(block, bytes));
+    for (size_t run = 0; run < next_random(&dice) % RUNS; run++) {
+      size_t from = next_random(&dice) % bytes, length = next_random(&dice) % (round % 3 ? 40 * KB : 4 * MB);
+      memset(block + from, 0xA5, length < bytes - from ? length : bytes - from);
+    }
+    os_free(block);
+  }
+  require(os_check());
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -642,6 +702,9 @@ int main(int argc, char **argv)
       TEST(a_chunk_with_a_block_left_reopens),
       TEST(chunks_reopen_wherever_they_end),
       TEST(a_tight_cycle_makes_no_system_calls),
+      TEST(a_huge_block_that_was_hardly_used_is_not_filled),
+      TEST(a_huge_block_that_was_filled_keeps_its_pages),
+      TEST(huge_blocks_are_zero),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }
