@@ -20,26 +20,28 @@ EXPORT void free(void *ptr) { heap_free(ptr); }
 
 EXPORT void cfree(void *ptr) { heap_free(ptr); }
 
-/* The sizes are hints: wrong ones are common, and nothing here needs them. */
+/* The sizes are hints: wrong ones are common, and nothing here needs them. By the public free, see reallocarray(). */
 EXPORT void free_sized(void *ptr, size_t size) {
   (void)size;
-  heap_free(ptr);
+  free(ptr);
 }
 
 EXPORT void free_aligned_sized(void *ptr, size_t alignment, size_t size) {
   (void)alignment;
   (void)size;
-  heap_free(ptr);
+  free(ptr);
 }
 
 EXPORT void *calloc(size_t nmemb, size_t size) { return heap_calloc(nmemb, size); }
 
 EXPORT void *realloc(void *ptr, size_t size) { return heap_realloc(ptr, size, "realloc"); }
 
+/* By the public realloc, as glibc's: who stands before us may have, as glibc's manual asks for, a malloc, free, calloc and realloc and no
+ * more. Then our reallocarray is called for his blocks. */
 EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
   size_t bytes;
   if (__builtin_mul_overflow(nmemb, size, &bytes)) bytes = SIZE_MAX;
-  return heap_realloc(ptr, bytes, "reallocarray");
+  return realloc(ptr, bytes);
 }
 
 /* As in glibc 2.36: an alignment that is no power of two is rounded up to one; 0 is none. (From 2.38 on aligned_alloc() refuses such.) */

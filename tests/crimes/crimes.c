@@ -204,7 +204,7 @@ static void reallocarray_after_free(size_t bytes)
 {
   char *p = one_of(bytes);
   free(p);
-  confess("reallocarray", "double free of", p);
+  confess("realloc", "double free of", p); /* it calls that */
   p = reallocarray(p, 2, bytes);
 }
 

@@ -21,7 +21,7 @@ static void *work(void *seed)
     dice = dice * 6364136223846793005u + 1442695040888963407u;
     unsigned place = dice >> 33, bytes = place % 64 ? place % 3000 : place % 400000;
     char **p = &held[place % 100];
-    *p = realloc(*p, bytes + 1);
+    *p = place % 2 ? realloc(*p, bytes + 1) : reallocarray(*p, bytes + 1, 1);
     memset(*p, place, bytes + 1);
     sum += (*p)[bytes / 2];
     if (place % 3 == 0) free(*p), *p = calloc(1, bytes + 1), sum += (*p)[bytes];
@@ -87,6 +87,30 @@ if can 'a program linked to libjemalloc' cc -O1 -o work-jemalloc work.c -Wl,--no
   same 'jemalloc preloaded behind' "./work; $python_work" "$lib:$jemalloc"
   same 'jemalloc preloaded before' "./work; $python_work" "$jemalloc:$lib"
 fi
+memusage=$(echo /lib*/*/libmemusage.so | cut -d' ' -f1)
+if can 'memusage (glibc) preloaded before' test -f "$memusage"; then
+  same 'memusage (glibc) preloaded before' './work; ls /usr' "$memusage:$lib"
+fi
+
+# A program with a malloc, free, calloc and realloc of its own: glibc's manual asks for no more. What else there is goes by these.
+cat >own.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(void)
+{
+  char *p = reallocarray(malloc(40), 100, 4), *q = reallocarray(NULL, 100, 4);
+  p[399] = q[399] = 1;
+  free(p);
+  free(q);
+  void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
+  if (free_sized) free_sized(malloc(40), 40);
+  puts("each block went where it came from");
+}
+C
+cc -fno-builtin -o own own.c "$top/tests/operators/mallocs.c" -ldl
+same 'a program with a malloc of its own' ./own
 
 # The library linked in, statically and wholly so.
 ./work >wanted
