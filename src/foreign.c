@@ -16,14 +16,32 @@
 extern void __libc_free(void *) __attribute__((weak));
 extern void *__libc_realloc(void *, size_t) __attribute__((weak));
 
-/* The C library's definition of a name that we export too. On cold paths only: dlsym may allocate. */
-static void *libc_symbol(const char *name) { return dlsym(RTLD_NEXT, name); }
+typedef struct mallinfo2 info_function(void);
+typedef size_t usable_function(void *payload);
 
+static info_function *libc_info;     /* atomic, as are the next two */
+static usable_function *libc_usable;
+static bool libc_held_memory;
+
+/* libc's own definitions of names that we export, too, and that who is preloaded behind us may have. Looked up before there is a second thread,
+ * or when a foreign pointer comes still earlier, not at a free: that takes the loader's lock, under which a plugin's constructor may be waiting
+ * for the very thread that frees, and makes dlerror() forget. A wholly static program has no other malloc. */
+static __attribute__((constructor)) void find_libc(void) {
+  if (!__libc_free) return;
+  __atomic_store_n(&libc_info, (info_function *)dlvsym(RTLD_NEXT, "mallinfo2", "GLIBC_2.33"), __ATOMIC_RELAXED);
+  __atomic_store_n(&libc_usable, (usable_function *)dlvsym(RTLD_NEXT, "malloc_usable_size", LIBC_VERSION), __ATOMIC_RELAXED);
+}
+
+/* Once true it stays so: mallinfo2() walks all that libc's heap has free, and 40,000 frees that asked it each time took 42 s. */
 static bool libc_holds_memory(void) {
-  struct mallinfo2 (*info)(void) = (struct mallinfo2(*)(void))libc_symbol("mallinfo2");
-  if (!info) return __libc_free != NULL;
+  if (__atomic_load_n(&libc_held_memory, __ATOMIC_RELAXED)) return true;
+  if (!__atomic_load_n(&libc_info, __ATOMIC_RELAXED)) find_libc();
+  info_function *info = __atomic_load_n(&libc_info, __ATOMIC_RELAXED);
+  if (!info) return true;
   struct mallinfo2 libc = info();
-  return libc.arena + libc.hblkhd > 0;
+  bool holds = libc.arena + libc.hblkhd > 0;
+  __atomic_store_n(&libc_held_memory, holds, __ATOMIC_RELAXED);
+  return holds;
 }
 
 /* Ends the process unless `payload` may be glibc's. */
@@ -44,6 +62,6 @@ void *foreign_realloc(void *payload, size_t bytes, const char *call) {
 
 size_t foreign_usable(void *payload, const char *call) {
   check_foreign(payload, call);
-  size_t (*usable)(void *) = (size_t(*)(void *))libc_symbol("malloc_usable_size");
+  usable_function *usable = __atomic_load_n(&libc_usable, __ATOMIC_RELAXED);
   return usable ? usable(payload) : 0;
 }

@@ -4,6 +4,13 @@
 
 #include <stddef.h>
 
+/* The version of libc's oldest names, malloc's among them. Those of other allocators have none, which dlvsym() passes over. */
+#ifdef __x86_64__
+#define LIBC_VERSION "GLIBC_2.2.5"
+#else
+#define LIBC_VERSION "GLIBC_2.17" /* aarch64 */
+#endif
+
 /* Hand a pointer that we never gave out to the C library, if its malloc holds memory at all; else it is misuse of `call`. */
 void foreign_free(void *payload, const char *call);
 void *foreign_realloc(void *payload, size_t bytes, const char *call);

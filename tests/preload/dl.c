@@ -1,6 +1,8 @@
 /* Objects that come and go, and memory that crosses between allocators: plugins, RTLD_DEEPBIND, libc's own blocks. */
 #include "verbs.h"
 
+#include <sys/socket.h>
+
 static void *open_plugin(const char *name, int flags)
 {
   void *plugin = dlopen(plugin_path(name), flags);
@@ -159,6 +161,48 @@ static void blocks_of_libc_in_other_threads(void)
   for (size_t s = 0; s < COUNT(SIZES); s++) run_thread(frees_a_libc_block, __libc_malloc(SIZES[s]));
 }
 
+/* Each free asked the loader for libc's mallinfo2, and that for all that libc has free: 100,000 blocks, each with a live one behind it, took
+ * minutes. */
+static void many_blocks_of_libc(void)
+{
+  static void *blocks[200000];
+  for (size_t i = 0; i < COUNT(blocks); i++) require((blocks[i] = __libc_malloc(1500)));
+  for (size_t i = 0; i < COUNT(blocks); i += 2) free(blocks[i]);
+  for (size_t i = 1; i < COUNT(blocks); i += 2) free(blocks[i]);
+}
+
+static void dlerror_outlives_blocks_of_libc(void)
+{
+  void *block = __libc_malloc(100);
+  require(dlopen("allocates-nowhere.so", RTLD_NOW) == NULL);
+  block = realloc(block, malloc_usable_size(block) + 1000);
+  free(block);
+  require(dlerror());
+}
+
+/* A thread that frees one of libc's is waited for by the constructor of a plugin. */
+static int waiting[2];
+
+static void *frees_when_told(void *block)
+{
+  char byte;
+  require(read(waiting[0], &byte, 1) == 1);
+  free(block);
+  require(write(waiting[0], &byte, 1) == 1);
+  return NULL;
+}
+
+static void a_plugin_waits_for_a_free_of_a_libc_block(void)
+{
+  char name[16];
+  require(socketpair(AF_UNIX, SOCK_STREAM, 0, waiting) == 0);
+  snprintf(name, sizeof name, "%d", waiting[1]);
+  setenv("OSMEM_TEST_WAITS", name, 1);
+  pthread_t thread = spawn(frees_when_told, __libc_malloc(100));
+  open_plugin("waits.so", RTLD_NOW);
+  join(thread);
+}
+
 /* ---- C++ in a C program ---- */
 
 static void uses_cxx(int flags)
@@ -187,6 +231,9 @@ int main(int argc, char **argv)
       TEST(dlmopen_keeps_its_caller),
       TEST(blocks_of_libc_are_recognised),
       TEST(blocks_of_libc_in_other_threads),
+      TEST(many_blocks_of_libc),
+      TEST(dlerror_outlives_blocks_of_libc),
+      TEST(a_plugin_waits_for_a_free_of_a_libc_block),
       TEST(cxx_plugin_local),
       TEST(cxx_plugin_global),
       TEST(cxx_plugin_deeply_bound),

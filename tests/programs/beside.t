@@ -112,6 +112,30 @@ C
 cc -fno-builtin -o own own.c "$top/tests/operators/mallocs.c" -ldl
 same 'a program with a malloc of its own' ./own
 
+# Blocks of libc's own malloc, and somebody behind us who has libc's names, too.
+cat >behind.c <<'C'
+#include <malloc.h>
+#include <stdlib.h>
+size_t malloc_usable_size(void *block) { abort(); }
+struct mallinfo2 mallinfo2(void) { abort(); }
+C
+cat >foreign.c <<'C'
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+void *__libc_malloc(size_t);
+int main(void)
+{
+  void *block = __libc_malloc(1000);
+  printf("%zu\n", malloc_usable_size(block));
+  free(block);
+}
+C
+cc -w -fno-builtin -fPIC -shared -o behind.so behind.c
+cc -fno-builtin -o foreign foreign.c
+same "blocks of libc's, another mallinfo2 and malloc_usable_size behind" ./foreign "$lib:$tmp/behind.so"
+
+
 # The library linked in, statically and wholly so.
 ./work >wanted
 cc -O1 -o work-a work.c "$(dirname "$lib")/libosmem.a" -lpthread
