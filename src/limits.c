@@ -10,32 +10,58 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 1024, NUMBER_BYTES = 32, FILES = 2 };
+/* A line: a path as long as the kernel takes one, and what stands before it. */
+enum { LINE_BYTES = 4096 + 64, NUMBER_BYTES = 32, FILES = 2 };
 
 static const struct hierarchy {
-  const char *mark; /* of its line in /proc/self/cgroup, before the path */
+  const char *mark; /* behind the number of its line in /proc/self/cgroup, before the path */
   const char *root;
   const char *files[FILES];
 } hierarchies[] = {
-    {"0::", "/sys/fs/cgroup", {"/memory.high", "/memory.max"}},
+    {"::", "/sys/fs/cgroup", {"/memory.high", "/memory.max"}},
     {":memory:", "/sys/fs/cgroup/memory", {"/memory.limit_in_bytes", "/memory.soft_limit_in_bytes"}},
 };
 
-/* The file's first bytes as a string. */
-static bool read_text(const char *path, char *text, size_t bytes) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  ssize_t got = read(fd, text, bytes - 1);
-  close(fd);
-  text[got > 0 ? got : 0] = 0;
-  return got > 0;
+struct file {
+  int fd;
+  size_t at, end; /* of `bytes`: read, and not looked at yet */
+  char bytes[512];
+};
+
+static int next_byte(struct file *file) {
+  if (file->at == file->end) {
+    ssize_t got = read(file->fd, file->bytes, sizeof file->bytes);
+    if (got <= 0) return -1;
+    file->at = 0;
+    file->end = (size_t)got;
+  }
+  return (unsigned char)file->bytes[file->at++];
+}
+
+/* The next line without its end, as a string, or the first part of it that there is room for. False: there is none. */
+static bool read_line(struct file *file, char *line, size_t room) {
+  size_t length = 0;
+  int byte = next_byte(file);
+  if (byte < 0) return false;
+  for (; byte >= 0 && byte != '\n'; byte = next_byte(file))
+    if (length < room - 1) line[length++] = (char)byte;
+  line[length] = 0;
+  return true;
+}
+
+static bool open_file(struct file *file, const char *path) {
+  file->at = file->end = 0;
+  return (file->fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0;
 }
 
 /* The number that a file holds; 0 for "max", and for what v1 writes instead: more than there is address space. */
 static size_t number_in(const char *path) {
-  char text[NUMBER_BYTES];
+  struct file file;
+  char text[NUMBER_BYTES] = "";
   size_t number = 0;
-  if (!read_text(path, text, sizeof text)) return 0;
+  if (!open_file(&file, path)) return 0;
+  read_line(&file, text, sizeof text);
+  close(file.fd);
   for (const char *at = text; *at >= '0' && *at <= '9'; at++) number = number * 10 + (size_t)(*at - '0');
   return number > PTRDIFF_MAX / 2 ? 0 : number;
 }
@@ -53,14 +79,13 @@ static size_t limit_in(char *folder, const struct hierarchy *hierarchy) {
   return limit;
 }
 
-/* The same of the process's folder and those above. `groups` is the text of /proc/self/cgroup. */
-static size_t limit_of(const struct hierarchy *hierarchy, const char *groups) {
-  char folder[2 * PATH_BYTES];
-  const char *line = strstr(groups, hierarchy->mark);
-  if (!line) return 0;
-  const char *path = line + strlen(hierarchy->mark);
+/* The same of the folder that a line of /proc/self/cgroup names and those above, if it is the hierarchy's. */
+static size_t limit_of(const struct hierarchy *hierarchy, const char *line) {
+  char folder[LINE_BYTES + 64];
+  const char *mark = strchr(line, ':');
+  if (!mark || strncmp(mark, hierarchy->mark, strlen(hierarchy->mark)) != 0) return 0;
   strcpy(folder, hierarchy->root);
-  strncat(folder, path, strcspn(path, "\n"));
+  strcat(folder, mark + strlen(hierarchy->mark));
   size_t limit = 0;
   char *root_end = folder + strlen(hierarchy->root);
   for (char *end = folder + strlen(folder); end >= root_end; end = strrchr(folder, '/')) {
@@ -70,10 +95,14 @@ static size_t limit_of(const struct hierarchy *hierarchy, const char *groups) {
   return limit;
 }
 
+/* Line by line: with v1 there are a dozen, and in a container each has the whole path; Kubernetes' come to 1,670 bytes. */
 size_t limits_of_cgroup(void) {
-  char groups[PATH_BYTES];
+  struct file groups;
+  char line[LINE_BYTES];
   size_t limit = 0;
-  if (!read_text("/proc/self/cgroup", groups, sizeof groups)) return 0;
-  for (size_t i = 0; i < sizeof hierarchies / sizeof *hierarchies; i++) limit = lesser(limit_of(&hierarchies[i], groups), limit);
+  if (!open_file(&groups, "/proc/self/cgroup")) return 0;
+  while (read_line(&groups, line, sizeof line))
+    for (size_t i = 0; i < sizeof hierarchies / sizeof *hierarchies; i++) limit = lesser(limit_of(&hierarchies[i], line), limit);
+  close(groups.fd);
   return limit;
 }

@@ -139,6 +139,17 @@ if can 'soft=cgroup' in_cgroup true; then
   is 'soft=cgroup: without a limit they need not' "$(in_cgroup sh -c 'echo max >/sys/fs/cgroup/memory.max; exec "$@"' sh \
     env LD_PRELOAD="$lib" OSMEM_OPTIONS=soft=cgroup $bursts >/dev/null 2>&1; echo $?)" 1
 fi
+# cgroup v1 as Kubernetes has it: a dozen hierarchies with the whole path in each, memory's late; and a path longer than any that can be opened.
+pod=/kubepods/burstable/pod01234567-89ab-cdef-0123-456789abcdef/$(printf %064d 0)
+for name in pids cpuset hugetlb net_cls,net_prio blkio freezer cpu,cpuacct perf_event devices rdma name=systemd; do echo "9:$name:$pod"; done >groups
+{ echo "8:long:$(printf %09000d 0):memory:/"; echo "4:memory:$pod"; echo '0::/'; } >>groups
+in_pod() { # COMMAND, with a limit of 32 MB on its group
+  unshare -m sh -c 'mount -t tmpfs none /sys/fs/cgroup && mkdir -p "/sys/fs/cgroup/memory$0" &&
+    echo 33554432 >"/sys/fs/cgroup/memory$0/memory.limit_in_bytes" && mount --bind groups /proc/$$/cgroup && exec "$@"' "$pod" "$@"
+}
+if can 'soft=cgroup: v1, long paths' in_pod true; then
+  ok 'soft=cgroup: v1, long paths' in_pod env LD_PRELOAD="$lib" OSMEM_OPTIONS=soft=cgroup $bursts
+fi
 is 'no file is opened for limits unless asked' "$(strace -f -qq -e trace=openat env LD_PRELOAD="$lib" true 2>&1 | grep -c cgroup)" 0
 ok 'stats=1 with stderr closed from the start' sh -c "LD_PRELOAD='$lib' OSMEM_OPTIONS=stats=1 exec ls >/dev/null 2>&-"
 stats "$python" -c 'import os; os.open("mine", os.O_CREAT | os.O_WRONLY); os._exit(0)' 2>&-
