@@ -17,7 +17,8 @@ flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-mo
   -fno-tree-slp-vectorize -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions -foptimize-sibling-calls
 # initfirst: our constructors before all others, see src/fork.c. noseparate-code: two segments instead of four to map, 10 of the 50 us
 # that a process pays for being preloaded.
-link := -shared -Wl,-soname,$(soname) -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code
+link := -shared -Wl,-soname,$(soname) -Wl,--version-script=src/libosmem.map \
+  -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code
 
 sources := $(wildcard src/*.c)
 headers := $(wildcard src/*.h include/*.h)
@@ -33,8 +34,8 @@ build/unity.o build/shared.o: build/%.o: $(sources) $(headers) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(flags) $(CFLAGS) -c src/$*.c -o $@
 
-libosmem.so: build/shared.o
-	$(CC) $(CFLAGS) $(link) $^ -o $@ $(LDFLAGS)
+libosmem.so: build/shared.o src/libosmem.map
+	$(CC) $(CFLAGS) $(link) $< -o $@ $(LDFLAGS)
 	ln -sf libosmem.so $(soname)
 
 # Only public names: a program may have functions called print or die.
@@ -69,8 +70,8 @@ build/$(1)/%.o: src/%.c $$(headers) Makefile
 	@mkdir -p $$(@D)
 	$$(CC) $$(flags) $$($(1)_flags) -c $$< -o $$@
 
-build/$(1)/libosmem.so: $$($(1)_objects)
-	$$(CC) $$($(1)_flags) $$(filter-out $$($(1)_unlinked),$$(link)) $$^ -o $$@
+build/$(1)/libosmem.so: $$($(1)_objects) src/libosmem.map
+	$$(CC) $$($(1)_flags) $$(filter-out $$($(1)_unlinked),$$(link)) $$(filter %.o,$$^) -o $$@
 	ln -sf libosmem.so build/$(1)/$$(soname)
 
 $(1): build/$(1)/libosmem.so

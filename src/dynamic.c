@@ -1,4 +1,4 @@
-/* See dynamic.h; and what stands before functions of libc's: dlopen without RTLD_DEEPBIND, and the registration of handlers for fork.
+/* See dynamic.h; and what stands before functions of libc's: dlopen without RTLD_DEEPBIND, and the registration of handlers for fork; and cfree.
  *
  * A plugin opened with that flag binds to libc's own malloc and free, and hands libc our pointers: php, Apache and Qt open plugins so,
  * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here. dlmopen into the base namespace
@@ -9,7 +9,9 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
+#include "foreign.h"
 #include "fork.h"
+#include "heap.h"
 #include "options.h"
 
 void *dynamic_symbol(const char *library, const char *name) {
@@ -56,3 +58,9 @@ __attribute__((visibility("default"))) int __register_atfork(void (*prepare)(voi
   return fork_register((fork_registrar *)next_function(&next, "__register_atfork"), prepare, parent, child, library);
 }
 #endif
+
+/* Programs linked before glibc 2.26 (2017) may call cfree. We have it as glibc has, hidden, in the version that they ask for, since the name is
+ * nobody's: a library with a function cfree of its own must not find ours in its place. */
+__attribute__((visibility("default"))) void old_cfree(void *ptr);
+void old_cfree(void *ptr) { heap_free(ptr); }
+__asm__(".symver old_cfree, cfree@" LIBC_VERSION ", remove");

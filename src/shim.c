@@ -18,8 +18,6 @@ EXPORT void *malloc(size_t size) { return heap_malloc(size); }
 
 EXPORT void free(void *ptr) { heap_free(ptr); }
 
-EXPORT void cfree(void *ptr) { heap_free(ptr); }
-
 /* The sizes are hints: wrong ones are common, and nothing here needs them. By the public free, see reallocarray(). */
 EXPORT void free_sized(void *ptr, size_t size) {
   (void)size;

@@ -1,6 +1,7 @@
 /* See differ.h: both heaps by their names, and faults to plant in one of them. */
 #include "differ.h"
 
+#include "../../src/foreign.h"
 #include "../verbs.h"
 
 struct engine engines[ENGINES];
@@ -22,9 +23,7 @@ static const struct {
 };
 _Static_assert(COUNT(NAMES) * sizeof(function *) == sizeof(struct engine), "all of them");
 
-/* Newer than this glibc, or dropped by it: each is to mean free(). */
-static void cfree_as_free(void *block) { free(block); }
-
+/* Newer than this glibc: each is to mean free(). */
 static void sized_as_free(void *block, size_t size)
 {
   (void)size;
@@ -42,6 +41,7 @@ static const char *bind(struct engine *engine, void *handle)
 {
   for (size_t i = 0; i < COUNT(NAMES); i++) {
     function **at = (function **)(void *)((char *)engine + NAMES[i].at), *symbol = (function *)dlsym(handle, NAMES[i].name);
+    if (!symbol) symbol = (function *)dlvsym(handle, NAMES[i].name, LIBC_VERSION); /* cfree */
     if (symbol) *at = symbol;
     if (!*at) return NAMES[i].name;
   }
@@ -50,7 +50,7 @@ static const char *bind(struct engine *engine, void *handle)
 
 const char *engines_open(const char *path)
 {
-  engines[GLIBC] = (struct engine){.cfree = cfree_as_free, .free_sized = sized_as_free, .free_aligned_sized = aligned_as_free};
+  engines[GLIBC] = (struct engine){.free_sized = sized_as_free, .free_aligned_sized = aligned_as_free};
   void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
   if (!libc) return dlerror();
   const char *missing = bind(&engines[GLIBC], libc);

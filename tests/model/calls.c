@@ -5,7 +5,6 @@
 #include "osmem.h"
 
 /* Known to the library, not to the headers of every glibc; operators new and delete by their names in the object file. */
-extern void cfree(void *ptr);
 extern void free_sized(void *ptr, size_t size);
 extern void free_aligned_sized(void *ptr, size_t alignment, size_t size);
 extern void *_Znwm(size_t size), *_Znam(size_t size), *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
@@ -236,7 +235,7 @@ static const char *const FREE_LINES[FREE_FORMS] = {
     "free(p[%u])",
     "os_free(p[%u])",
     "os_free(p[%u])",
-    "cfree(p[%u])",
+    "free(p[%u])",
     "free_sized(p[%u], size)",
     "free_sized(p[%u], 1)",
     "free_aligned_sized(p[%u], alignment, size)",
@@ -260,7 +259,6 @@ void free_by(unsigned form, const struct block *block)
   switch (form) {
     case 3:
     case 4: os_free(at); break;
-    case 5: cfree(at); break;
     case 6: free_sized(at, block->asked); break;
     case 7: free_sized(at, 1); break; /* a wrong size is no crime */
     case 8: free_aligned_sized(at, block->alignment, block->asked); break;

@@ -112,6 +112,34 @@ C
 cc -fno-builtin -o own own.c "$top/tests/operators/mallocs.c" -ldl
 same 'a program with a malloc of its own' ./own
 
+# Functions of our names that are no malloc's: glibc has cfree for old programs alone, and whoever else has one means that.
+cat >pool.c <<'C'
+int cfree(int *taken) { return --*taken; }
+int pool(void) { int taken = 3; return cfree(&taken); }
+C
+cat >uses-pool.c <<'C'
+#include <stdio.h>
+int pool(void);
+int main(void) { printf("%d taken\n", pool()); }
+C
+cc -fPIC -shared -o libpool.so pool.c
+cc -o uses-pool uses-pool.c -L. -lpool -Wl,-rpath,"$tmp"
+same 'a library with a function cfree of its own' ./uses-pool
+cat >old.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include "foreign.h"
+void cfree(void *);
+__asm__(".symver cfree, cfree@" LIBC_VERSION);
+int main(void)
+{
+  cfree(malloc(100));
+  puts("freed");
+}
+C
+cc -w -fno-builtin -I"$top/src" -o old old.c
+same 'a program linked before 2017, with cfree' ./old
+
 # Blocks of libc's own malloc, and somebody behind us who has libc's names, too.
 cat >behind.c <<'C'
 #include <malloc.h>

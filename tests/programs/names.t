@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../tap.sh"
 needs nm
 archive=$(dirname "$lib")/libosmem.a
-family='aligned_alloc calloc cfree free free_aligned_sized free_sized mallinfo mallinfo2 malloc malloc_info malloc_stats malloc_trim
+family='aligned_alloc calloc free free_aligned_sized free_sized mallinfo mallinfo2 malloc malloc_info malloc_stats malloc_trim
   malloc_usable_size mallopt memalign posix_memalign pvalloc realloc reallocarray valloc'
 functions=$(grep -o '\bos_[a-z_]*(' "$top/include/osmem.h" | tr -d '(' | sort -u)
 forms='nwm nam nwmRKSt9nothrow_t namRKSt9nothrow_t nwmSt11align_val_t namSt11align_val_t nwmSt11align_val_tRKSt9nothrow_t
@@ -13,8 +13,9 @@ forms='nwm nam nwmRKSt9nothrow_t namRKSt9nothrow_t nwmSt11align_val_t namSt11ali
 names() { printf '%s\n' "$@" | LC_ALL=C sort | tr '\n' ' '; }
 defined() { names $(nm "$@" | awk 'NF == 3 { print $3 }'); }
 
-is 'the shared library defines malloc and its family, os_*, the C++ operators, dlopen and dlmopen' "$(defined -D --defined-only "$lib")" \
-  "$(names $family $functions $(printf '_Z%s ' $forms) dlopen dlmopen)"
+is 'the shared library defines malloc and its family, os_*, the C++ operators, dlopen, dlmopen and an old cfree' \
+  "$(defined -D --defined-only "$lib" | tr ' ' '\n' | grep -v -e ^GLIBC_ -e ^OSMEM_ | tr '\n' ' ' | sed 's/@GLIBC_2[.0-9]* /@OLD /')" \
+  "$(names $family $functions $(printf '_Z%s ' $forms) dlopen dlmopen cfree@OLD)"
 [ -f "$archive" ] || { skip 'libosmem.a' 'no archive beside this build'; finish; }
 is 'libosmem.a defines malloc and its family and os_*' "$(defined -g --defined-only "$archive")" "$(names $family $functions)"
 
