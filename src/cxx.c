@@ -6,6 +6,9 @@
  * in one step, only while nobody replaced what it leads to. Otherwise it goes to whom it would have reached
  * without us: the next definition behind us, which is mostly the C++ library's. That one calls what was replaced, and can catch.
  *
+ * Last in each such chain is malloc, aligned_alloc or free. Where that is another's, who stands before us (a profiler, a program with a
+ * malloc of its own or with libosmem.a in it), the forms call it, as the C++ library's would.
+ *
  * To leave all of it to the C++ library was tried: 10.4 ns for a pair of new and delete, against 7.4. */
 #include <dlfcn.h>
 #include <link.h>
@@ -13,10 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "block_meta.h"
 #include "dynamic.h"
+#include "foreign.h"
 #include "heap.h"
 #include "printf.h"
 #include "slab.h"
@@ -82,7 +87,12 @@ static const struct {
     [DELETE_ARRAY_ALIGNED_NOTHROW] = {"_ZdaPvSt11align_val_tRKSt9nothrow_t", DELETE_ARRAY_ALIGNED},
 };
 
-enum server { UNKNOWN, OURS, THEIRS };
+enum server {
+  UNKNOWN,
+  OURS,
+  THEIRS,
+  MALLOCS, /* nobody replaced what it leads to, but malloc, aligned_alloc or free in the end is another's */
+};
 
 static uint8_t servers[FORMS]; /* enum server; atomic */
 static void *behind[FORMS];    /* the next definition of a form, or NULL where there is none; atomic */
@@ -138,6 +148,22 @@ extern const void *const _ZTVSt9bad_alloc[] __attribute__((weak));              
 typedef void handler_function(void);
 extern handler_function *_ZSt15get_new_handlerv(void) __attribute__((weak));        /* std::get_new_handler() */
 
+/* Are we the first behind the executable? The vDSO, which the kernel brings, does not count. */
+static bool is_next_to_executable(void) {
+  Dl_info info;
+  struct link_map *object;
+  if (!dladdr1(operators, &info, (void **)&object, RTLD_DL_LINKMAP) || !(object = object->l_prev)) return false;
+  if (lies_in(object_of(object->l_ld), (const void *)getauxval(AT_SYSINFO_EHDR))) object = object->l_prev;
+  return object && !object->l_prev;
+}
+
+/* Is the malloc or free that everybody calls ours? `address`: what the name means here. Mostly that says it. But an executable at a fixed
+ * address that takes the function's (node, python3) makes it that of an entry in its own PLT, for everybody. The entry has the version of
+ * libc's, which a malloc of the executable's own has not, and leads to the first definition behind it: ours, if we are the first there. */
+static bool is_publicly_ours(const char *name, const void *address, struct range own) {
+  return lies_in(own, address) || (dlvsym(RTLD_DEFAULT, name, LIBC_VERSION) == address && is_next_to_executable());
+}
+
 /* Fills `behind`. Of what is not the C++ library's own definition, say that the form was replaced. Nothing is looked up by dlopen(): our
  * constructors run before libc's own, which that would run, without the environment (redis with jemalloc crashed so). */
 static void find_replaced_behind(bool replaced[FORMS]) {
@@ -165,10 +191,19 @@ static const void *public_operator(enum form form) {
   }
 }
 
+/* Of a form that leads to no other. (An executable at a fixed address that takes aligned_alloc's goes by way of it, no more.) */
+static bool malloc_is_ours(enum form form, struct range own) {
+  switch (form) {
+    case NEW: return is_publicly_ours("malloc", (const void *)malloc, own);
+    case NEW_ALIGNED: return lies_in(own, (const void *)aligned_alloc);
+    default: return is_publicly_ours("free", (const void *)free, own);
+  }
+}
+
 static enum server server_of(enum form form, const bool replaced[FORMS], struct range own) {
   if (replaced[form]) return THEIRS;
   enum form next = operators[form].leads_to;
-  if (next == form) return OURS;
+  if (next == form) return malloc_is_ours(form, own) ? OURS : MALLOCS;
   return lies_in(own, public_operator(next)) ? server_of(next, replaced, own) : THEIRS;
 }
 
@@ -180,11 +215,15 @@ static __attribute__((constructor)) void find_servers(void) {
   if (__cxa_throw) find_replaced_behind(replaced);
   for (int form = 0; form < FORMS; form++)
     __atomic_store_n(&servers[form], (uint8_t)server_of((enum form)form, replaced, own), __ATOMIC_RELEASE);
+  dlerror(); /* main() finds it as without us, whatever was looked for in vain */
 }
 
 static inline bool is_ours(enum form form) { return LIKELY(__atomic_load_n(&servers[form], __ATOMIC_RELAXED) == OURS); }
 
-/* Off the fast paths: the definition behind us that serves a form. NULL: it is ours, or there is none. */
+/* Does the form lead to the public malloc or free, be that ours or another's? Known once served_behind() was asked. */
+static bool is_mallocs(enum form form) { return __atomic_load_n(&servers[form], __ATOMIC_RELAXED) != THEIRS; }
+
+/* Off the fast paths: the definition behind us that serves a form. NULL: it is ours, or malloc's, or there is none. */
 static COLD void *served_behind(enum form form) {
   if (__atomic_load_n(&servers[form], __ATOMIC_ACQUIRE) == UNKNOWN) find_servers();
   if (__atomic_load_n(&servers[form], __ATOMIC_ACQUIRE) != THEIRS) return NULL;
@@ -229,13 +268,21 @@ static _Noreturn void throw_bad_alloc(const void *caller) {
   abort();
 }
 
+/* Memory as the C++ library takes it: of the public malloc, which need not be ours. NULL, too, for what is no alignment. aligned_alloc wants
+ * a multiple of it. */
+static void *malloc_or_aligned(size_t alignment, size_t size) {
+  if (!is_power_of_two(alignment)) return NULL;
+  if (alignment <= ALIGNMENT) return malloc(size ? size : 1);
+  return aligned_alloc(alignment, size > PTRDIFF_MAX ? size : round_up(size ? size : 1, alignment));
+}
+
 /* Ask the new-handler to make room until it does, throws, or is none: then NULL. */
 static void *new_by_handler(size_t alignment, size_t size, const void *caller) {
   for (;;) {
     handler_function *handler = new_handler(caller);
     if (!handler) return NULL;
     handler();
-    void *payload = heap_aligned(alignment, size);
+    void *payload = malloc_or_aligned(alignment, size);
     if (payload) return payload;
   }
 }
@@ -291,32 +338,39 @@ static inline void *new_aligned_nothrow(enum form form, size_t size, size_t alig
   return LIKELY(payload != NULL) ? payload : nothrow_aligned_slow(form, size, alignment, tag, caller);
 }
 
-/* Not known to be ours: served by another; or it is not known yet; or it leads to what was replaced, and there is nobody behind us. Then
- * what the replacement throws is not caught. */
+/* Not known to be ours: served by another; or it is not known yet; or malloc is another's; or it leads to what was replaced, and there is nobody
+ * behind us. Then what the replacement throws is not caught. */
 static COLD void *new_elsewhere(enum form form, size_t size, const void *caller) {
   new_function *next = (new_function *)served_behind(form);
   if (next) return next(size);
-  return is_ours(form) ? new_plain(size, caller) : _Znwm(size);
+  if (!is_mallocs(form)) return _Znwm(size);
+  void *payload = malloc_or_aligned(ALIGNMENT, size);
+  return payload ? payload : new_slow(ALIGNMENT, size, caller);
 }
 
 static COLD void *new_nothrow_elsewhere(enum form form, size_t size, const void *tag, const void *caller) {
   new_nothrow_function *next = (new_nothrow_function *)served_behind(form);
   if (next) return next(size, tag);
-  if (is_ours(form)) return new_nothrow(form, size, tag, caller);
-  return operators[form].leads_to == NEW ? _Znwm(size) : _Znam(size);
+  if (!is_mallocs(form)) return operators[form].leads_to == NEW ? _Znwm(size) : _Znam(size);
+  void *payload = malloc_or_aligned(ALIGNMENT, size);
+  return payload ? payload : nothrow_slow(form, size, tag, caller);
 }
 
 static COLD void *new_aligned_elsewhere(enum form form, size_t size, size_t alignment, const void *caller) {
   new_aligned_function *next = (new_aligned_function *)served_behind(form);
   if (next) return next(size, alignment);
-  return is_ours(form) ? new_aligned(size, alignment, caller) : _ZnwmSt11align_val_t(size, alignment);
+  if (!is_mallocs(form)) return _ZnwmSt11align_val_t(size, alignment);
+  void *payload = malloc_or_aligned(alignment, size);
+  return payload ? payload : new_slow(alignment, size, caller);
 }
 
 static COLD void *new_aligned_nothrow_elsewhere(enum form form, size_t size, size_t alignment, const void *tag, const void *caller) {
   new_aligned_nothrow_function *next = (new_aligned_nothrow_function *)served_behind(form);
   if (next) return next(size, alignment, tag);
-  if (is_ours(form)) return new_aligned_nothrow(form, size, alignment, tag, caller);
-  return operators[form].leads_to == NEW_ALIGNED ? _ZnwmSt11align_val_t(size, alignment) : _ZnamSt11align_val_t(size, alignment);
+  if (!is_mallocs(form))
+    return operators[form].leads_to == NEW_ALIGNED ? _ZnwmSt11align_val_t(size, alignment) : _ZnamSt11align_val_t(size, alignment);
+  void *payload = malloc_or_aligned(alignment, size);
+  return payload ? payload : nothrow_aligned_slow(form, size, alignment, tag, caller);
 }
 
 void *_Znwm(size_t size) {
@@ -366,13 +420,13 @@ void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t alignment, const vo
 /* ---- delete; sizes and alignments are hints ------------------------------------------------------------------------- */
 
 static void delete_onwards(enum form form, void *ptr) {
-  if (is_ours(form)) heap_free(ptr);
+  if (is_mallocs(form)) free(ptr);
   else if (operators[form].leads_to == DELETE) _ZdlPv(ptr);
   else _ZdaPv(ptr);
 }
 
 static void delete_aligned_onwards(enum form form, void *ptr, size_t alignment) {
-  if (is_ours(form)) heap_free(ptr);
+  if (is_mallocs(form)) free(ptr);
   else if (operators[form].leads_to == DELETE_ALIGNED) _ZdlPvSt11align_val_t(ptr, alignment);
   else _ZdaPvSt11align_val_t(ptr, alignment);
 }

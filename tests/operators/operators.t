@@ -1,7 +1,7 @@
 #!/bin/sh
 # C++ operators replaced by the program, each alone and in sets, in the executable, in a library, in a plugin; with osmem preloaded,
-# linked and linked statically. Which operators are reached, what they return and throw must be what it is without us: then all that
-# are not replaced are libstdc++'s.
+# linked and linked statically; with another malloc before it. Which operators are reached, what they return and throw must be what it is
+# without us: then all that are not replaced are libstdc++'s.
 . "$(dirname "$0")/../tap.sh"
 needs g++
 here=$top/tests/operators archive=$(dirname "$lib")/libosmem.a
@@ -103,6 +103,49 @@ in_plugin 'that is bound to itself, linked' bound linked-none
 g++ -static-libstdc++ -DUNCAUGHT "$here/calls.cc" -o within $with_ours -ldl
 g++ -DUNCAUGHT "$here/calls.cc" -o without -ldl
 is 'linked with -static-libstdc++' "$(./within 2>&1)" "$(./without)"
+cat >error.cc <<'C'
+#include <dlfcn.h>
+#include <cstdio>
+#include <string>
+int main()
+{
+  const char *said = dlerror();
+  std::puts(said ? said : std::string("nothing").c_str());
+}
+C
+g++ -static-libstdc++ -rdynamic error.cc -o error -ldl
+is 'what was looked for in vain is no error of the program' "$(preloaded ./error)" nothing
+
+# Another malloc before ours, which the operators must then go by: preloaded, the program's own, libosmem.a in the program.
+cc -fno-builtin -fPIC -shared "$here/mallocs.c" -o mallocs.so
+cc -fno-builtin -c "$here/mallocs.c" -o mallocs.o
+trying 'replaced in the executable, another malloc preloaded before'
+for set in $each; do try "$set" "executable-$set.wanted" LD_PRELOAD="$tmp/mallocs.so:$lib" "./executable-$set"; done
+verdict
+trying 'replaced in the executable, linked, another malloc preloaded'
+for set in $few; do try "$set" "executable-$set.wanted" LD_PRELOAD="$tmp/mallocs.so" "./linked-$set"; done
+verdict
+in_library 'preloaded, another malloc before' in "$few" after "$tmp/mallocs.so:$lib"
+trying 'replaced in a program with a malloc of its own, preloaded'
+for set in $few; do
+  g++ calls.o $(objects "$set") mallocs.o -o own -ldl
+  try "$set" "executable-$set.wanted" LD_PRELOAD="$lib" ./own
+done
+verdict
+trying 'replaced in a program at a fixed address that has the address of malloc, another malloc preloaded before'
+echo 'void *(*volatile where)(unsigned long) = malloc; void (*volatile whereto)(void *) = free;' >fixed.inc
+for set in $few; do
+  g++ -no-pie -fno-pic -include cstdlib -include "$tmp/fixed.inc" "$here/calls.cc" $(objects "$set") -o fixed -ldl
+  try "$set" "executable-$set.wanted" LD_PRELOAD="$tmp/mallocs.so:$lib" ./fixed
+done
+verdict
+trying 'replaced in a program linked with libosmem.a, preloaded'
+for set in $few; do
+  g++ calls.o $(objects "$set") "$archive" -o own -ldl
+  try "$set" "executable-$set.wanted" LD_PRELOAD="$lib" ./own
+done
+verdict
+is 'linked with -static-libstdc++, another malloc preloaded' "$(LD_PRELOAD="$tmp/mallocs.so" ./within 2>&1)" "$(./without)"
 
 # A program that is linked with another allocator, whose operators are not what it would reach: we stand before the whole of it.
 if can 'a program linked to libjemalloc' g++ calls.o -Wl,--no-as-needed -l:libjemalloc.so.2 -o other-none; then
@@ -129,4 +172,5 @@ C
 cc host.c -o host -ldl
 g++ -fPIC -shared -static-libstdc++ "$top/tests/plugin/throws.cc" -o throws.so
 is 'a C program, and a plugin with -static-libstdc++' "$(preloaded ./host ./throws.so 2>&1)" none
+is 'the same, another malloc preloaded before' "$(LD_PRELOAD="$tmp/mallocs.so:$lib" ./host ./throws.so 2>&1)" none
 finish
