@@ -30,17 +30,18 @@ all: libosmem.so libosmem.a libosmem-textbook.so
 
 # ---- the libraries ---------------------------------------------------------------------------------------------------
 
-build/unity.o build/shared.o: build/%.o: $(sources) $(headers) Makefile
+build/unity.o build/shared.o build/kernel.o: build/%.o: $(sources) $(headers) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(flags) $(CFLAGS) -c src/$*.c -o $@
 
-libosmem.so: build/shared.o src/libosmem.map
-	$(CC) $(CFLAGS) $(link) $< -o $@ $(LDFLAGS)
+libosmem.so: build/shared.o build/kernel.o src/libosmem.map
+	$(CC) $(CFLAGS) $(link) $(filter %.o,$^) -o $@ $(LDFLAGS)
 	ln -sf libosmem.so $(soname)
 
 # Only public names: a program may have functions called print or die.
-build/static.o: build/unity.o
-	$(OBJCOPY) --localize-hidden $< $@
+build/static.o: build/unity.o build/kernel.o
+	$(CC) -r -nostdlib $^ -o $@
+	$(OBJCOPY) --localize-hidden $@
 
 libosmem.a: build/static.o
 	rm -f $@ # of which an older build may have other members
@@ -78,6 +79,10 @@ $(1): build/$(1)/libosmem.so
 .PHONY: $(1)
 endef
 $(foreach name,debug ubsan tsan tiny,$(eval $(call variant,$(name))))
+
+build/tsan/kernel.o: tests/tsan/kernel.c tests/real_kernel.h src/kernel.c src/kernel.h Makefile
+	@mkdir -p $(@D)
+	$(CC) $(flags) $(tsan_flags) -c $< -o $@
 
 # ---- traces: record the allocations of a program, replay them on any allocator ---------------------------------------
 

@@ -3,8 +3,6 @@
  * Freeing never waits: when the lock is taken the block goes on the arena's deferred stack, and the next holder empties that. */
 #include "arena.h"
 
-#include <sched.h>
-
 #include "purge.h"
 #include "report.h"
 
@@ -80,12 +78,10 @@ void arena_leave(struct arena *arena) {
   lock_leave(&arena->lock);
 }
 
-/* Arenas may number twice the processors seen at contention (a preempted holder blocks one without using a processor).
- * sched_getcpu() is no system call. */
+/* Arenas may number twice the processors seen at contention (a preempted holder blocks one without using a processor). */
 static bool arena_may_be_added(void) {
   static size_t processors; /* atomic, racy maximum */
-  int cpu = sched_getcpu();
-  size_t seen = max_size(__atomic_load_n(&processors, __ATOMIC_RELAXED), cpu < 0 ? 1 : (size_t)cpu + 1);
+  size_t seen = max_size(__atomic_load_n(&processors, __ATOMIC_RELAXED), sys_processor() + 1u);
   __atomic_store_n(&processors, seen, __ATOMIC_RELAXED);
   return arena_count() < min_size(2 * max_size(seen, 2), ARENAS_MAX);
 }

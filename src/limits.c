@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "kernel.h"
 
 /* A line: a path as long as the kernel takes one, and what stands before it. */
 enum { LINE_BYTES = 4096 + 64, NUMBER_BYTES = 32, FILES = 2 };
@@ -23,14 +24,14 @@ static const struct hierarchy {
 };
 
 struct file {
-  int fd;
+  long fd;
   size_t at, end; /* of `bytes`: read, and not looked at yet */
   char bytes[512];
 };
 
 static int next_byte(struct file *file) {
   if (file->at == file->end) {
-    ssize_t got = read(file->fd, file->bytes, sizeof file->bytes);
+    long got = KERNEL(SYS_read, (uintptr_t)file->fd, (uintptr_t)file->bytes, sizeof file->bytes);
     if (got <= 0) return -1;
     file->at = 0;
     file->end = (size_t)got;
@@ -51,8 +52,11 @@ static bool read_line(struct file *file, char *line, size_t room) {
 
 static bool open_file(struct file *file, const char *path) {
   file->at = file->end = 0;
-  return (file->fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0;
+  file->fd = KERNEL(SYS_openat, (uintptr_t)AT_FDCWD, (uintptr_t)path, O_RDONLY | O_CLOEXEC);
+  return file->fd >= 0;
 }
+
+static void close_file(const struct file *file) { KERNEL(SYS_close, (uintptr_t)file->fd); }
 
 /* The number that a file holds; 0 for "max", and for what v1 writes instead: more than there is address space. */
 static size_t number_in(const char *path) {
@@ -61,7 +65,7 @@ static size_t number_in(const char *path) {
   size_t number = 0;
   if (!open_file(&file, path)) return 0;
   read_line(&file, text, sizeof text);
-  close(file.fd);
+  close_file(&file);
   for (const char *at = text; *at >= '0' && *at <= '9'; at++) number = number * 10 + (size_t)(*at - '0');
   return number > PTRDIFF_MAX / 2 ? 0 : number;
 }
@@ -103,6 +107,6 @@ size_t limits_of_cgroup(void) {
   if (!open_file(&groups, "/proc/self/cgroup")) return 0;
   while (read_line(&groups, line, sizeof line))
     for (size_t i = 0; i < sizeof hierarchies / sizeof *hierarchies; i++) limit = lesser(limit_of(&hierarchies[i], line), limit);
-  close(groups.fd);
+  close_file(&groups);
   return limit;
 }

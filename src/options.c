@@ -2,7 +2,6 @@
 #include "options.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "kernel.h"
 #include "limits.h"
 #include "os.h"
 #include "printf.h"
@@ -104,7 +104,7 @@ static void read_one(const char *text, size_t length) {
 /* The value of a variable of that environment, or NULL. Our constructors run before libc's own, which makes getenv() work. */
 static const char *value_of(char **environment, const char *name) {
   size_t length = strlen(name);
-  if (getauxval(AT_SECURE)) return NULL;
+  if (kernel_auxval(AT_SECURE)) return NULL;
   for (; environment && *environment; environment++)
     if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=') return *environment + length + 1;
   return NULL;
@@ -113,7 +113,6 @@ static const char *value_of(char **environment, const char *name) {
 __attribute__((constructor)) static void read_options(int argument_count, char **arguments, char **environment) {
   (void)argument_count;
   (void)arguments;
-  int saved = errno; /* main() finds it as without us, whatever was refused */
   const char *text = value_of(environment, "OSMEM_OPTIONS");
   while (text && *text) {
     size_t length = strcspn(text, ",");
@@ -121,5 +120,4 @@ __attribute__((constructor)) static void read_options(int argument_count, char *
     text += length + (text[length] == ',');
   }
   if (settings.stats) stats_open();
-  errno = saved;
 }

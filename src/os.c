@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel.h"
 #include "printf.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -22,7 +22,7 @@ struct sys_limits sys_limits;
 size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
 
 void sys_init(void) {
-  size_t page = getauxval(AT_PAGESZ);
+  size_t page = kernel_auxval(AT_PAGESZ);
   if (page) page_bytes = page;
 }
 
@@ -99,16 +99,19 @@ size_t sys_bytes_over_peak(size_t bytes) {
 
 uint64_t sys_coarse_time(void) {
   struct timespec now = {0};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  KERNEL(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, (uintptr_t)&now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* The raw call: libc's brk() takes a filter's EPERM for a break, and musl's refuses always. */
+unsigned sys_processor(void) {
+  unsigned processor = 0;
+  KERNEL(SYS_getcpu, (uintptr_t)&processor);
+  return processor;
+}
+
 static uintptr_t raw_break(uintptr_t end) {
-  int saved = errno;
-  long now = syscall(SYS_brk, end);
-  errno = saved;
-  return now == -1 ? 0 : (uintptr_t)now;
+  long now = KERNEL(SYS_brk, end);
+  return now < 0 ? 0 : (uintptr_t)now; /* a filter's EPERM */
 }
 
 uintptr_t sys_break(void) {
@@ -124,11 +127,11 @@ bool sys_move_break(uintptr_t now, uintptr_t end) {
   return moved;
 }
 
+/* An answer that is an address. */
+static void *place_of(long answer) { return answer < 0 ? NULL : (void *)answer; }
+
 static void *raw_map(size_t bytes) {
-  int saved = errno;
-  void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  errno = saved;
-  return base == MAP_FAILED ? NULL : base;
+  return place_of(KERNEL(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uintptr_t)-1));
 }
 
 void *sys_map(size_t bytes) {
@@ -138,13 +141,13 @@ void *sys_map(size_t bytes) {
   return base;
 }
 
+static long raw_unmap(void *base, size_t bytes) { return KERNEL(SYS_munmap, (uintptr_t)base, bytes); }
+
 bool sys_unmap(void *base, size_t bytes) {
-  int saved = errno;
-  int failed = munmap(base, bytes);
-  if (failed && errno == EINVAL) DIE("munmap of an unaligned range");
-  errno = saved;
-  conclude(SYS_CALL_MUNMAP, bytes, 0, !failed);
-  return !failed;
+  long answer = raw_unmap(base, bytes);
+  if (answer == -EINVAL) DIE("munmap of an unaligned range");
+  conclude(SYS_CALL_MUNMAP, bytes, 0, answer == 0);
+  return answer == 0;
 }
 
 /* Could so much be mapped? *stays: the kernel does not take it back, since it has joined it with a neighbour. */
@@ -152,9 +155,7 @@ static bool can_map(size_t bytes, void **stays) {
   void *base = raw_map(bytes);
   count(SYS_CALL_MMAP);
   if (!base) return false;
-  int saved = errno;
-  bool stayed = munmap(base, bytes) != 0;
-  errno = saved;
+  bool stayed = raw_unmap(base, bytes) != 0;
   asking_bytes += bytes;
   counter_add(&sys_counters.bytes_reserved, bytes);
   conclude(SYS_CALL_MUNMAP, 0, bytes, stayed);
@@ -169,61 +170,50 @@ bool sys_refuses_size(size_t bytes, void **stays) {
 
 void *sys_remap(void *base, size_t old_bytes, size_t new_bytes) {
   if (!reserve(old_bytes, new_bytes)) return NULL;
-  int saved = errno;
-  void *moved = mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE);
-  errno = saved;
-  conclude(SYS_CALL_MREMAP, old_bytes, new_bytes, moved != MAP_FAILED);
-  return moved != MAP_FAILED ? moved : NULL;
+  void *moved = place_of(KERNEL(SYS_mremap, (uintptr_t)base, old_bytes, new_bytes, MREMAP_MAYMOVE));
+  conclude(SYS_CALL_MREMAP, old_bytes, new_bytes, moved != NULL);
+  return moved;
+}
+
+static long advise(void *base, size_t bytes, uintptr_t advice) {
+  count(SYS_CALL_MADVISE);
+  return KERNEL(SYS_madvise, (uintptr_t)base, bytes, advice);
 }
 
 /* MADV_DONTNEED and not MADV_FREE: with the latter RSS stays up until the machine is short, and users measure RSS. */
 bool sys_discard(void *base, size_t bytes) {
-  int saved = errno;
-  int failed = madvise(base, bytes, MADV_DONTNEED);
-  errno = saved;
-  count(SYS_CALL_MADVISE);
-  if (!failed) counter_add(&sys_counters.bytes_out, bytes); /* pages, not address space */
-  return !failed;
+  bool done = advise(base, bytes, MADV_DONTNEED) == 0;
+  if (done) counter_add(&sys_counters.bytes_out, bytes); /* pages, not address space */
+  return done;
 }
 
 bool sys_populate(void *base, size_t bytes) {
   static bool refused; /* then not asked again */
   if (__atomic_load_n(&refused, __ATOMIC_RELAXED)) return false;
-  int saved = errno;
-  int failed = madvise(base, bytes, MADV_POPULATE_WRITE);
-  if (failed && errno == EINVAL) __atomic_store_n(&refused, true, __ATOMIC_RELAXED);
-  errno = saved;
-  count(SYS_CALL_MADVISE);
-  return !failed;
+  long answer = advise(base, bytes, MADV_POPULATE_WRITE);
+  if (answer == -EINVAL) __atomic_store_n(&refused, true, __ATOMIC_RELAXED);
+  return answer == 0;
 }
 
 void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns) {
-  int saved = errno;
   struct timespec span = {.tv_nsec = at_most_ns};
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_value, at_most_ns ? &span : NULL, NULL, 0);
-  errno = saved;
+  KERNEL(SYS_futex, (uintptr_t)word, FUTEX_WAIT_PRIVATE, while_value, at_most_ns ? (uintptr_t)&span : 0);
 }
 
-void sys_wake(uint32_t *word) {
-  int saved = errno;
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-  errno = saved;
-}
+void sys_wake(uint32_t *word) { KERNEL(SYS_futex, (uintptr_t)word, FUTEX_WAKE_PRIVATE, 1); }
 
 void sys_write(int fd, const char *text, size_t bytes) {
-  int saved = errno;
   while (bytes > 0) {
-    ssize_t written = write(fd, text, bytes);
-    if (written < 0 && errno == EINTR) continue;
+    long written = KERNEL(SYS_write, (uintptr_t)fd, (uintptr_t)text, bytes);
+    if (written == -EINTR) continue;
     if (written <= 0) break; /* nobody listens: nothing better can be done with a message */
     text += written;
     bytes -= (size_t)written;
   }
-  errno = saved;
 }
 
 void sys_random(uint64_t bits[2]) {
-  const void *random = (const void *)getauxval(AT_RANDOM);
+  const void *random = (const void *)kernel_auxval(AT_RANDOM);
   if (random) {
     memcpy(bits, random, 2 * sizeof *bits);
     return;

@@ -1,6 +1,6 @@
-/* System calls, one function each, results checked. The bottom layer: knows nothing of heaps.
+/* System calls, one function each, results checked; all of them through kernel.h. The bottom layer: knows nothing of heaps.
  *
- * Promise: failure is NULL or false, never a crash; errno is as the caller left it. What cannot happen
+ * Promise: failure is NULL or false, never a crash; errno is not touched. What cannot happen
  * (unaligned arguments of our own making) ends in die(). Each call is counted for the statistics.
  * Sizes are bytes and multiples of page_bytes unless said otherwise. */
 #ifndef OSMEM_OS_H
@@ -62,6 +62,9 @@ void sys_forget_other_threads(void);
 
 /* Nanoseconds since some start, to about 4 ms; no system call (vDSO). */
 uint64_t sys_coarse_time(void);
+
+/* The number of the one that this thread is on; no system call either where the vDSO has it (x86-64). */
+unsigned sys_processor(void);
 
 /* The break, as the kernel says: others may have moved it, by libc's sbrk() or behind its back. 0 when refused. */
 uintptr_t sys_break(void);

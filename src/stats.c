@@ -1,14 +1,15 @@
 /* See stats.h. Reads what the tiers count anyway on their slow paths; nothing here costs a fast path an instruction. */
 #include "stats.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
 #include "cache.h"
+#include "kernel.h"
 #include "large.h"
 #include "options.h"
 #include "printf.h"
@@ -111,7 +112,7 @@ COLD void stats_print(int fd) {
         "  calls    brk %zu, mmap %zu, munmap %zu, mremap %zu, madvise %zu\n"
         "  pages    %zu from the kernel, %zu back\n"
         "  threads  %zu heaps, %zu arenas\n",
-        (unsigned)getpid(), s.small_live_count, s.small_live_bytes, s.slab_bytes, s.medium_live_count, s.medium_live_bytes,
+        (unsigned)KERNEL(SYS_getpid, 0), s.small_live_count, s.small_live_bytes, s.slab_bytes, s.medium_live_count, s.medium_live_bytes,
         s.medium_allocations, s.heap_bytes, s.large_live_count, s.mapped_bytes, s.large_allocations, s.cached_bytes,
         s.peak_bytes, s.calls_brk, s.calls_mmap, s.calls_munmap, s.calls_mremap, s.calls_madvise, s.pages_from_kernel,
         s.pages_to_kernel, s.thread_heaps, s.arenas);
@@ -126,7 +127,7 @@ static int stats_fd = -1;
 
 /* The birth, because the number of an inode is used again as soon as its file is gone. */
 static bool identify(int fd, struct statx *file) {
-  return statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_INO | STATX_BTIME, file) == 0;
+  return KERNEL(SYS_statx, (uintptr_t)fd, (uintptr_t)"", AT_EMPTY_PATH, STATX_TYPE | STATX_INO | STATX_BTIME, (uintptr_t)file) == 0;
 }
 
 static bool is_stderr_of_start(int fd) {
@@ -145,7 +146,7 @@ COLD void stats_open(void) {
     print(STDERR_FILENO, "osmem: stats=1: cannot see what stderr is: no table at exit\n");
     return;
   }
-  stats_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, ABOVE_WHAT_PROGRAMS_COUNT_ON);
+  stats_fd = (int)KERNEL(SYS_fcntl, STDERR_FILENO, F_DUPFD_CLOEXEC, ABOVE_WHAT_PROGRAMS_COUNT_ON);
   if (stats_fd >= 0) return;
   stats_fd = STDERR_FILENO;
   print(STDERR_FILENO, "osmem: stats=1: no descriptor for a copy of stderr: no table if the program closes it\n");
@@ -154,12 +155,12 @@ COLD void stats_open(void) {
 /* Would a write meet nobody? For a pipe it would end the program by SIGPIPE. */
 static bool is_deserted(int fd) {
   struct pollfd look = {.fd = fd};
-  return poll(&look, 1, 0) > 0 && look.revents & (POLLERR | POLLHUP | POLLNVAL);
+  const struct timespec at_once = {0};
+  return KERNEL(SYS_ppoll, (uintptr_t)&look, 1, (uintptr_t)&at_once) > 0 && look.revents & (POLLERR | POLLHUP | POLLNVAL);
 }
 
 __attribute__((destructor)) static void print_at_exit(void) {
   if (stats_fd < 0) return;
-  int saved = errno, fd = is_stderr_of_start(stats_fd) ? stats_fd : STDERR_FILENO;
+  int fd = is_stderr_of_start(stats_fd) ? stats_fd : STDERR_FILENO;
   if (is_stderr_of_start(fd) && !is_deserted(fd)) stats_print(fd);
-  errno = saved;
 }

@@ -15,12 +15,12 @@ test_plugins := $(addsuffix .so,$(call built,tests/plugin/*.c tests/plugin/*.cc)
 textbook_tests := build/tests/textbook/unit build/tests/textbook/model
 textbook_libs := -lcmocka -Wl,--wrap=brk,--wrap=sbrk,--wrap=mmap,--wrap=munmap
 
-# The release build, linked in with its private names and with its system calls in the test's hands.
+# The release build, linked in with its private names and with its gate to the kernel in the test's hands: no kernel.o.
 fault_tests := $(call built,tests/fault/*.c)
-fault_wraps := $(foreach name,mmap munmap mremap madvise syscall getauxval,-Wl,--wrap=$(name))
+fault_headers := tests/fault/kernel.h tests/real_kernel.h tests/verbs.h
 
 # Built with ThreadSanitizer, against the library built so.
-tsan_tests := $(call built,tests/tsan/*.c)
+tsan_tests := build/tests/tsan/stress
 
 # Random operations, judged by a shadow of the heap; fuzzers drive the same files (fuzz.mk).
 model_core := tests/model/model.c tests/model/calls.c
@@ -62,9 +62,9 @@ build/tests/%: tests/%.cc tests/verbs.h
 	@mkdir -p $(@D)
 	$(CXX) -std=gnu++17 $(test_flags) $< -o $@ $(test_libs)
 
-build/tests/fault/%: tests/fault/%.c tests/fault/kernel.h tests/verbs.h $(headers) build/unity.o
+build/tests/fault/%: tests/fault/%.c $(fault_headers) $(headers) build/unity.o
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(test_flags) $< build/unity.o -o $@ -rdynamic $(test_libs) $(fault_wraps)
+	$(CC) -std=gnu11 $(test_flags) $< build/unity.o -o $@ -rdynamic $(test_libs)
 
 build/tests/textbook/unit: tests/textbook/unit.c src/textbook.c
 	@mkdir -p $(@D)

@@ -275,6 +275,31 @@ static inline void churn(uint32_t seed, int steps)
   }
 }
 
+struct link {
+  struct link *next;
+};
+
+/* Blocks of `bytes` until there are none. */
+static inline struct link *exhaust(size_t bytes, size_t *count)
+{
+  struct link *all = NULL, *link;
+  for (*count = 0; (errno = 0, link = (struct link *)malloc(bytes)); ++*count) {
+    link->next = all;
+    all = link;
+  }
+  require(errno == ENOMEM);
+  return all;
+}
+
+static inline void release_links(struct link *all)
+{
+  while (all) {
+    struct link *next = all->next;
+    free(all);
+    all = next;
+  }
+}
+
 /* ---- the runner ---- */
 
 struct test {

@@ -21,7 +21,7 @@
 
 extern HIDDEN uint64_t counters_begin[], counters_end[];
 
-/* The tests wrap libc's functions, so these are raw calls. */
+/* Programs may have functions of these names for themselves (tests/programs/names.t), so the calls are by number. */
 static long give_up(const char *why, size_t length)
 {
   syscall(SYS_write, STDERR_FILENO, why, length);

@@ -434,7 +434,7 @@ static void workload_with_faults(void)
 
 static void share_the_report(void)
 {
-  report = __real_mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   require(report != MAP_FAILED);
 }
 

@@ -174,7 +174,7 @@ static void is_not_claimed(enum kind kind)
     require(stats.heap_bytes <= bytes - (end - kernel.break_asked));
     shrunk++;
   }
-  end = (uintptr_t)__real_syscall(SYS_brk, 0);
+  end = program_break();
   bytes = stats.heap_bytes;
 }
 

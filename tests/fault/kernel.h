@@ -1,5 +1,5 @@
-/* The kernel as the library sees it, in the test's hands. The library is linked in as the release builds it, but its system
- * calls come here (the linker's --wrap, see c.mk) and may be refused, counted, interrupted, or answered as another kernel would.
+/* The kernel as the library sees it, in the test's hands. The library is linked in as the release builds it, but its gate to the kernel
+ * (src/kernel.h) is this one: calls may be refused, counted, interrupted, or answered as another kernel would.
  *
  *   kernel.refuse    which kinds of calls fail, from the how-manieth to the how-manieth of them
  *   kernel.visit     called first at every call of the library, and when it is about to wait for a lock
@@ -7,7 +7,9 @@
  *   kernel.most      if not 0: mmap of more bytes than that is refused
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
  *   kernel.old       MADV_POPULATE_WRITE is not known, as before Linux 5.14
+ *   kernel.reborn    each file has another birth than it has: one that was given the number of the one before
  *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
+ *   map_asked        the bytes that this thread's mmap asks for, at a visit
  *   kernel.discarded     bytes of MADV_DONTNEED so far that were in memory
  *   kernel.mapped    bytes the library has mapped and not unmapped: what it really holds
  *
@@ -16,9 +18,11 @@
 #define KERNEL_H
 
 #include "../verbs.h"
+#include "../real_kernel.h"
 
-#include <sys/auxv.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -34,9 +38,11 @@ static struct {
   size_t seen[KINDS];
   size_t mapped, page, most, discarded;
   uintptr_t break_asked;
-  bool keeps, old;
+  bool keeps, old, reborn;
   void (*visit)(enum kind kind);
 } kernel;
+
+static __thread size_t map_asked;
 
 static inline void add(size_t *sum, size_t more)
 {
@@ -66,103 +72,98 @@ static size_t pages_up(size_t n)
   return (n + page - 1) / page * page;
 }
 
-static bool is_page(const void *address)
+static bool is_page(uintptr_t address)
 {
-  return pages_up((uintptr_t)address) == (uintptr_t)address;
+  return pages_up(address) == address;
 }
 
-static int refusal(int error)
+/* An answer that is an address. */
+static bool is_place(long answer)
 {
-  errno = error;
-  return -1;
+  return answer >= 0;
 }
 
-void *__real_mmap(void *, size_t, int, int, int, off_t);
-int __real_munmap(void *, size_t);
-void *__real_mremap(void *, size_t, size_t, int, ...);
-int __real_madvise(void *, size_t, int);
-long __real_syscall(long, ...);
-unsigned long __real_getauxval(unsigned long);
-
-void *__wrap_mmap(void *, size_t, int, int, int, off_t);
-int __wrap_munmap(void *, size_t);
-void *__wrap_mremap(void *, size_t, size_t, int, ...);
-int __wrap_madvise(void *, size_t, int);
-long __wrap_syscall(long, long, long, long, long, long, long);
-unsigned long __wrap_getauxval(unsigned long);
+static long real_unmap(uintptr_t base, size_t bytes)
+{
+  return real_kernel_call(SYS_munmap, (uintptr_t[6]){base, bytes});
+}
 
 /* Anonymous memory on the edge of one of the larger pages. */
-static char *map_on_edge(size_t bytes)
+static long map_on_edge(size_t bytes)
 {
   size_t spare = kernel.page - 4096;
-  char *base = __real_mmap(NULL, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return MAP_FAILED;
-  char *edge = (char *)pages_up((uintptr_t)base);
-  if (edge > base) __real_munmap(base, (size_t)(edge - base));
-  if (edge < base + spare) __real_munmap(edge + bytes, (size_t)(base + spare - edge));
-  return edge;
+  long base = real_kernel_call(SYS_mmap, (uintptr_t[6]){0, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1});
+  if (!is_place(base)) return base;
+  uintptr_t from = (uintptr_t)base, edge = pages_up(from);
+  if (edge > from) real_unmap(from, edge - from);
+  if (edge < from + spare) real_unmap(edge + bytes, from + spare - edge);
+  return (long)edge;
 }
 
-void *__wrap_mmap(void *hint, size_t bytes, int protection, int flags, int fd, off_t offset)
+static long test_mmap(const uintptr_t a[6])
 {
+  map_asked = a[1];
   visit(MMAP);
-  if (refuses(MMAP) || (kernel.most && bytes > kernel.most)) return errno = ENOMEM, MAP_FAILED;
-  bytes = pages_up(bytes);
-  void *base = kernel.page ? map_on_edge(bytes) : __real_mmap(hint, bytes, protection, flags, fd, offset);
-  if (base != MAP_FAILED) add(&kernel.mapped, bytes);
+  if (refuses(MMAP) || (kernel.most && a[1] > kernel.most)) return -ENOMEM;
+  size_t bytes = pages_up(a[1]);
+  long base = kernel.page ? map_on_edge(bytes) : real_kernel_call(SYS_mmap, a);
+  if (is_place(base)) add(&kernel.mapped, bytes);
   return base;
 }
 
-int __wrap_munmap(void *base, size_t bytes)
+static long test_munmap(const uintptr_t a[6])
 {
   visit(MUNMAP);
-  if (!is_page(base)) return refusal(EINVAL);
-  if (refuses(MUNMAP)) return refusal(ENOMEM);
-  int failed = __real_munmap(base, pages_up(bytes));
-  if (!failed) add(&kernel.mapped, -pages_up(bytes));
-  return failed;
+  if (!is_page(a[0])) return -EINVAL;
+  if (refuses(MUNMAP)) return -ENOMEM;
+  long answer = real_unmap(a[0], pages_up(a[1]));
+  if (answer == 0) add(&kernel.mapped, -pages_up(a[1]));
+  return answer;
 }
 
-void *__wrap_mremap(void *base, size_t old_bytes, size_t bytes, int flags, ...)
+static long test_mremap(const uintptr_t a[6])
 {
   visit(MREMAP);
-  if (!is_page(base)) return errno = EINVAL, MAP_FAILED;
-  if (refuses(MREMAP)) return errno = ENOMEM, MAP_FAILED;
-  old_bytes = pages_up(old_bytes);
-  bytes = pages_up(bytes);
-  void *place = kernel.page ? map_on_edge(bytes) : NULL;
-  if (place == MAP_FAILED) return place;
-  void *moved = place ? __real_mremap(base, old_bytes, bytes, flags | MREMAP_FIXED, place)
-                      : __real_mremap(base, old_bytes, bytes, flags);
-  if (moved != MAP_FAILED) add(&kernel.mapped, bytes - old_bytes);
+  if (!is_page(a[0])) return -EINVAL;
+  if (refuses(MREMAP)) return -ENOMEM;
+  size_t old_bytes = pages_up(a[1]), bytes = pages_up(a[2]);
+  long place = kernel.page ? map_on_edge(bytes) : 0;
+  if (!is_place(place)) return place;
+  long moved = real_kernel_call(SYS_mremap, (uintptr_t[6]){a[0], old_bytes, bytes, a[3] | (place ? MREMAP_FIXED : 0), (uintptr_t)place});
+  if (is_place(moved)) add(&kernel.mapped, bytes - old_bytes);
   return moved;
 }
 
-static size_t bytes_in_memory(char *base, size_t bytes)
+static size_t bytes_in_memory(uintptr_t base, size_t bytes)
 {
   size_t sum = 0;
   unsigned char page;
-  for (size_t at = 0; at < bytes; at += 4096) sum += mincore(base + at, 4096, &page) == 0 && (page & 1) ? 4096 : 0;
+  for (size_t at = 0; at < bytes; at += 4096) sum += mincore((void *)(base + at), 4096, &page) == 0 && (page & 1) ? 4096 : 0;
   return sum;
 }
 
-int __wrap_madvise(void *base, size_t bytes, int advice)
+static long test_madvise(const uintptr_t a[6])
 {
   visit(MADVISE);
-  if (!is_page(base)) return refusal(EINVAL);
-  if (refuses(MADVISE)) return refusal(ENOMEM);
-  if (kernel.old && advice == MADV_POPULATE_WRITE) return refusal(EINVAL);
-  if (advice == MADV_DONTNEED) add(&kernel.discarded, bytes_in_memory(base, bytes));
-  if (kernel.keeps && advice == MADV_DONTNEED) return 0;
-  return __real_madvise(base, pages_up(bytes), advice);
+  if (!is_page(a[0])) return -EINVAL;
+  if (refuses(MADVISE)) return -ENOMEM;
+  if (kernel.old && a[2] == MADV_POPULATE_WRITE) return -EINVAL;
+  if (a[2] == MADV_DONTNEED) add(&kernel.discarded, bytes_in_memory(a[0], a[1]));
+  if (kernel.keeps && a[2] == MADV_DONTNEED) return 0;
+  return real_kernel_call(SYS_madvise, (uintptr_t[6]){a[0], pages_up(a[1]), a[2]});
+}
+
+static uintptr_t real_break(uintptr_t end)
+{
+  return (uintptr_t)real_kernel_call(SYS_brk, (uintptr_t[6]){end});
 }
 
 /* On the edge of one of the larger pages, or as far behind one as the environment says. */
 static uintptr_t first_break(void)
 {
   const char *behind = getenv("OSMEM_TEST_BREAK");
-  uintptr_t edge = pages_up((uintptr_t)__real_syscall(SYS_brk, 0)), start = edge + (behind ? strtoul(behind, NULL, 10) : 0);
-  require((uintptr_t)__real_syscall(SYS_brk, pages_up(start)) == pages_up(start));
+  uintptr_t edge = pages_up(real_break(0)), start = edge + (behind ? strtoul(behind, NULL, 10) : 0);
+  require(real_break(pages_up(start)) == pages_up(start));
   return start;
 }
 
@@ -170,34 +171,57 @@ static uintptr_t first_break(void)
 static uintptr_t move_break(uintptr_t end)
 {
   static uintptr_t now;
-  if (!kernel.page) return (uintptr_t)__real_syscall(SYS_brk, end);
+  if (!kernel.page) return real_break(end);
   if (!now) now = first_break();
-  if (end && (uintptr_t)__real_syscall(SYS_brk, pages_up(end)) == pages_up(end)) now = end;
+  if (end && real_break(pages_up(end)) == pages_up(end)) now = end;
   return now;
 }
 
 /* A brk that only asks, with 0, is never refused by a kernel, but by a filter. */
-static long filtered_break(uintptr_t end)
+static long test_brk(uintptr_t end)
 {
   kernel.break_asked = end;
   visit(BRK);
-  if (refuses(BRK_FILTER)) return refusal(EPERM);
+  if (refuses(BRK_FILTER)) return -EPERM;
   if (end && refuses(BRK)) end = 0;
   return (long)move_break(end);
 }
 
-long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
+static long test_statx(const uintptr_t a[6])
 {
-  if (number == SYS_brk) return filtered_break((uintptr_t)a);
-  if (number == SYS_futex && (b & 127) == 0) visit(WAIT); /* FUTEX_WAIT */
-  return __real_syscall(number, a, b, c, d, e, f);
+  long answer = real_kernel_call(SYS_statx, a);
+  if (kernel.reborn) ((struct statx *)a[4])->stx_btime.tv_nsec ^= 1;
+  return answer;
+}
+
+static long answer_to(long number, const uintptr_t a[6])
+{
+  switch (number) {
+    case SYS_brk: return test_brk(a[0]);
+    case SYS_mmap: return test_mmap(a);
+    case SYS_munmap: return test_munmap(a);
+    case SYS_mremap: return test_mremap(a);
+    case SYS_madvise: return test_madvise(a);
+    case SYS_statx: return test_statx(a);
+    case SYS_futex: if (a[1] == FUTEX_WAIT_PRIVATE) visit(WAIT); /* fall through */
+    default: return real_kernel_call(number, a);
+  }
+}
+
+/* What is called from here may touch errno; a gate does not. */
+long kernel_call(long number, const uintptr_t a[6])
+{
+  int saved = errno;
+  long answer = answer_to(number, a);
+  errno = saved;
+  return answer;
 }
 
 /* Called before main: the environment is the way to tell. */
-unsigned long __wrap_getauxval(unsigned long type)
+unsigned long kernel_auxval(unsigned long type)
 {
   const char *page = getenv("OSMEM_TEST_PAGE");
-  if (type != AT_PAGESZ || !page) return __real_getauxval(type);
+  if (type != AT_PAGESZ || !page) return real_kernel_auxval(type);
   return kernel.page = strtoul(page, NULL, 10);
 }
 

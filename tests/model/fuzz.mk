@@ -16,12 +16,12 @@ build/fuzz/%.o: tests/model/%.c $(model_headers)
 	@mkdir -p $(@D)
 	clang $(fuzz_flags) -c $< -o $@
 
-build/fuzz/model: $(fuzz_core:tests/model/%.c=build/fuzz/%.o) build/fuzz/unity.o
+build/fuzz/model: $(fuzz_core:tests/model/%.c=build/fuzz/%.o) build/fuzz/unity.o build/kernel.o
 	clang -fsanitize=fuzzer,undefined $^ -o $@ -lpthread
 
 build/fuzz/model-afl: $(fuzz_core) $(model_headers) $(sources) $(headers)
 	@mkdir -p $(@D)
-	AFL_QUIET=1 afl-clang-fast $(fuzz_flags) -fsanitize=fuzzer $(fuzz_core) src/unity.c -o $@ -lpthread
+	AFL_QUIET=1 afl-clang-fast $(fuzz_flags) -fsanitize=fuzzer $(fuzz_core) src/unity.c src/kernel.c -o $@ -lpthread
 
 build/fuzz/seeds: build/tests/model/model
 	@mkdir -p $@

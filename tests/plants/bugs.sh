@@ -117,9 +117,6 @@ plant 'chunk edge' 'libc is not told of the break' os.c \
 plant errno 'posix_memalign hides that memory is short' shim.c \
   '/^EXPORT int posix_memalign/,/^}/ s/  if (!payload) return ENOMEM;/  if (!payload) return errno = 0, ENOMEM;/' \
   'not so: p == &anchor && errno == ENOMEM' $preload/meaning.c posix_memalign_rules
-plant errno 'a failed munmap shows' os.c \
-  '/^bool sys_unmap/,/^}/ s/  errno = saved;//' \
-  'not so: errno' $fault/faults.c munmap_fails
 plant errno 'an overflowing product is not seen' heap.c \
   's/if (__builtin_mul_overflow(count, bytes, &sum)) sum = SIZE_MAX;/sum = count * bytes;/' \
   'not so' $unit/contract.c overflowing_products_give_null_and_enomem

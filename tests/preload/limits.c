@@ -4,10 +4,8 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <ucontext.h>
 
 #include "../../src/geometry.h"
@@ -66,31 +64,6 @@ static void option_limit_64_mb(void) { setenv("OSMEM_OPTIONS", "limit=64M", 1); 
 static void option_limit_16_mb(void) { setenv("OSMEM_OPTIONS", "limit=16384K", 1); }
 static void option_soft_32_mb(void) { setenv("OSMEM_OPTIONS", "soft=32M", 1); }
 
-struct link {
-  struct link *next;
-};
-
-/* Blocks of `bytes` until there are none. */
-static struct link *exhaust(size_t bytes, size_t *count)
-{
-  struct link *all = NULL, *link;
-  for (*count = 0; (errno = 0, link = malloc(bytes)); ++*count) {
-    link->next = all;
-    all = link;
-  }
-  require(errno == ENOMEM);
-  return all;
-}
-
-static void release(struct link *all)
-{
-  while (all) {
-    struct link *next = all->next;
-    free(all);
-    all = next;
-  }
-}
-
 /* Each size takes what all others have left behind, forwards and back. At least `enough` bytes, every time. */
 static void exhaust_with_each_size(size_t enough)
 {
@@ -103,7 +76,7 @@ static void exhaust_with_each_size(size_t enough)
     if (count * EACH[i] < enough)
       say("# only %zu blocks of %zu bytes in round %zu\n", count, EACH[i], i);
     require(count * EACH[i] >= enough);
-    release(all);
+    release_links(all);
     use_each_tier();
   }
 }
@@ -116,7 +89,7 @@ static void half_of_64_mb_and_no_more(void)
   size_t before = resident_bytes(), count;
   struct link *all = exhaust(5000, &count);
   require(resident_bytes() < before + 64 * MB);
-  release(all);
+  release_links(all);
   half_of_64_mb();
   void *grows = malloc(200000), *same = grows;
   errno = 0;
@@ -205,9 +178,9 @@ static void recovers(void)
   limit(RLIMIT_DATA, 256 * MB, 256 * MB);
   struct link *others = exhaust(5000, &more);
   require(more * 5000 >= 100 * MB);
-  release(others);
+  release_links(others);
   require(calloc(1, 50 * MB));
-  release(all);
+  release_links(all);
 }
 
 /* Threads that all meet the end of memory: NULL for each, no crash, no hang, and later all is well. */
@@ -219,7 +192,7 @@ static void *meets_the_end(void *bytes)
       link->next = all;
       all = link;
     }
-    release(all);
+    release_links(all);
   }
   return NULL;
 }
@@ -231,107 +204,8 @@ static void threads_meet_the_end(void)
   for (size_t i = 0; i < COUNT(threads); i++) threads[i] = spawn(meets_the_end, (void *)EACH[i]);
   for (size_t i = 0; i < COUNT(threads); i++) join(threads[i]);
   size_t count;
-  release(exhaust(5000, &count));
+  release_links(exhaust(5000, &count));
   require(count * 5000 >= 12 * MB);
-}
-
-/* The library's calls of mmap come here: the next one that is large enough waits on the way to the kernel, and may be refused there. */
-static struct {
-  size_t from_bytes; /* 0: none waits */
-  bool refused;
-  sem_t arrived, may_go;
-} gate;
-
-void *mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
-{
-  if (gate.from_bytes && bytes >= gate.from_bytes) {
-    gate.from_bytes = 0;
-    sem_post(&gate.arrived);
-    while (sem_wait(&gate.may_go) != 0) {
-    }
-    if (gate.refused) {
-      errno = ENOMEM;
-      return MAP_FAILED;
-    }
-  }
-  return (void *)syscall(SYS_mmap, at, bytes, protection, flags, fd, offset);
-}
-
-static void *takes(void *bytes) { return malloc((size_t)bytes); }
-
-/* A thread that asks for `bytes` and waits in the middle of it. */
-static pthread_t spawn_taker(size_t bytes, bool refused)
-{
-  free(malloc(bytes / 2)); /* the heap has begun */
-  malloc_trim(0);
-  sem_init(&gate.arrived, 0, 0);
-  sem_init(&gate.may_go, 0, 0);
-  gate.refused = refused;
-  gate.from_bytes = bytes;
-  pthread_t taker = spawn(takes, (void *)bytes);
-  while (sem_wait(&gate.arrived) != 0) {
-  }
-  return taker;
-}
-
-static void *taken_by(pthread_t taker)
-{
-  void *block;
-  sem_post(&gate.may_go);
-  require(pthread_join(taker, &block) == 0);
-  return block;
-}
-
-/* What another thread is being given counts, whether by mapping or by the heap, and the peak knows nothing of what was refused. */
-static void what_is_asked_for_is_reserved(void)
-{
-  pthread_t taker = spawn_taker(40 * MB, false);
-  errno = 0;
-  require(malloc(40 * MB) == NULL && errno == ENOMEM);
-  size_t count;
-  struct link *rest = exhaust(50000, &count);
-  require(count * 50000 <= 24 * MB && count * 50000 > 20 * MB);
-  char *grows = (char *)rest, *same = grows;
-  rest = rest->next;
-  require(realloc(grows, 30 * MB) == NULL);
-  free(same);
-  void *block = taken_by(taker);
-  require(block);
-  require(library_stats().peak_bytes <= 64 * MB);
-  release(rest);
-  free(block);
-  require((block = malloc(39 * MB)));
-  free(block);
-}
-
-/* The kernel refuses what was reserved: others can have it, again and again. */
-static void what_is_refused_is_reserved_no_more(void)
-{
-  size_t peak = library_stats().peak_bytes;
-  for (int i = 0; i < 20; i++) {
-    pthread_t taker = spawn_taker(40 * MB, true);
-    void *other = malloc(20 * MB);
-    require(other);
-    free(taken_by(taker)); /* it tries again after the refusal, and may get it */
-    free(other);
-  }
-  malloc_trim(0);
-  require(library_stats().peak_bytes <= 64 * MB && library_stats().peak_bytes >= peak);
-  require(malloc(60 * MB));
-}
-
-/* Only the thread that forks goes on in the child; what another was asking for is not held against it. */
-static void a_child_does_not_inherit_what_others_ask_for(void)
-{
-  pthread_t taker = spawn_taker(40 * MB, false);
-  require(malloc(50 * MB) == NULL); /* nor what was refused */
-  pid_t pid = fork();
-  if (pid == 0) {
-    void *first = malloc(40 * MB), *second = malloc(40 * MB);
-    _exit(first && !second ? 0 : 1);
-  }
-  require(wait_for(pid) == 0);
-  require(taken_by(taker));
 }
 
 /* Eight threads at once, in many rounds, and by each way of growing: who gets what is luck, but together it is never more than there is. */
@@ -375,7 +249,7 @@ static void *competes(void *which)
     for (struct link *piece = got; piece; piece = in_pieces ? piece->next : NULL) rival->got_bytes += malloc_usable_size(piece);
     pthread_barrier_wait(&at_once);
     pthread_barrier_wait(&at_once); /* the sum is taken */
-    if (in_pieces) release(got);
+    if (in_pieces) release_links(got);
     else free(got);
     pthread_barrier_wait(&at_once);
   }
@@ -465,41 +339,6 @@ static void option_stats_without_stderr(void)
 {
   setenv("OSMEM_OPTIONS", "stats=1,none=1", 1);
   close(STDERR_FILENO);
-}
-
-/* Stderr as a file of which the test keeps a descriptor. */
-enum { FILE_OF_STDERR = 60 };
-static void option_stats_into_a_file(void)
-{
-  setenv("OSMEM_OPTIONS", "stats=1", 1);
-  require(dup2(memfd_create("stderr", 0), FILE_OF_STDERR) >= 0 && dup2(FILE_OF_STDERR, STDERR_FILENO) >= 0);
-}
-
-static bool is_another_file; /* that has got the number of the one that was stderr: only its birth is another */
-
-int statx(int folder, const char *path, int flags, unsigned mask, struct statx *file)
-{
-  long failed = syscall(SYS_statx, folder, path, flags, mask, file);
-  if (is_another_file) file->stx_btime.tv_nsec ^= 1;
-  return (int)failed;
-}
-
-static size_t bytes_written_at_exit(void)
-{
-  require(ftruncate(FILE_OF_STDERR, 0) == 0);
-  pid_t pid = fork();
-  if (pid == 0) exit(0);
-  require(wait_for(pid) == 0);
-  struct stat file;
-  require(fstat(FILE_OF_STDERR, &file) == 0);
-  return (size_t)file.st_size;
-}
-
-static void a_file_with_the_number_of_stderr_is_another(void)
-{
-  require(bytes_written_at_exit() > 100);
-  is_another_file = true;
-  require(bytes_written_at_exit() == 0);
 }
 
 /* Nothing was called since main() but what looked for this test. */
@@ -716,7 +555,7 @@ static void works_beside(void *neighbour)
     link->next = all;
     all = link;
   }
-  release(all);
+  release_links(all);
   malloc_trim(0);
   require(holds(neighbour, 4096, 77));
 }
@@ -773,7 +612,7 @@ static void grow_and_shrink(size_t count)
     all = link;
   }
   foreign_is_intact();
-  release(all);
+  release_links(all);
 }
 
 static void foreign_sbrk_in_between(void)
@@ -1059,15 +898,11 @@ int main(int argc, char **argv)
       TEST_AFTER(option_limit_64_mb, half_of_64_mb_and_no_more),
       TEST_AFTER(option_limit_64_mb, threads_meet_the_end),
       TEST_AFTER(option_limit_16_mb, half_of_16_mb),
-      TEST_AFTER(option_limit_64_mb, what_is_asked_for_is_reserved),
-      TEST_AFTER(option_limit_64_mb, what_is_refused_is_reserved_no_more),
-      TEST_AFTER(option_limit_64_mb, a_child_does_not_inherit_what_others_ask_for),
       TEST_AFTER(option_limit_64_mb, rivals_never_get_more_than_the_limit),
       TEST_AFTER(option_limit_200_mb_ulimit_v_100_mb, refusals_of_the_kernel_cost_nothing),
       TEST_AFTER(option_given_twice, the_limit_is_64_mb),
       TEST_AFTER(option_with_spaces, the_limit_is_64_mb),
       TEST_AFTER(option_in_kb, the_limit_is_64_mb),
-      TEST_AFTER(option_stats_into_a_file, a_file_with_the_number_of_stderr_is_another),
       TEST_AFTER(option_soft_cgroup, errno_is_0_in_main),
       TEST_AFTER(option_stats_refused, errno_is_0_in_main),
       TEST_AFTER(option_stats_without_stderr, errno_is_0_in_main),

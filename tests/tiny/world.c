@@ -2,20 +2,14 @@
 #include "world.h"
 
 #include "../../src/region.h"
+#include "../real_kernel.h"
 
-#include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -91,9 +85,8 @@ static bool in_use(uintptr_t at, size_t bytes)
 }
 
 /* What the library works on is its own. */
-static void must_be_mapped(const void *base, size_t bytes)
+static void must_be_mapped(uintptr_t at, size_t bytes)
 {
-  uintptr_t at = (uintptr_t)base;
   bool inside = at >= WORLD_BASE && bytes > 0 && at + bytes <= WORLD_BASE + WORLD_BYTES;
   if (!inside || at % WORLD_PAGE || !in_use(at, bytes)) world_ends("whole pages that are mapped are given back or resized", at);
 }
@@ -126,105 +119,90 @@ static size_t free_run(size_t pages)
   return 0;
 }
 
-static void *map(size_t bytes)
+static long map(size_t bytes)
 {
   size_t pages = pages_for(bytes), from = pages <= WORLD_PAGES ? free_run(pages) : 0;
   for (size_t page = from; from && page < from + pages; page++) bring(page);
-  return from ? (void *)page_at(from) : MAP_FAILED;
+  return from ? (long)page_at(from) : -ENOMEM;
 }
 
-static void *world_mmap_locked(size_t bytes)
+static long world_mmap(size_t bytes) { return refuses(REFUSE_MMAP) ? -ENOMEM : map(bytes); }
+
+static void unmap(uintptr_t base, size_t bytes)
 {
-  void *base = refuses(REFUSE_MMAP) ? MAP_FAILED : map(bytes);
-  if (base == MAP_FAILED) errno = ENOMEM;
-  return base;
+  for (size_t page = page_of(base), end = page + pages_for(bytes); page < end; page++) take_away(page);
 }
 
-static void unmap(const void *base, size_t bytes)
-{
-  for (size_t page = page_of((uintptr_t)base), end = page + pages_for(bytes); page < end; page++) take_away(page);
-}
-
-static int world_munmap_locked(void *base, size_t bytes)
+static long world_munmap(uintptr_t base, size_t bytes)
 {
   must_be_mapped(base, bytes);
-  if (refuses(REFUSE_MUNMAP)) return errno = ENOMEM, -1;
+  if (refuses(REFUSE_MUNMAP)) return -ENOMEM;
   unmap(base, bytes);
   return 0;
 }
 
 /* It always moves, since it may. */
-static void *world_mremap_locked(void *base, size_t old_bytes, size_t bytes)
+static long world_mremap(uintptr_t base, size_t old_bytes, size_t bytes)
 {
   must_be_mapped(base, old_bytes);
-  void *moved = refuses(REFUSE_MREMAP) ? MAP_FAILED : map(bytes);
-  if (moved == MAP_FAILED) return errno = ENOMEM, moved;
-  memcpy(moved, base, old_bytes < bytes ? old_bytes : bytes);
+  long moved = refuses(REFUSE_MREMAP) ? -ENOMEM : map(bytes);
+  if (moved < 0) return moved;
+  memcpy((void *)moved, (void *)base, old_bytes < bytes ? old_bytes : bytes);
   unmap(base, old_bytes);
   return moved;
 }
 
-static int world_madvise_locked(void *base, size_t bytes, int advice)
+static long world_madvise(uintptr_t base, size_t bytes, uintptr_t advice)
 {
   must_be_mapped(base, bytes);
-  if (refuses(REFUSE_MADVISE)) return errno = ENOMEM, -1;
-  if (advice == MADV_DONTNEED && !world.keeps) memset(base, 0, pages_for(bytes) * WORLD_PAGE);
+  if (refuses(REFUSE_MADVISE)) return -ENOMEM;
+  if (advice == MADV_DONTNEED && !world.keeps) memset((void *)base, 0, pages_for(bytes) * WORLD_PAGE);
   return 0;
 }
 
-/* Each call of the library's: alone in the world, which begins with the first. */
-#define LOCKED(type, call) \
-  pthread_mutex_lock(&one_at_a_time); \
-  world_begin(); \
-  type answer = call; \
-  pthread_mutex_unlock(&one_at_a_time); \
-  return answer
-
-static void *world_mmap(void *hint, size_t bytes, int protection, int flags, int fd, off_t offset)
+static long world_clock(struct timespec *now)
 {
-  (void)hint, (void)protection, (void)flags, (void)fd, (void)offset;
-  LOCKED(void *, world_mmap_locked(bytes));
-}
-
-static int world_munmap(void *base, size_t bytes) { LOCKED(int, world_munmap_locked(base, bytes)); }
-
-static void *world_mremap(void *base, size_t old_bytes, size_t bytes, int flags)
-{
-  (void)flags;
-  LOCKED(void *, world_mremap_locked(base, old_bytes, bytes));
-}
-
-static int world_madvise(void *base, size_t bytes, int advice) { LOCKED(int, world_madvise_locked(base, bytes, advice)); }
-
-static long world_syscall(long number, ...)
-{
-  va_list rest;
-  va_start(rest, number);
-  long a = va_arg(rest, long);
-  if (number == SYS_brk) {
-    va_end(rest);
-    LOCKED(long, world_brk((uintptr_t)a));
-  }
-  long b = va_arg(rest, long), c = va_arg(rest, long), d = va_arg(rest, long); /* a futex: its time limit is the fourth */
-  va_end(rest);
-  return syscall(number, a, b, c, d, NULL, 0);
-}
-
-static unsigned long world_getauxval(unsigned long type)
-{
-  static const uint64_t RANDOM[] = {0x0123456789abcdef, 0xfedcba9876543210};
-  return type == AT_PAGESZ ? WORLD_PAGE : type == AT_RANDOM ? (unsigned long)RANDOM : 0;
-}
-
-static int world_clock_gettime(clockid_t clock, struct timespec *now)
-{
-  (void)clock;
   uint64_t ns = __atomic_add_fetch(&world.time_ns, 1000000, __ATOMIC_RELAXED);
   *now = (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
   return 0;
 }
 
-static int world_getcpu(void) { return 0; }
+static long world_call(long number, const uintptr_t a[6])
+{
+  switch (number) {
+    case SYS_brk: return world_brk(a[0]);
+    case SYS_mmap: return world_mmap(a[1]);
+    case SYS_munmap: return world_munmap(a[0], a[1]);
+    case SYS_mremap: return world_mremap(a[0], a[1], a[2]);
+    default: return world_madvise(a[0], a[1], a[2]);
+  }
+}
+
+/* Each call about memory: alone in the world, which begins with the first. */
+static long world_call_locked(long number, const uintptr_t a[6])
+{
+  pthread_mutex_lock(&one_at_a_time);
+  world_begin();
+  long answer = world_call(number, a);
+  pthread_mutex_unlock(&one_at_a_time);
+  return answer;
+}
+
+long kernel_call(long number, const uintptr_t a[6])
+{
+  switch (number) {
+    case SYS_brk: case SYS_mmap: case SYS_munmap: case SYS_mremap: case SYS_madvise: return world_call_locked(number, a);
+    case SYS_clock_gettime: return world_clock((struct timespec *)a[1]);
+    case SYS_getcpu: return *(unsigned *)a[0] = 0;
+    default: return real_kernel_call(number, a);
+  }
+}
+
+unsigned long kernel_auxval(unsigned long type)
+{
+  static const uint64_t RANDOM[] = {0x0123456789abcdef, 0xfedcba9876543210};
+  return type == AT_PAGESZ ? WORLD_PAGE : type == AT_RANDOM ? (unsigned long)RANDOM : 0;
+}
 
 /* ---- the library ---- */
 
@@ -233,14 +211,6 @@ static void *world_curbrk;
 void **world_curbrk_at __attribute__((weak)) = &world_curbrk;
 
 #define __curbrk (*world_curbrk_at)
-#define mmap world_mmap
-#define munmap world_munmap
-#define mremap world_mremap
-#define madvise world_madvise
-#define syscall world_syscall
-#define getauxval world_getauxval
-#define clock_gettime world_clock_gettime
-#define sched_getcpu world_getcpu
 #include "../../src/shared.c"
 
 /* ---- strangers ---- */
