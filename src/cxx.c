@@ -118,9 +118,18 @@ static int find_range(struct dl_phdr_info *object, size_t size, void *data) {
   return 1;
 }
 
-/* The object that an address lies in. Not by dladdr, which walks all symbols of the object. */
+/* The object that an address lies in. Not by dladdr, which walks all symbols of the object; and by dl_iterate_phdr only where glibc is 2.34 and has
+ * nothing else: ThreadSanitizer wraps it, and its wrappers do not work before its start. */
 static struct range object_of(const void *address) {
   struct range range = {(uintptr_t)address, 0, 0};
+#if __GLIBC_PREREQ(2, 35)
+  extern int _dl_find_object(void *, struct dl_find_object *) __attribute__((weak));
+  struct dl_find_object found = {0};
+  if (_dl_find_object) {
+    _dl_find_object((void *)address, &found);
+    return (struct range){range.address, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end};
+  }
+#endif
   dl_iterate_phdr(find_range, &range);
   return range;
 }
