@@ -1,13 +1,15 @@
 /* What profilers and fakes of time or of the system preload beside an allocator: the malloc family by way of dlsym(RTLD_NEXT), and
- * functions that the allocator itself calls, which here allocate in their turn, as careless ones do. OSMEM_TEST_WRAPS names a file
- * for how often. */
+ * functions that an allocator may call, too, which here take a mutex and allocate under it, as libfaketime's clock does. OSMEM_TEST_WRAPS names
+ * a file for how often. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,14 +60,18 @@ void *realloc(void *block, size_t bytes)
   return wrapped(block, bytes);
 }
 
+static pthread_mutex_t taking_notes = PTHREAD_MUTEX_INITIALIZER;
+
 static void note(void)
 {
-  static const size_t EACH[] = {30, 600, 3000, 50000, 200000};
+  static const size_t EACH[] = {30, 600, 3000, 50000, 200000, 1 << 20};
+  pthread_mutex_lock(&taking_notes);
   for (size_t i = 0; i < sizeof EACH / sizeof *EACH; i++) {
     char *volatile block = malloc(EACH[i]);
-    if (block) block[0] = 1;
+    if (block) memset(block, 1, EACH[i]);
     free(block);
   }
+  pthread_mutex_unlock(&taking_notes);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time)
@@ -82,22 +88,17 @@ int madvise(void *base, size_t bytes, int advice)
   return wrapped(base, bytes, advice);
 }
 
-/* A note of a mapping may be a mapping: not of that one too. */
-static __thread int noting;
-
 void *mmap(void *hint, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
   NEXT(mmap_type, "mmap");
-  if (!noting++) note();
-  noting--;
+  note();
   return wrapped(hint, bytes, protection, flags, fd, offset);
 }
 
 int munmap(void *base, size_t bytes)
 {
   NEXT(munmap_type, "munmap");
-  if (!noting++) note();
-  noting--;
+  note();
   return wrapped(base, bytes);
 }
 

@@ -74,10 +74,12 @@ export OSMEM_TEST_WRAPS="$tmp/wrapped"
 for order in "$plugins/wraps.so:$lib" "$lib:$plugins/wraps.so"; do
   rm -f wrapped
   what=$(echo "$order" | sed 's|[^:]*/||g')
-  same "preloaded $what: a program with threads and a child" './work' "$order"
   same "preloaded $what: python3" "$python_work" "$order"
   seen "preloaded $what: the wrapper was called" wrapped
+  rm -f wrapped
+  same "preloaded $what: a program with threads and a child" './work' "$order"
 done
+is 'the library calls nothing that is wrapped behind it' "$(cat wrapped)" '0 calls'
 
 # Other allocators: the program's own, preloaded before, preloaded behind.
 if can 'a program linked to libjemalloc' cc -O1 -o work-jemalloc work.c -Wl,--no-as-needed -l:libjemalloc.so.2 -lpthread; then
@@ -187,6 +189,9 @@ fi
 # Tools that bring their own malloc: the program runs on theirs, or says why not.
 if can 'valgrind' command -v valgrind; then
   is 'valgrind: steps in front' "$(preloaded valgrind -q ./work 2>&1)" "$(cat wanted)"
+fi
+if can 'ThreadSanitizer of clang' sh -c 'clang -fsanitize=thread -g -o tsan work.c -lpthread && ./tsan'; then
+  is 'a program built with ThreadSanitizer by clang' "$(preloaded ./tsan 2>&1)" "$(cat wanted)"
 fi
 if can 'AddressSanitizer' cc -fsanitize=address -o asan work.c -lpthread; then
   like 'a program built with AddressSanitizer says that it will not start' "$(preloaded ./asan 2>&1)" 'ASan runtime does not come first'

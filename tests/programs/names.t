@@ -1,5 +1,5 @@
 #!/bin/sh
-# Which names the libraries define for others: the public ones and no more. A program may have any other for itself.
+# Which names the libraries define for others: the public ones and no more; and which of others they use. A program may have any other for itself.
 . "$(dirname "$0")/../tap.sh"
 needs nm
 archive=$(dirname "$lib")/libosmem.a
@@ -20,7 +20,7 @@ is 'the shared library defines malloc and its family, os_*, the C++ operators, d
 is 'libosmem.a defines malloc and its family and os_*' "$(defined -g --defined-only "$archive")" "$(names $family $functions)"
 
 # Whatever a file of ours calls its own, a program can call its own, too.
-nm -g --defined-only "$top/build/unity.o" | awk 'NF == 3 { print $3 }' | sort -u >ours
+nm -g --defined-only "$top/build/unity.o" "$top/build/kernel.o" | awk 'NF == 3 { print $3 }' | sort -u >ours
 defined -g --defined-only "$archive" | tr ' ' '\n' | sort -u >public
 comm -23 ours public >private
 { sed 's/.*/int own_& __asm__("&");/' private; echo '#include <stdlib.h>'; echo 'int main(void) { free(malloc(10)); return 0; }'; } >own.c
@@ -28,4 +28,59 @@ like 'private names are many' "$(wc -l <private)" '^[1-9][0-9]'
 for how in '' -static -static-pie; do
   ok "a program with functions of the same names links with libosmem.a $how" sh -c "cc $how -w own.c '$archive' -o own && ./own"
 done
+
+# What is used of libc has names that are reserved (C11, 7.1.3: _*, str*, mem*, what the standard defines), but for these: no other way leads there.
+unreserved='dl_iterate_phdr dladdr dlclose dlsym pthread_mutex_consistent pthread_mutex_init pthread_mutex_trylock pthread_mutex_unlock
+  pthread_mutexattr_destroy pthread_mutexattr_init pthread_mutexattr_setrobust'
+used() { nm -u "$@" | awk 'NF == 2 { sub("@.*", "", $2); print $2 }' | grep -vE '^(_|str|mem|abort$|fprintf$)' | sort -u; }
+is 'the shared library uses no other name that a program may have for itself' "$(names $(used -D "$lib"))" "$(names $unreserved)"
+is 'nor does libosmem.a' "$(used "$archive" | grep -vxF "$(printf '%s\n' $unreserved pthread_atfork)")" ''
+
+# A program that has the kernel's functions for something else, all of them, and asks the heap for all that leads to the kernel.
+strangers='brk sbrk mmap mmap64 munmap mremap madvise mprotect syscall futex clock_gettime clock gettimeofday getauxval sched_getcpu getcpu
+  sched_yield write writev read pread open open64 openat close fcntl fcntl64 poll ppoll stat fstat statx getpid gettid'
+{
+  cat <<'C'
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <pthread.h>
+static int is_called(const char *name) { fprintf(stderr, "%s() of the program was called\n", name); _Exit(3); }
+C
+  printf 'int own_%s(void) __asm__("%s"); int own_%s(void) { return is_called("%s"); }\n' $(for name in $strangers; do echo $name $name $name $name; done)
+  cat <<'C'
+static void *work(void *none)
+{
+  static __thread char *held[400];
+  for (int i = 0; i < 40000; i++) {
+    size_t bytes = i % 40 == 0 ? 3000000 : i % 9 == 0 ? 200000 + i : 20 + i % 6000;
+    char **p = &held[i * 7919u % 400];
+    free(*p);
+    if (!(*p = i % 3 ? malloc(bytes) : calloc(1, bytes))) return NULL;
+    memset(*p, 1, bytes / 2);
+    if (i % 5 == 0) *p = realloc(*p, bytes + bytes / 2);
+  }
+  for (int i = 0; i < 400; i++) free(held[i]);
+  return "done";
+}
+int main(void)
+{
+  pthread_t threads[4];
+  for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, work, NULL);
+  void *result = work(NULL);
+  for (int i = 0; i < 4 && result; i++) pthread_join(threads[i], &result);
+  malloc_trim(0);
+  malloc_stats();
+  puts(result ? result : "no memory");
+  return 0;
+}
+C
+} >strangers.c
+export OSMEM_OPTIONS=stats=1,soft=cgroup,nonsense=1
+if can 'a program that has libc'"'"'s names for itself' sh -c 'cc -w -O1 strangers.c -o strangers -lpthread && ./strangers'; then
+  is 'preloaded: a program that has the names of the kernel'"'"'s functions for itself' "$(preloaded ./strangers 2>err; grep called err)" done
+  cc -w -O1 strangers.c "$archive" -o strangers -lpthread
+  is 'with libosmem.a' "$(./strangers 2>err; grep called err)" done
+fi
 finish
