@@ -23,6 +23,7 @@
 #include "dynamic.h"
 #include "foreign.h"
 #include "heap.h"
+#include "kernel.h"
 #include "printf.h"
 #include "slab.h"
 #include "thread.h"
@@ -162,7 +163,7 @@ static bool is_next_to_executable(void) {
   Dl_info info;
   struct link_map *object;
   if (!dladdr1(operators, &info, (void **)&object, RTLD_DL_LINKMAP) || !(object = object->l_prev)) return false;
-  if (lies_in(object_of(object->l_ld), (const void *)getauxval(AT_SYSINFO_EHDR))) object = object->l_prev;
+  if (lies_in(object_of(object->l_ld), (const void *)kernel_auxval(AT_SYSINFO_EHDR))) object = object->l_prev;
   return object && !object->l_prev;
 }
 

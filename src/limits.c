@@ -88,10 +88,10 @@ static size_t limit_of(const struct hierarchy *hierarchy, const char *line) {
   char folder[LINE_BYTES + 64];
   const char *mark = strchr(line, ':');
   if (!mark || strncmp(mark, hierarchy->mark, strlen(hierarchy->mark)) != 0) return 0;
-  strcpy(folder, hierarchy->root);
-  strcat(folder, mark + strlen(hierarchy->mark));
-  size_t limit = 0;
   char *root_end = folder + strlen(hierarchy->root);
+  strcpy(folder, hierarchy->root);
+  strcpy(root_end, mark + strlen(hierarchy->mark));
+  size_t limit = 0;
   for (char *end = folder + strlen(folder); end >= root_end; end = strrchr(folder, '/')) {
     *end = 0;
     limit = lesser(limit_in(folder, hierarchy), limit);
