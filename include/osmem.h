@@ -86,8 +86,7 @@ struct os_stats {
   size_t mapped_bytes;      /* large blocks in mappings of their own, in use */
   size_t cached_bytes;      /* freed mappings kept for reuse */
   size_t peak_bytes;        /* highest heap + mapped + cached seen */
-  size_t small_live_bytes;  /* objects in slabs, by class size; freed ones that other threads have not
-                               collected yet count as live */
+  size_t small_live_bytes;  /* objects in slabs, by class size */
   size_t small_live_count;
   size_t slab_bytes;        /* granules held by slabs */
   size_t medium_live_bytes; /* blocks in use, headers and thread-cached blocks included */

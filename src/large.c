@@ -275,11 +275,13 @@ static bool drop(uintptr_t at, size_t bytes) {
  * takes a tenth of faulting it in. (mincore() would say which pages are there, but not which are swapped out, and filters of system
  * calls that allow what malloc needs do not know it.) */
 void large_clear(void *payload, size_t bytes) {
-  size_t window = round_up(max_size(CLEAR_WINDOW, bytes / CLEAR_WINDOWS), page_bytes);
-  uintptr_t at = (uintptr_t)payload, end = at + bytes;
-  for (; end - at >= window; at += window)
-    if (looks_dense(at, window) || !drop(at, window)) memset((void *)at, 0, window);
-  memset((void *)at, 0, end - at);
+  size_t window = round_up(max_size(CLEAR_WINDOW, bytes / CLEAR_WINDOWS), page_bytes), length;
+  for (uintptr_t at = (uintptr_t)payload, end = at + bytes; at < end; at += length) {
+    length = min_size(window, end - at);
+    size_t whole = round_down(length, page_bytes);
+    if (length < CLEAR_WINDOW || looks_dense(at, whole) || !drop(at, whole)) whole = 0;
+    memset((void *)(at + whole), 0, length - whole);
+  }
 }
 
 /* ---- interface ------------------------------------------------------------------------------------------------------ */

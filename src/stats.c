@@ -17,9 +17,15 @@
 #include "slab.h"
 #include "thread.h"
 
+static size_t difference(size_t more, size_t less) { return more > less ? more - less : 0; /* a slab's owner goes on meanwhile */ }
+
+/* Without what others freed and the owner has not taken back yet. */
+static size_t live_objects(const struct slab *slab) {
+  return difference(slab_used(slab), remote_count(__atomic_load_n(&slab_remote((struct slab *)slab)->head, __ATOMIC_RELAXED)));
+}
+
 static size_t free_objects(const struct slab *slab) {
-  size_t carved = __atomic_load_n(&slab->carved, __ATOMIC_RELAXED) / slab_object_bytes(slab), used = slab_used(slab);
-  return carved > used ? carved - used : 0; /* its owner goes on meanwhile */
+  return difference(__atomic_load_n(&slab->carved, __ATOMIC_RELAXED) / slab_object_bytes(slab), live_objects(slab));
 }
 
 static void add_slabs(struct chunk *chunk, struct heap_stats *out) {
@@ -27,8 +33,8 @@ static void add_slabs(struct chunk *chunk, struct heap_stats *out) {
     const struct slab *slab = slab_of_granule(chunk, i);
     if ((uintptr_t)chunk + i * GRANULE_BYTES >= chunk->info.limit) break;
     if (!slab_owner(slab)) continue;
-    out->shown.small_live_count += slab_used(slab);
-    out->shown.small_live_bytes += slab_used(slab) * slab_object_bytes(slab);
+    out->shown.small_live_count += live_objects(slab);
+    out->shown.small_live_bytes += live_objects(slab) * slab_object_bytes(slab);
     out->shown.slab_bytes += GRANULE_BYTES;
     out->free_objects += free_objects(slab);
   }

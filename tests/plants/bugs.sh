@@ -130,7 +130,7 @@ plant threshold 'one byte later' heap.c \
 plant threshold 'the cache of blocks takes what it is not for' cache.h \
   's/return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN;/return bytes < CACHE_BLOCK_MAX;/' \
   'not so|ended by|disagree|SIG' $model
-plant preallocation 'the heap grows by the double' region.c \
+plant preallocation 'the heap grows by the double' geometry.h \
   's/GROWTH_FACTOR = 4,/GROWTH_FACTOR = 2,/' \
   'failed malloc-growth: the trace differs' tests/run-tests.py --core engine malloc-growth
 
@@ -166,7 +166,7 @@ plant cache 'nothing is given up before fresh memory is touched' cache.c \
   's/if (heap->cached_bytes < keep) return false;/return false;/' \
   'not so: .*PEAKED' $memory/churn.c random_sizes_leave_little_in_the_cache
 plant cache 'a share for each thread, not each arena' cache.c \
-  's|max_size(all / threads, CACHE_BYTES_LEAST) : all;|all : all;|' \
+  's|min_size(limit, max_size(all / threads, CACHE_BYTES_LEAST));|all;|' \
   'not so: cached' $memory/threads.c idle_threads_share_what_they_cache
 plant cache 'a block too small passes' cache.h \
   's|if (!cached_fits(\*bin, bytes)) return NULL;|if (!*bin) return NULL;|' \
@@ -178,12 +178,12 @@ plant cache 'never full' cache.h \
 plant 'class table' 'a class too small' size_class.h \
   's|return 24 + (step - 33) / 4;|return 24 + (step - 34) / 4;|' \
   'not so|ended by' $preload/meaning.c every_small_size_is_aligned_and_large_enough
-plant 'class table' 'an object more than a slab holds' slab.c \
-  's/slab->capacity = (uint16_t)(SLAB_USABLE \/ size);/slab->capacity = (uint16_t)(GRANULE_BYTES \/ size);/' \
+plant 'class table' 'an object more than a slab holds' block_meta.h \
+  's/return SLAB_USABLE \/ slab_object_bytes(slab);/return GRANULE_BYTES \/ slab_object_bytes(slab);/' \
   'a header was overwritten|do not add up|not so' $large_heap
 
 plant 'double free' 'of a block in the cache is not seen' heap.c \
-  's/ || block->prev == block_key(block)) report_misuse/) report_misuse/; s/ && block->prev != block_key(block);/;/' \
+  's/ || block_is_sealed(block)) report_misuse/) report_misuse/; s/ \&\& !block_is_sealed(block);/;/' \
   'not ok [0-9]+ - at_once-5000' tests/crimes/crimes.t
 plant 'double free' 'of a mapping is not remembered' large.c \
   's/return !mapping ? LARGE_UNKNOWN : mapping->state == MAPPING_LIVE ? LARGE_LIVE : LARGE_FREED;/return mapping \&\& mapping->state == MAPPING_LIVE ? LARGE_LIVE : LARGE_UNKNOWN;/' \

@@ -31,7 +31,7 @@ weakened() {
   object=$(basename "${1##*:}" .c).o
   cc -std=gnu11 -D_GNU_SOURCE -O1 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec -fsanitize=thread \
     -c "src/${1##*:}" -o "weak/$object" &&
-    cc -fsanitize=thread -shared -Wl,-soname,libosmem.so.0 weak/*.o \
+    cc -fsanitize=thread -shared -Wl,-soname,libosmem.so.0 -Wl,--version-script="$top/src/libosmem.map" weak/*.o \
       $(ls "$top"/build/tsan/*.o | grep -v "/$object") -o weak/libosmem.so.0
 }
 
