@@ -15,11 +15,12 @@ static inline bool theap_is_born(const struct theap *heap) { return heap->arena 
 /* See that the heap has an arena where it meets few others. */
 void theap_settle(struct theap *heap);
 
-/* Take back what threads that ended have left, caches and empty slabs, and slabs of others that nobody has an object of. Looks at a few heaps a call. */
+/* Take back what threads that ended have left, caches and empty slabs, and of those that live slabs that nobody has an object of. Looks at a few
+ * heaps a call. */
 bool theap_reclaim(void); /* false: found none */
 /* In the child of a fork, a portion of what threads left that it does not have; false: there is none. */
 bool theap_inherit(void);
-/* Both, all of it, and of the dead's slabs in use the pages that are wholly free; 0: nothing was found. */
+/* All three, all of it, and of the dead's slabs in use the pages that are wholly free; 0: nothing was found. */
 size_t theap_trim_others(void);
 /* The same for the caller's own heap. */
 size_t theap_trim(struct theap *heap);
