@@ -219,7 +219,7 @@ void sys_random(uint64_t bits[2]) {
     return;
   }
   bits[0] = sys_coarse_time(); /* a kernel or emulator without: better than a constant */
-  bits[1] = (uintptr_t)&random;
+  bits[1] = (uintptr_t)__builtin_frame_address(0);
 }
 
 void die(const char *file, int line, const char *what) {

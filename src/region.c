@@ -164,9 +164,9 @@ static bool extend_locked(struct chunk *chunk, uintptr_t end) {
   uintptr_t most = (uintptr_t)chunk + chunk->info.cap_bytes;
   if (end > most) return false;
   if (chunk->info.limit == region_end(heap)) {
-    uintptr_t now = sys_break(), step = min_size(now + region_growth_step(), most);
-    if (now) note_break(now);
-    uintptr_t lesser_end = round_up(end, page_bytes);
+    uintptr_t now = sys_break(), step = min_size(now + region_growth_step(), most), lesser_end = round_up(end, page_bytes);
+    if (now == 0) return false;
+    note_break(now);
     if (now != region_end(heap) || !move_break(now, max_size(step, lesser_end), lesser_end)) return false;
   }
   /* Another arena's chunk may have moved the break past us: then our memory is there already. */

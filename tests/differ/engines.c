@@ -37,12 +37,19 @@ static void aligned_as_free(void *block, size_t alignment, size_t size)
   free(block);
 }
 
+static bool in_one_object(function *one, function *other)
+{
+  Dl_info here, there;
+  return dladdr((void *)one, &here) && dladdr((void *)other, &there) && here.dli_fbase == there.dli_fbase;
+}
+
+/* dlsym() looks through what an object depends on, too: what the library has not would be glibc's. */
 static const char *bind(struct engine *engine, void *handle)
 {
   for (size_t i = 0; i < COUNT(NAMES); i++) {
     function **at = (function **)(void *)((char *)engine + NAMES[i].at), *symbol = (function *)dlsym(handle, NAMES[i].name);
     if (!symbol) symbol = (function *)dlvsym(handle, NAMES[i].name, LIBC_VERSION); /* cfree */
-    if (symbol) *at = symbol;
+    if (symbol && in_one_object(symbol, (function *)dlsym(handle, "malloc"))) *at = symbol;
     if (!*at) return NAMES[i].name;
   }
   return NULL;

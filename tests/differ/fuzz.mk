@@ -11,8 +11,9 @@ build/fuzz/differ/%.o: tests/differ/%.c $(differ_headers)
 build/fuzz/differ/fuzz: build/fuzz/mutate.o build/fuzz/differ/fuzz.o $(differ_core:tests/%.c=build/fuzz/%.o)
 	clang -fsanitize=fuzzer,undefined -rdynamic $^ -o $@ -ldl
 
-build/fuzz/differ/libosmem.so: build/fuzz/unity.o build/kernel.o
-	clang -shared $^ -o $@
+build/fuzz/differ/libosmem.so: build/fuzz/shared.o build/kernel.o src/libosmem.map
+	@mkdir -p $(@D)
+	clang -shared -Wl,--version-script=src/libosmem.map $(filter %.o,$^) -o $@
 
 build/fuzz/differ-seeds: tests/differ/corpus build/tests/differ/differ
 	@rm -rf $@ && mkdir -p $@ build/fuzz/differ-corpus

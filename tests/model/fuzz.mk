@@ -8,9 +8,9 @@ fuzz_replay := build/tests/model/model --threads 2 --turns --places 32 --validat
 fuzz_seeds := 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 
 # Only the heap's own branches count as news: not the model's, nor comparisons inside the validator's loops.
-build/fuzz/unity.o: $(sources) $(headers) Makefile
+build/fuzz/unity.o build/fuzz/shared.o: build/fuzz/%.o: $(sources) $(headers) Makefile
 	@mkdir -p $(@D)
-	clang $(fuzz_flags) $(fuzz_engine_flags) -fsanitize-coverage=inline-8bit-counters,pc-table -c src/unity.c -o $@
+	clang $(fuzz_flags) $(fuzz_engine_flags) -fsanitize-coverage=inline-8bit-counters,pc-table -c src/$*.c -o $@
 
 build/fuzz/%.o: tests/model/%.c $(model_headers)
 	@mkdir -p $(@D)
