@@ -3,7 +3,7 @@
 #
 # All that test the library by what it does. Left out: tests that count its system calls (counters are a file of their own), those that link
 # libosmem.a by hand, and those that test something else (models, recorder, tools).
-coverage_tests := unit/ fault/ preload/ crimes/ model/ engine/ textbook/ programs/languages programs/redis programs/starting programs/tools
+coverage_tests := unit/ fault/ preload/ crimes/ model/ engine/ operators/ textbook/ programs/beside programs/languages programs/redis programs/starting programs/tools
 coverage_least := 95
 
 # -O0: a line is a line and a branch a branch.

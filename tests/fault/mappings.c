@@ -79,6 +79,18 @@ static void what_was_refused_is_offered_again(void)
   require(now().cached_bytes < PLACES / 8 * EACH && os_check());
 }
 
+/* Whether a size can be had at all is asked by mapping a page, which stays for now: it is kept like a spare. */
+static void what_was_only_asked_for_is_kept(void)
+{
+  size_t before = kernel.mapped;
+  refuse_for_good(1 << MUNMAP);
+  for (int i = 0; i < 10; i++) require(!os_malloc((size_t)1 << 46));
+  require(kernel.refused > 0 && kernel.mapped > before && now().cached_bytes > 0 && now().cached_bytes <= kernel.mapped - before);
+  kernel.refuse = 0;
+  os_trim(0);
+  require(now().cached_bytes == 0 && kernel.mapped <= before + RECORDS_MAX && os_check());
+}
+
 /* ---- nobody waits ---- */
 
 static pthread_t main_thread;
@@ -187,6 +199,7 @@ int main(int argc, char **argv)
       TEST(munmap_is_refused_for_a_while),
       TEST(pages_stay_for_a_while),
       TEST(what_was_refused_is_offered_again),
+      TEST(what_was_only_asked_for_is_kept),
       TEST(a_large_free_does_not_hold_the_lock),
       TEST(a_large_trim_does_not_hold_the_lock),
       TEST(a_child_gives_back_what_was_being_emptied),
