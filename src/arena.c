@@ -112,12 +112,17 @@ size_t arena_threads(const struct arena *arena) { return __atomic_load_n(&arena-
 
 bool arena_is_shared(const struct arena *arena) { return arena_threads(arena) > 1; }
 
-/* One store changes a living thread's arena: a signal handler must always find one. */
+void arena_count_thread(struct arena *own) {
+  if (own) __atomic_fetch_add(&own->threads, 1, __ATOMIC_RELAXED);
+}
+
+/* One store changes a living thread's arena: a signal handler must always find one. (One that forks in between has its child count anew, where
+ * this goes on: the number may be off by one there, but not below zero.) */
 static void set_own_arena(struct theap *heap, struct arena *arena) {
   struct arena *before = heap->arena;
-  if (arena) __atomic_fetch_add(&arena->threads, 1, __ATOMIC_RELAXED);
+  arena_count_thread(arena);
   heap->arena = arena;
-  if (before) __atomic_fetch_sub(&before->threads, 1, __ATOMIC_RELAXED);
+  if (before && arena_threads(before) > 0) __atomic_fetch_sub(&before->threads, 1, __ATOMIC_RELAXED);
 }
 
 void arena_join(struct theap *heap, struct arena *arena) { set_own_arena(heap, arena); }
@@ -254,8 +259,8 @@ void arenas_before_fork(uint32_t *patience) {
   for (size_t i = 0; i < arena_count(); i++) lock_enter_for_fork(&arenas[i]->lock, patience);
 }
 
-COLD void arenas_forget_threads(const struct arena *own) {
-  for (size_t i = 0; i < arena_count(); i++) __atomic_store_n(&arenas[i]->threads, arenas[i] == own, __ATOMIC_RELAXED);
+COLD void arenas_forget_threads(void) {
+  for (size_t i = 0; i < arena_count(); i++) __atomic_store_n(&arenas[i]->threads, 0, __ATOMIC_RELAXED);
 }
 
 void arenas_after_fork(bool child) {

@@ -45,8 +45,9 @@ struct arena *arena_at(size_t index);
 
 /* Caught by a fork half way through something: see fork.c. */
 bool arena_is_abandoned(const struct arena *arena);
-/* All threads are gone but the one whose own arena that is (NULL: nobody's). */
-void arenas_forget_threads(const struct arena *own);
+/* All threads are gone; but this is the own arena (or NULL) of one that came along. */
+void arenas_forget_threads(void);
+void arena_count_thread(struct arena *own);
 /* fork(): take all locks in order, release those. */
 void arenas_before_fork(uint32_t *patience);
 void arenas_after_fork(bool child);

@@ -201,6 +201,7 @@ struct theap {
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */
   const void *home;                /* where its thread's `self` lies, while that may live: see thread.c */
   struct theap *link;              /* the next in its bucket of homes, or of those that are dead, or unused */
+  struct theap *below;             /* while a thread looks after it: what that looked after before, and goes on with */
   bool known_dead, unused;
   uint32_t generation; /* of its thread: see heirs.h */
 };

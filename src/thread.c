@@ -46,7 +46,8 @@ static bool ready;
 
 /* Under birth_lock. */
 static struct theap *homes[HOMES]; /* heaps of threads that may live, by home; not touched before the second thread */
-static struct theap *dead;         /* heaps known to be nobody's; who looks after one holds it all the same */
+static struct theap *dead;         /* heaps known to be nobody's, of generation dead_since; who looks after one holds it all the same */
+static uint32_t dead_since;
 static struct theap *unused_heaps;       /* those that own nothing; forks leave them alone */
 
 struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
@@ -87,10 +88,19 @@ static void move_out(struct theap *heap) {
   heap->home = NULL;
 }
 
+/* A fork out of a handler may come at any instruction of who adds to the list or takes from it, and that frame goes on in the child, where all that
+ * is listed is gone. So the list is of one generation, and asked for before anything else. */
+static struct theap *first_dead(void) {
+  if (dead_since != fork_generation) dead = NULL;
+  dead_since = fork_generation;
+  return dead;
+}
+
 static void keep_dead(struct theap *heap) {
-  if (heap->known_dead) return;
+  struct theap *first = first_dead();
+  if (heap->known_dead || theap_is_gone(heap)) return;
   heap->known_dead = true;
-  heap->link = dead;
+  heap->link = first;
   dead = heap;
 }
 
@@ -117,8 +127,7 @@ static void look_around(void) {
 
 /* One that is being looked after goes back there afterwards. */
 static struct theap *take_known_dead(void) {
-  while (dead) {
-    struct theap *heap = dead;
+  for (struct theap *heap; (heap = first_dead());) {
     dead = heap->link;
     heap->known_dead = false;
     if (hold_dead(heap)) return heap;
@@ -208,10 +217,38 @@ void theap_settle(struct theap *heap) {
   if (arena_is_shared(heap->arena)) arena_move_out(heap);
 }
 
+/* The heaps that this thread looks after, the last first: those of a frame, and of frames further up. A fork out of a handler on top of them takes
+ * them along into the child, where the frames go on: they must not be gone there, and be taken over by others at the same time. */
+static __thread struct theap *looked_after __attribute__((tls_model("initial-exec")));
+
+/* False: a fork came before that, and the heap is gone. */
+static bool look_after(struct theap *heap) {
+  heap->below = looked_after;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  looked_after = heap;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  if (!theap_is_gone(heap)) return true;
+  looked_after = heap->below;
+  return false;
+}
+
+static void look_away(struct theap *heap) {
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  looked_after = heap->below;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static void take_along(struct theap *heap) {
+  if (heap->generation != fork_generation) heap->mail = heap->unread = NULL; /* its slabs will be posted again */
+  heap->generation = fork_generation;
+  arena_count_thread(heap->arena);
+  hold_alive(heap);
+}
+
 /* Hold the heap, if its thread is gone. */
 static bool take_if_dead(struct theap *heap) {
   if (heap == self || heap->unused || theap_is_gone(heap) || !lock_enter(&birth_lock)) return false;
-  bool taken = !heap->unused && !theap_is_gone(heap) && hold_dead(heap); /* renew() may have been there */
+  bool taken = !heap->unused && !theap_is_gone(heap) && hold_dead(heap) && look_after(heap); /* renew() may have been there */
   if (taken) move_out(heap);
   lock_leave(&birth_lock);
   return taken;
@@ -221,6 +258,7 @@ static bool take_if_dead(struct theap *heap) {
 static void put_back(struct theap *heap) {
   arena_quit(heap);
   bool locked = lock_enter(&birth_lock);
+  look_away(heap);
   pthread_mutex_unlock(&heap->alive);
   if (!locked) return; /* it will be found again */
   keep_dead(heap);
@@ -257,6 +295,7 @@ static bool take_if_gone(struct theap *heap) {
     heap->known_dead = false;
     heap->mail = heap->unread = NULL; /* before the heap counts as one that lives, whose mail others read */
     __atomic_store_n(&heap->generation, fork_generation, __ATOMIC_RELEASE);
+    taken = look_after(heap);
   }
   lock_leave(&birth_lock);
   return taken;
@@ -267,6 +306,7 @@ static void renew(struct theap *heap) {
   cache_inherit(heap);
   memcpy(heap, &unborn, offsetof(struct theap, next));
   bool locked = lock_enter(&birth_lock);
+  look_away(heap);
   pthread_mutex_unlock(&heap->alive);
   if (!locked) return; /* it will be found as a dead one */
   heap->unused = true;
@@ -310,6 +350,7 @@ struct theap *theap_birth(void) {
     if (!heap->arena) arena_join(heap, arena_least_crowded());
     if (theap_list()->next) move_in(heap);
     self = heap;
+    if (heap->generation != fork_generation) take_along(heap); /* a handler forked before that, so we are the child */
   }
   lock_leave(&birth_lock);
   if (all_in_use) inherit(HEIRS_FOR_BIRTH); /* so that a long line of forks does not need more and more heaps */
@@ -342,20 +383,12 @@ size_t theap_trim_others(void) {
 
 void theaps_before_fork(uint32_t *patience) { lock_enter_for_fork(&birth_lock, patience); }
 
-/* Their heaps are gone, those that were known to be dead as well: heirs.c has no need to tell them apart. */
-static void leave_others_behind(void) {
-  heirs_begin();
-  dead = NULL;
-  if (!theap_is_born(self)) return;
-  self->generation = fork_generation;
-  self->mail = self->unread = NULL; /* its slabs will be posted again */
-}
-
 COLD void theaps_after_fork(bool child) {
   lock_leave_after_fork(&birth_lock, child);
   if (!child) return;
   lock_free_orphan(&birth_lock); /* the list of heaps is whole at every instruction */
-  if (!__libc_single_threaded) leave_others_behind();
-  arenas_forget_threads(self->arena);
-  if (theap_is_born(self)) hold_alive(self);
+  if (!__libc_single_threaded) heirs_begin(); /* others' heaps are gone, also those that were known to be dead: heirs.c need not tell them apart */
+  arenas_forget_threads();
+  for (struct theap *heap = looked_after; heap; heap = heap->below) take_along(heap);
+  if (theap_is_born(self)) take_along(self);
 }
