@@ -11,21 +11,18 @@
  *
  * To leave all of it to the C++ library was tried: 10.4 ns for a pair of new and delete, against 7.4. */
 #include <dlfcn.h>
-#include <link.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "block_meta.h"
 #include "dynamic.h"
-#include "foreign.h"
 #include "heap.h"
-#include "kernel.h"
 #include "printf.h"
 #include "slab.h"
+#include "symbols.h"
 #include "thread.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -98,47 +95,6 @@ enum server {
 static uint8_t servers[FORMS]; /* enum server; atomic */
 static void *behind[FORMS];    /* the next definition of a form, or NULL where there is none; atomic */
 
-struct range {
-  uintptr_t address, start, end;
-};
-
-static int find_range(struct dl_phdr_info *object, size_t size, void *data) {
-  (void)size;
-  struct range *range = data;
-  uintptr_t start = UINTPTR_MAX, end = 0;
-  for (int i = 0; i < object->dlpi_phnum; i++) {
-    const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
-    if (segment->p_type != PT_LOAD) continue;
-    uintptr_t base = object->dlpi_addr + segment->p_vaddr;
-    if (base < start) start = base;
-    if (base + segment->p_memsz > end) end = base + segment->p_memsz;
-  }
-  if (range->address < start || range->address >= end) return 0;
-  range->start = start;
-  range->end = end;
-  return 1;
-}
-
-/* The object that an address lies in. Not by dladdr, which walks all symbols of the object; and by dl_iterate_phdr only where glibc is 2.34 and has
- * nothing else: ThreadSanitizer wraps it, and its wrappers do not work before its start. */
-static struct range object_of(const void *address) {
-  struct range range = {(uintptr_t)address, 0, 0};
-#if __GLIBC_PREREQ(2, 35)
-  extern int _dl_find_object(void *, struct dl_find_object *) __attribute__((weak));
-  struct dl_find_object found = {0};
-  if (_dl_find_object) {
-    _dl_find_object((void *)address, &found);
-    return (struct range){range.address, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end};
-  }
-#endif
-  dl_iterate_phdr(find_range, &range);
-  return range;
-}
-
-static bool lies_in(struct range object, const void *address) {
-  return (uintptr_t)address >= object.start && (uintptr_t)address < object.end;
-}
-
 static void *symbol_beside(const void *address, const char *name) {
   Dl_info info;
   return dladdr(address, &info) && info.dli_fname ? dynamic_symbol(info.dli_fname, name) : NULL;
@@ -146,8 +102,8 @@ static void *symbol_beside(const void *address, const char *name) {
 
 /* Who brings malloc and operators is an allocator that we stand before, as a whole. */
 static bool is_allocators(const void *function) {
-  const void *next_malloc = dlsym(RTLD_NEXT, "malloc");
-  return next_malloc && lies_in(object_of(function), next_malloc);
+  const void *next_malloc = symbol_behind_ours("malloc");
+  return next_malloc && lies_in(image_of(function), next_malloc);
 }
 
 /* Of the C++ library, which all have these: here, if the program knows C++ from the start. */
@@ -158,29 +114,12 @@ extern const void *const _ZTVSt9bad_alloc[] __attribute__((weak));              
 typedef void handler_function(void);
 extern handler_function *_ZSt15get_new_handlerv(void) __attribute__((weak));        /* std::get_new_handler() */
 
-/* Are we the first behind the executable? The vDSO, which the kernel brings, does not count. */
-static bool is_next_to_executable(void) {
-  Dl_info info;
-  struct link_map *object;
-  if (!dladdr1(operators, &info, (void **)&object, RTLD_DL_LINKMAP) || !(object = object->l_prev)) return false;
-  if (lies_in(object_of(object->l_ld), (const void *)kernel_auxval(AT_SYSINFO_EHDR))) object = object->l_prev;
-  return object && !object->l_prev;
-}
-
-/* Is the malloc or free that everybody calls ours? `address`: what the name means here. Mostly that says it. But an executable at a fixed
- * address that takes the function's (node, python3) makes it that of an entry in its own PLT, for everybody. The entry has the version of
- * libc's, which a malloc of the executable's own has not, and leads to the first definition behind it: ours, if we are the first there. */
-static bool is_publicly_ours(const char *name, const void *address, struct range own) {
-  return lies_in(own, address) || (dlvsym(RTLD_DEFAULT, name, LIBC_VERSION) == address && is_next_to_executable());
-}
-
 /* Fills `behind`. Of what is not the C++ library's own definition, say that the form was replaced. Nothing is looked up by dlopen(): our
  * constructors run before libc's own, which that would run, without the environment (redis with jemalloc crashed so). */
 static void find_replaced_behind(bool replaced[FORMS]) {
-  const void *library = dlsym(RTLD_NEXT, "__cxa_throw");
-  struct range runtime = object_of(library);
+  struct image runtime = image_of(symbol_behind_ours("__cxa_throw"));
   for (int form = 0; form < FORMS; form++) {
-    void *next = dlsym(RTLD_NEXT, operators[form].name);
+    void *next = symbol_behind_ours(operators[form].name);
     if (next && !lies_in(runtime, next) && is_allocators(next)) next = NULL; /* the other is found when it is wanted */
     __atomic_store_n(&behind[form], next, __ATOMIC_RELAXED);
     replaced[form] = next && !lies_in(runtime, next);
@@ -201,31 +140,32 @@ static const void *public_operator(enum form form) {
   }
 }
 
-/* Of a form that leads to no other. (An executable at a fixed address that takes aligned_alloc's goes by way of it, no more.) */
-static bool malloc_is_ours(enum form form, struct range own) {
+/* Of a form that leads to no other. Found by its name, not by its address: an executable at a fixed place that takes malloc's (node, python3) makes
+ * that an entry in its own PLT, for everybody. */
+static bool malloc_is_ours(enum form form) {
   switch (form) {
-    case NEW: return is_publicly_ours("malloc", (const void *)malloc, own);
-    case NEW_ALIGNED: return lies_in(own, (const void *)aligned_alloc);
-    default: return is_publicly_ours("free", (const void *)free, own);
+    case NEW: return symbol_is_ours("malloc");
+    case NEW_ALIGNED: return symbol_is_ours("aligned_alloc");
+    default: return symbol_is_ours("free");
   }
 }
 
-static enum server server_of(enum form form, const bool replaced[FORMS], struct range own) {
-  if (replaced[form]) return THEIRS;
+/* What others lead to comes before them. */
+static enum server server_of(enum form form, bool replaced, struct image own) {
   enum form next = operators[form].leads_to;
-  if (next == form) return malloc_is_ours(form, own) ? OURS : MALLOCS;
-  return lies_in(own, public_operator(next)) ? server_of(next, replaced, own) : THEIRS;
+  if (replaced) return THEIRS;
+  if (next == form) return malloc_is_ours(form) ? OURS : MALLOCS;
+  return lies_in(own, public_operator(next)) ? (enum server)servers[next] : THEIRS;
 }
 
 /* Before there is a second thread, or when an operator is called still earlier. A program that knows no C++ when it starts has nobody to
  * ask: what a plugin replaces later is found by nobody but the plugin. */
 static __attribute__((constructor)) void find_servers(void) {
   bool replaced[FORMS] = {false};
-  struct range own = object_of(operators);
+  struct image own = image_of_ours();
   if (__cxa_throw) find_replaced_behind(replaced);
   for (int form = 0; form < FORMS; form++)
-    __atomic_store_n(&servers[form], (uint8_t)server_of((enum form)form, replaced, own), __ATOMIC_RELEASE);
-  dlerror(); /* main() finds it as without us, whatever was looked for in vain */
+    __atomic_store_n(&servers[form], (uint8_t)server_of((enum form)form, replaced[form], own), __ATOMIC_RELEASE);
 }
 
 static inline bool is_ours(enum form form) { return LIKELY(__atomic_load_n(&servers[form], __ATOMIC_RELAXED) == OURS); }
@@ -247,7 +187,7 @@ static COLD void *served_behind(enum form form) {
 /* Where a C program gets C++ with a plugin: a function of the library that the plugin brought, in itself or beside it. */
 static void *plugin_symbol(const char *name, const void *caller) {
   void *symbol = symbol_beside(caller, name);
-  if (!symbol || lies_in(object_of(operators), symbol)) symbol = dynamic_symbol("libstdc++.so.6", name);
+  if (!symbol || lies_in(image_of_ours(), symbol)) symbol = dynamic_symbol("libstdc++.so.6", name);
   return symbol;
 }
 

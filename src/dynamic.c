@@ -13,6 +13,7 @@
 #include "fork.h"
 #include "heap.h"
 #include "options.h"
+#include "symbols.h"
 
 void *dynamic_symbol(const char *library, const char *name) {
   void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
@@ -22,11 +23,12 @@ void *dynamic_symbol(const char *library, const char *name) {
   return symbol;
 }
 
-/* libc's function, looked for once. */
+/* That of who is preloaded behind us, or libc's; looked for once. */
 static void *next_function(void **cached, const char *name) {
   void *function = __atomic_load_n(cached, __ATOMIC_RELAXED);
   if (function) return function;
-  function = dlsym(RTLD_NEXT, name);
+  function = symbol_behind_ours(name);
+  if (!function) function = symbol_of_libc(name); /* we were loaded after it */
   __atomic_store_n(cached, function, __ATOMIC_RELAXED);
   return function;
 }

@@ -6,12 +6,12 @@
  * The way back is closed by dynamic.c. */
 #include "foreign.h"
 
-#include <dlfcn.h>
 #include <malloc.h>
 #include <stdint.h>
 
 #include "block_meta.h"
 #include "report.h"
+#include "symbols.h"
 
 extern void __libc_free(void *) __attribute__((weak));
 extern void *__libc_realloc(void *, size_t) __attribute__((weak));
@@ -19,35 +19,26 @@ extern void *__libc_realloc(void *, size_t) __attribute__((weak));
 typedef struct mallinfo2 info_function(void);
 typedef size_t usable_function(void *payload);
 
-static info_function *libc_info;     /* atomic, as are the next two */
-static usable_function *libc_usable;
-static bool libc_held_memory;
-
-/* libc's own definitions of names that we export, too, and that who is preloaded behind us may have. Looked up before there is a second thread,
- * or when a foreign pointer comes still earlier, not at a free: that takes the loader's lock, under which a plugin's constructor may be waiting
- * for the very thread that frees, and makes dlerror() forget. A wholly static program has no other malloc. */
-static __attribute__((constructor)) void find_libc(void) {
-  if (!__libc_free) return;
-  __atomic_store_n(&libc_info, (info_function *)dlvsym(RTLD_NEXT, "mallinfo2", "GLIBC_2.33"), __ATOMIC_RELAXED);
-  __atomic_store_n(&libc_usable, (usable_function *)dlvsym(RTLD_NEXT, "malloc_usable_size", LIBC_VERSION), __ATOMIC_RELAXED);
-}
-
-/* Once true it stays so: mallinfo2() walks all that libc's heap has free, and 40,000 frees that asked it each time took 42 s. */
-static bool libc_holds_memory(void) {
-  if (__atomic_load_n(&libc_held_memory, __ATOMIC_RELAXED)) return true;
-  if (!__atomic_load_n(&libc_info, __ATOMIC_RELAXED)) find_libc();
-  info_function *info = __atomic_load_n(&libc_info, __ATOMIC_RELAXED);
+/* libc's own definitions of names that we export, too, and that who is preloaded behind us may have. Not by dlvsym(): that takes the loader's
+ * lock, under which a plugin's constructor may be waiting for the very thread that frees. (A wholly static program has no other malloc.)
+ *
+ * Once true it stays so: mallinfo2() walks all that libc's heap has free, and 40,000 frees that asked it each time took 42 s. */
+bool foreign_has_memory(void) {
+  static bool held_memory; /* atomic */
+  if (!__libc_free || !__libc_realloc) return false;
+  if (__atomic_load_n(&held_memory, __ATOMIC_RELAXED)) return true;
+  info_function *info = (info_function *)symbol_of_libc("mallinfo2");
   if (!info) return true;
   struct mallinfo2 libc = info();
   bool holds = libc.arena + libc.hblkhd > 0;
-  __atomic_store_n(&libc_held_memory, holds, __ATOMIC_RELAXED);
+  __atomic_store_n(&held_memory, holds, __ATOMIC_RELAXED);
   return holds;
 }
 
 /* Ends the process unless `payload` may be glibc's. */
 static void check_foreign(const void *payload, const char *call) {
   if ((uintptr_t)payload % ALIGNMENT) report_misuse(call, MISUSE_MISALIGNED, payload);
-  if (!__libc_free || !__libc_realloc || !libc_holds_memory()) report_misuse(call, MISUSE_INVALID, payload);
+  if (!foreign_has_memory()) report_misuse(call, MISUSE_INVALID, payload);
 }
 
 void foreign_free(void *payload, const char *call) {
@@ -62,6 +53,6 @@ void *foreign_realloc(void *payload, size_t bytes, const char *call) {
 
 size_t foreign_usable(void *payload, const char *call) {
   check_foreign(payload, call);
-  usable_function *usable = __atomic_load_n(&libc_usable, __ATOMIC_RELAXED);
+  usable_function *usable = (usable_function *)symbol_of_libc("malloc_usable_size");
   return usable ? usable(payload) : 0;
 }

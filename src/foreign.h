@@ -2,6 +2,7 @@
 #ifndef OSMEM_FOREIGN_H
 #define OSMEM_FOREIGN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The version of libc's oldest names, malloc's among them. Those of other allocators have none, which dlvsym() passes over. */
@@ -10,6 +11,9 @@
 #else
 #define LIBC_VERSION "GLIBC_2.17" /* aarch64 */
 #endif
+
+/* Does the C library's malloc hold memory? Mostly not. */
+bool foreign_has_memory(void);
 
 /* Hand a pointer that we never gave out to the C library, if its malloc holds memory at all; else it is misuse of `call`. */
 void foreign_free(void *payload, const char *call);

@@ -86,8 +86,8 @@ static struct found find_block(void *payload, const char *call) {
 static struct found find_outside(void *payload, const char *call) {
   struct found found = {MAPPING, 0, NULL};
   enum large_state state = large_find(payload, &found.usable);
-  if (state == LARGE_FREED) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
-  if (state == LARGE_UNKNOWN) found.kind = STRANGER;
+  if (state == LARGE_FREED && !foreign_has_memory()) report_misuse(call, MISUSE_DOUBLE_FREE, payload); /* else glibc's may be there now */
+  if (state == LARGE_FREED || state == LARGE_UNKNOWN) found.kind = STRANGER;
   return found; /* LARGE_BUSY: some mapping, 0 bytes of it known */
 }
 

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 
+#include "symbols.h"
+
 /* getauxval() by the name that is reserved. It reads what ld.so has kept, and has no state. */
 extern unsigned long __getauxval(unsigned long type);
 
@@ -52,25 +54,8 @@ static long enter_kernel(long number, uintptr_t a, uintptr_t b, uintptr_t c, uin
 
 typedef int vdso_function(uintptr_t, uintptr_t, uintptr_t);
 
-static struct shortcut {
-  const long number;
-  const char *const name;
-  vdso_function *function; /* atomic; NULL: not looked for yet */
-} shortcuts[] = {{SYS_clock_gettime, VDSO_NAME("clock_gettime"), NULL}, {SYS_getcpu, VDSO_NAME("getcpu"), NULL}};
-
-static int is_missing(uintptr_t a, uintptr_t b, uintptr_t c) {
-  (void)a, (void)b, (void)c;
-  return -ENOSYS;
-}
-
-/* Not strcmp(): ThreadSanitizer's does not work before its start. */
-static bool same(const char *a, const char *b) {
-  for (; *a && *a == *b; a++) b++;
-  return *a == *b;
-}
-
 /* The image's symbols end where their names begin: so the kernel's linker script has it, and no table says how many there are in all kernels. */
-static vdso_function *find_symbol(uintptr_t bias, const ElfW(Dyn) *dynamic, const char *name) {
+static void *find_symbol(uintptr_t bias, const ElfW(Dyn) *dynamic, const char *name) {
   const ElfW(Sym) *symbol = NULL;
   const char *names = NULL;
   for (; dynamic->d_tag != DT_NULL; dynamic++) {
@@ -78,13 +63,13 @@ static vdso_function *find_symbol(uintptr_t bias, const ElfW(Dyn) *dynamic, cons
     if (dynamic->d_tag == DT_STRTAB) names = (const char *)(bias + dynamic->d_un.d_ptr);
   }
   for (; symbol && (const char *)(symbol + 1) <= names; symbol++)
-    if (symbol->st_shndx != SHN_UNDEF && same(names + symbol->st_name, name)) return (vdso_function *)(bias + symbol->st_value);
-  return is_missing;
+    if (symbol->st_shndx != SHN_UNDEF && same_name(names + symbol->st_name, name)) return (void *)(bias + symbol->st_value);
+  return NULL;
 }
 
-static vdso_function *find_in_vdso(const char *name) {
+static void *find_in_vdso(const char *name) {
   uintptr_t image = kernel_auxval(AT_SYSINFO_EHDR), bias = image;
-  if (!image) return is_missing; /* an emulator, valgrind */
+  if (!image) return NULL; /* an emulator, valgrind */
   const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)image;
   const ElfW(Phdr) *segment = (const ElfW(Phdr) *)(image + header->e_phoff);
   const ElfW(Dyn) *dynamic = NULL;
@@ -92,20 +77,62 @@ static vdso_function *find_in_vdso(const char *name) {
     if (segment[i].p_type == PT_LOAD) bias = image + segment[i].p_offset - segment[i].p_vaddr;
     if (segment[i].p_type == PT_DYNAMIC) dynamic = (const ElfW(Dyn) *)(image + segment[i].p_offset);
   }
-  return dynamic ? find_symbol(bias, dynamic, name) : is_missing;
+  return dynamic ? find_symbol(bias, dynamic, name) : NULL;
 }
 
-static vdso_function *function_of(struct shortcut *shortcut) {
-  vdso_function *function = __atomic_load_n(&shortcut->function, __ATOMIC_RELAXED);
-  if (!function) __atomic_store_n(&shortcut->function, function = find_in_vdso(shortcut->name), __ATOMIC_RELAXED);
-  return function;
+/* ---- libc's own functions, for calls that take memory away ------------------------------------------------------------ */
+
+/* Who registers memory with a device (UCX, Open MPI, for RDMA) writes a jump over their first bytes, to hear of it: without that pages that went
+ * back count as pinned, and the device goes on writing to them. Taken from libc's own table: who has these names for himself, or stands before
+ * them, is not called. */
+typedef int libc_function(uintptr_t, uintptr_t, uintptr_t);
+typedef void *remap_function(void *, size_t, size_t, int, ...);
+
+static long enter_by_libc(void *function, long number, const uintptr_t a[6]) {
+  int saved = errno;
+  long answer;
+  if (number == SYS_mremap)
+    answer = (long)((remap_function *)function)((void *)a[0], a[1], a[2], (int)a[3]);
+  else
+    answer = ((libc_function *)function)(a[0], a[1], a[2]);
+  if (answer == -1) answer = -errno;
+  errno = saved;
+  return number == SYS_brk && answer == 0 ? (long)a[0] : answer; /* where the break is now, as the kernel says */
+}
+
+/* ---- the gate ------------------------------------------------------------------------------------------------------- */
+
+struct shortcut {
+  const long number;
+  const char *const name;
+  void *function; /* atomic; NULL: not looked for yet */
+};
+
+static struct shortcut in_vdso[] = {{SYS_clock_gettime, VDSO_NAME("clock_gettime"), NULL}, {SYS_getcpu, VDSO_NAME("getcpu"), NULL}},
+                       in_libc[] = {{SYS_munmap, "munmap", NULL}, {SYS_mremap, "mremap", NULL}, {SYS_madvise, "madvise", NULL}, {SYS_brk, "brk", NULL}};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* What stands in for a call, looked for once; or NULL. */
+static void *function_for(long number, struct shortcut *table, size_t count, void *(*find)(const char *name)) {
+  static char missing;
+  for (struct shortcut *at = table; at < table + count; at++) {
+    if (at->number != number) continue;
+    void *function = __atomic_load_n(&at->function, __ATOMIC_RELAXED);
+    if (!function && !(function = find(at->name))) function = &missing;
+    __atomic_store_n(&at->function, function, __ATOMIC_RELAXED);
+    return function == &missing ? NULL : function;
+  }
+  return NULL;
 }
 
 long kernel_call(long number, const uintptr_t a[6]) {
-  for (size_t i = 0; i < sizeof shortcuts / sizeof *shortcuts; i++) {
-    if (number != shortcuts[i].number) continue;
-    int answer = function_of(&shortcuts[i])(a[0], a[1], a[2]);
+  void *function = function_for(number, in_vdso, COUNT(in_vdso), find_in_vdso);
+  if (function) {
+    int answer = ((vdso_function *)function)(a[0], a[1], a[2]);
     if (answer != -ENOSYS) return answer;
   }
+  bool asks_only = number == SYS_brk && a[0] == 0;
+  if (!asks_only && (function = function_for(number, in_libc, COUNT(in_libc), symbol_of_libc))) return enter_by_libc(function, number, a);
   return enter_kernel(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

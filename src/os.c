@@ -12,6 +12,7 @@
 
 #include "kernel.h"
 #include "printf.h"
+#include "symbols.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -20,10 +21,12 @@
 struct sys_counters sys_counters;
 struct sys_limits sys_limits;
 size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
+static bool brk_is_ours;
 
 void sys_init(void) {
   size_t page = kernel_auxval(AT_PAGESZ);
   if (page) page_bytes = page;
+  brk_is_ours = symbol_is_ours("malloc");
 }
 
 /* What this thread has reserved and the kernel has not yet answered. */
@@ -114,7 +117,10 @@ static uintptr_t raw_break(uintptr_t end) {
   return now < 0 ? 0 : (uintptr_t)now; /* a filter's EPERM */
 }
 
+/* Where another malloc serves the process, the break is that one's: both would take what the other moved it over, since nobody can look at it and
+ * move it in one step. So it is refused us (we were loaded later, for os_malloc; or somebody stands before us). */
 uintptr_t sys_break(void) {
+  if (!brk_is_ours) return 0;
   count(SYS_CALL_BRK);
   return raw_break(0);
 }

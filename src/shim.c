@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "os.h"
+#include "block_meta.h"
 #include "heap.h"
 #include "stats.h"
+#include "symbols.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -42,6 +44,24 @@ EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
   return realloc(ptr, bytes);
 }
 
+/* Where somebody stands before us with a free, the functions below go where they would without us: what they give out ends there. (A program that
+ * has, as above, a malloc of its own over glibc's, and no posix_memalign.) NULL: they are ours; also where libc's own free comes first, since we
+ * were loaded later: who calls us then asked for us. */
+static void *elsewhere(const char *name) {
+  enum { UNKNOWN, OURS, THEIRS };
+  static uint8_t whose; /* atomic */
+  uint8_t known = __atomic_load_n(&whose, __ATOMIC_RELAXED);
+  if (UNLIKELY(known == UNKNOWN)) {
+    known = symbol_is_ours("free") || symbol_of_all("free") == symbol_of_libc("free") ? OURS : THEIRS;
+    __atomic_store_n(&whose, known, __ATOMIC_RELAXED);
+  }
+  return LIKELY(known == OURS) ? NULL : symbol_not_ours(name);
+}
+
+typedef int posix_memalign_function(void **memptr, size_t alignment, size_t size);
+typedef void *memalign_function(size_t alignment, size_t size);
+typedef void *valloc_function(size_t size);
+
 /* As in glibc 2.36: an alignment that is no power of two is rounded up to one; 0 is none. (From 2.38 on aligned_alloc() refuses such.) */
 static void *aligned_as_in_glibc(size_t alignment, size_t size) {
   if (is_power_of_two(alignment)) return heap_aligned(alignment, size);
@@ -56,6 +76,8 @@ static void *aligned_as_in_glibc(size_t alignment, size_t size) {
 
 /* Besides the answer ENOMEM errno says so, too, as in glibc: programs print it. EINVAL is only answered. */
 EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
+  posix_memalign_function *theirs = (posix_memalign_function *)elsewhere("posix_memalign");
+  if (UNLIKELY(theirs != NULL)) return theirs(memptr, alignment, size);
   if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
   void *payload = heap_aligned(alignment, size);
   if (!payload) return ENOMEM;
@@ -63,13 +85,24 @@ EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
   return 0;
 }
 
-EXPORT void *aligned_alloc(size_t alignment, size_t size) { return aligned_as_in_glibc(alignment, size); }
+EXPORT void *aligned_alloc(size_t alignment, size_t size) {
+  memalign_function *theirs = (memalign_function *)elsewhere("aligned_alloc");
+  return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_glibc(alignment, size);
+}
 
-EXPORT void *memalign(size_t alignment, size_t size) { return aligned_as_in_glibc(alignment, size); }
+EXPORT void *memalign(size_t alignment, size_t size) {
+  memalign_function *theirs = (memalign_function *)elsewhere("memalign");
+  return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_glibc(alignment, size);
+}
 
-EXPORT void *valloc(size_t size) { return heap_aligned(page_bytes, size); }
+EXPORT void *valloc(size_t size) {
+  valloc_function *theirs = (valloc_function *)elsewhere("valloc");
+  return UNLIKELY(theirs != NULL) ? theirs(size) : heap_aligned(page_bytes, size);
+}
 
 EXPORT void *pvalloc(size_t size) {
+  valloc_function *theirs = (valloc_function *)elsewhere("pvalloc");
+  if (UNLIKELY(theirs != NULL)) return theirs(size);
   return heap_aligned(page_bytes, size > PTRDIFF_MAX ? size : round_up(size ? size : 1, page_bytes));
 }
 

@@ -1,6 +1,7 @@
 /* Objects that come and go, and memory that crosses between allocators: plugins, RTLD_DEEPBIND, libc's own blocks. */
 #include "verbs.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 static void *open_plugin(const char *name, int flags)
@@ -171,6 +172,25 @@ static void many_blocks_of_libc(void)
   for (size_t i = 1; i < COUNT(blocks); i += 2) free(blocks[i]);
 }
 
+/* Free says of a mapping that went back that it was freed before; but libc may have its next one there. */
+static void blocks_of_libc_where_a_mapping_was(void)
+{
+  enum { MAPPINGS = 40 };
+  static void *ours[MAPPINGS];
+  size_t met = 0;
+  for (size_t i = 0; i < MAPPINGS; i++) ours[i] = malloc(1 * MB);
+  for (size_t i = 0; i < MAPPINGS; i++) free(ours[i]);
+  malloc_trim(0);
+  for (size_t i = 0; i < 64; i++) {
+    char *block = __libc_memalign(4096, 1 * MB - 4096 + 512 * (i % 16));
+    for (size_t n = 0; n < MAPPINGS; n++) met += block == ours[n];
+    fill(block, 1000, i);
+    require(holds(block, 1000, i));
+    free(block);
+  }
+  require(met > 0);
+}
+
 static void dlerror_outlives_blocks_of_libc(void)
 {
   void *block = __libc_malloc(100);
@@ -218,6 +238,72 @@ static void cxx_plugin_local(void) { uses_cxx(RTLD_NOW | RTLD_LOCAL); }
 static void cxx_plugin_global(void) { uses_cxx(RTLD_NOW | RTLD_GLOBAL); }
 static void cxx_plugin_deeply_bound(void) { uses_cxx(RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND); }
 
+/* ---- who writes over libc's functions ---- */
+
+/* As Open MPI and UCX do it, to hear of memory that goes while a device may still write to it. */
+#if defined(__x86_64__)
+enum { JUMP_BYTES = 13 };
+static size_t heard_unmap, heard_remap, heard_advice, heard_break;
+
+static int hears_munmap(void *base, size_t bytes)
+{
+  heard_unmap++;
+  return (int)syscall(SYS_munmap, base, bytes);
+}
+
+static void *hears_mremap(void *base, size_t old_bytes, size_t new_bytes, int flags)
+{
+  heard_remap++;
+  return (void *)syscall(SYS_mremap, base, old_bytes, new_bytes, flags);
+}
+
+static int hears_madvise(void *base, size_t bytes, int advice)
+{
+  heard_advice++;
+  return (int)syscall(SYS_madvise, base, bytes, advice);
+}
+
+static int hears_brk(char *end)
+{
+  heard_break++;
+  return (char *)syscall(SYS_brk, end) == end ? 0 : -1;
+}
+
+static void write_over(const char *name, void *instead)
+{
+  char *function = dlvsym(RTLD_NEXT, name, "GLIBC_2.2.5");
+  require(function);
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  require(mprotect((char *)((uintptr_t)function & ~(page - 1)), 2 * page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+  char jump[JUMP_BYTES] = "\x49\xbb________\x41\xff\xe3"; /* movabs $instead, %r11; jmp *%r11 */
+  memcpy(jump + 2, &instead, sizeof instead);
+  memcpy(function, jump, sizeof jump);
+}
+
+static void who_writes_over_libc_hears_what_goes(void)
+{
+  enum { BLOCKS = 20000 };
+  static char *blocks[BLOCKS];
+  write_over("munmap", hears_munmap);
+  write_over("mremap", hears_mremap);
+  write_over("madvise", hears_madvise);
+  write_over("brk", hears_brk);
+  char *big = malloc(10 * MB);
+  fill(big, 1000, 1);
+  require((big = realloc(big, 90 * MB)) && holds(big, 1000, 1));
+  free(big);
+  for (size_t i = 0; i < BLOCKS; i++) touch(blocks[i] = malloc(3000), 3000);
+  for (size_t i = 0; i < BLOCKS; i++)
+    if (i % 1000) free(blocks[i]);
+  malloc_trim(0);
+  require(heard_remap > 0 && heard_unmap > 0 && heard_break > 0 && heard_advice > 0);
+  errno = 0;
+  require(!malloc(SIZE_MAX / 4) && errno == ENOMEM);
+}
+#else
+static void who_writes_over_libc_hears_what_goes(void) { skip_test("jumps of x86-64"); }
+#endif
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -232,8 +318,10 @@ int main(int argc, char **argv)
       TEST(blocks_of_libc_are_recognised),
       TEST(blocks_of_libc_in_other_threads),
       TEST(many_blocks_of_libc),
+      TEST(blocks_of_libc_where_a_mapping_was),
       TEST(dlerror_outlives_blocks_of_libc),
       TEST(a_plugin_waits_for_a_free_of_a_libc_block),
+      TEST(who_writes_over_libc_hears_what_goes),
       TEST(cxx_plugin_local),
       TEST(cxx_plugin_global),
       TEST(cxx_plugin_deeply_bound),

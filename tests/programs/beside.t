@@ -114,6 +114,84 @@ C
 cc -fno-builtin -o own own.c "$top/tests/operators/mallocs.c" -ldl
 same 'a program with a malloc of its own' ./own
 
+# One over glibc's, as leak checkers have it: what it leaves out is glibc's, too.
+cat >counts.c <<'C'
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+void __libc_free(void *);
+static int calls;
+void *malloc(size_t bytes) { return calls++, __libc_malloc(bytes); }
+void *calloc(size_t count, size_t bytes) { return calls++, __libc_calloc(count, bytes); }
+void *realloc(void *block, size_t bytes) { return calls++, __libc_realloc(block, bytes); }
+void free(void *block) { calls++, __libc_free(block); }
+int main(void)
+{
+  void *block = NULL;
+  if (posix_memalign(&block, 64, 1000) == 0 && malloc_usable_size(block) >= 1000) free(block);
+  free(aligned_alloc(64, 128));
+  free(memalign(64, 1000));
+  free(valloc(1000));
+  free(pvalloc(1000));
+  puts(calls >= 5 ? "all freed" : "its free was not called");
+}
+C
+cc -fno-builtin -o counts counts.c
+same "a program with a malloc of its own over glibc's, and no posix_memalign" ./counts
+
+# Tools that stand before dlsym(): who is asked before his own start must not be asked, and RTLD_NEXT is seen from where he is.
+cat >finds.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+static int started;
+__attribute__((constructor)) static void start(void) { started = 1; }
+void *dlsym(void *handle, const char *name)
+{
+  static void *(*real)(void *, const char *);
+  if (!started) abort();
+  if (!real) real = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", LIBC_VERSION);
+  void *symbol = real(handle, name);
+  return symbol;
+}
+C
+cat >plugged.c <<'C'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+static void nothing(void) { }
+int main(void)
+{
+  printf("%d %d\n", pthread_atfork(nothing, nothing, nothing), dlopen("libm.so.6", RTLD_NOW) != NULL);
+}
+C
+cc -w -O0 -fPIC -shared -I"$top/src" -include foreign.h -o finds.so finds.c
+cc -o plugged plugged.c
+for order in "$tmp/finds.so:$lib" "$lib:$tmp/finds.so"; do
+  same "preloaded $(echo "$order" | sed 's|[^:]*/||g'): a program that opens a library and registers handlers" ./plugged "$order"
+  same "preloaded $(echo "$order" | sed 's|[^:]*/||g'): python3" "$python_work" "$order"
+done
+
+# Opened later, for os_malloc: the break stays glibc's, which may move it at the same moment.
+cat >later.c <<'C'
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+  void *library = dlopen(argv[1], RTLD_NOW);
+  void *(*os_malloc)(size_t) = (void *(*)(size_t))dlsym(library, "os_malloc");
+  char *before = sbrk(0);
+  for (int i = 0; i < 10000; i++) *(char *)os_malloc(1 + i % 5000) = 1;
+  puts(sbrk(0) == before ? "the break is where it was" : "the break was moved");
+  return 0;
+}
+C
+cc -o later later.c
+is 'opened by a program that is on another malloc' "$(./later "$lib")" 'the break is where it was'
+
 # Functions of our names that are no malloc's: glibc has cfree for old programs alone, and whoever else has one means that.
 cat >pool.c <<'C'
 int cfree(int *taken) { return --*taken; }

@@ -1,0 +1,172 @@
+/* See symbols.h. */
+#include "symbols.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+
+/* ---- images --------------------------------------------------------------------------------------------------------- */
+
+#if __GLIBC_PREREQ(2, 35)
+extern int _dl_find_object(void *address, struct dl_find_object *found) __attribute__((weak)); /* a wholly static program has one image, and no map */
+
+struct image image_of(const void *address) {
+  struct dl_find_object found;
+  if (!_dl_find_object || _dl_find_object((void *)address, &found) != 0) return (struct image){NULL, 0, 0};
+  return (struct image){found.dlfo_link_map, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end};
+}
+#else
+static int find_range(struct dl_phdr_info *info, size_t size, void *data) {
+  (void)size;
+  struct image *image = data;
+  uintptr_t start = UINTPTR_MAX, end = 0;
+  if (info->dlpi_addr != image->map->l_addr) return 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+    if (segment->p_type != PT_LOAD) continue;
+    uintptr_t base = info->dlpi_addr + segment->p_vaddr;
+    if (base < start) start = base;
+    if (base + segment->p_memsz > end) end = base + segment->p_memsz;
+  }
+  image->start = start;
+  image->end = end;
+  return 1;
+}
+
+/* dladdr1() walks all symbols of the image; but glibc has nothing else here. */
+extern int dladdr1(const void *address, Dl_info *info, void **extra, int flags) __attribute__((weak));
+
+struct image image_of(const void *address) {
+  Dl_info info;
+  struct link_map *map;
+  if (!dladdr1 || !dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP)) return (struct image){NULL, 0, 0};
+  struct image image = {map, 0, 0};
+  dl_iterate_phdr(find_range, &image);
+  return image;
+}
+#endif
+
+struct image image_of_ours(void) {
+  static const char here;
+  return image_of(&here);
+}
+
+/* ---- tables --------------------------------------------------------------------------------------------------------- */
+
+struct table {
+  const struct link_map *map;
+  const ElfW(Sym) *symbols;
+  const char *names;
+  const ElfW(Versym) *versions; /* or NULL */
+  const uint32_t *hash, *gnu_hash; /* one of them may be NULL */
+};
+
+/* glibc relocates most addresses there in place, but not those of the vDSO, nor on every machine. */
+static const void *at(const struct link_map *map, ElfW(Addr) address) {
+  return (const void *)(address < map->l_addr ? map->l_addr + address : address);
+}
+
+static struct table table_of(const struct link_map *map) {
+  struct table table = {.map = map};
+  for (const ElfW(Dyn) *entry = map->l_ld; entry && entry->d_tag != DT_NULL; entry++) {
+    const void *address = at(map, entry->d_un.d_ptr);
+    switch (entry->d_tag) {
+      case DT_SYMTAB: table.symbols = address; break;
+      case DT_STRTAB: table.names = address; break;
+      case DT_VERSYM: table.versions = address; break;
+      case DT_HASH: table.hash = address; break;
+      case DT_GNU_HASH: table.gnu_hash = address; break;
+      default: break;
+    }
+  }
+  return table;
+}
+
+/* The one that is found; of several versions the one that new programs get. */
+static void consider(const struct table *table, uint32_t index, const char *name, const ElfW(Sym) **found) {
+  enum { HIDDEN = 0x8000 };
+  const ElfW(Sym) *symbol = &table->symbols[index];
+  if (symbol->st_shndx == SHN_UNDEF || !same_name(table->names + symbol->st_name, name)) return;
+  if (!*found || !table->versions || !(table->versions[index] & HIDDEN)) *found = symbol;
+}
+
+static const ElfW(Sym) *find_by_gnu_hash(const struct table *table, const char *name) {
+  uint32_t hash = 5381;
+  for (const char *c = name; *c; c++) hash = hash * 33 + (unsigned char)*c;
+  uint32_t buckets_count = table->gnu_hash[0], first = table->gnu_hash[1], filter_words = table->gnu_hash[2];
+  const uint32_t *buckets = (const uint32_t *)((const ElfW(Addr) *)&table->gnu_hash[4] + filter_words);
+  const uint32_t *hashes = &buckets[buckets_count];
+  const ElfW(Sym) *found = NULL;
+  uint32_t index = buckets_count ? buckets[hash % buckets_count] : 0;
+  if (index < first) return NULL;
+  for (bool last = false; !last; index++) {
+    uint32_t here = hashes[index - first];
+    if ((here | 1) == (hash | 1)) consider(table, index, name, &found);
+    last = here & 1;
+  }
+  return found;
+}
+
+static const ElfW(Sym) *find_by_hash(const struct table *table, const char *name) {
+  uint32_t hash = 0;
+  for (const char *c = name; *c; c++) {
+    hash = (hash << 4) + (unsigned char)*c;
+    hash = (hash ^ (hash >> 24 & 0xf0)) & 0xfffffff;
+  }
+  uint32_t buckets_count = table->hash[0];
+  const uint32_t *buckets = &table->hash[2], *next = &buckets[buckets_count];
+  const ElfW(Sym) *found = NULL;
+  for (uint32_t index = buckets_count ? buckets[hash % buckets_count] : 0; index; index = next[index]) consider(table, index, name, &found);
+  return found;
+}
+
+static void *symbol_in(const struct link_map *map, const char *name) {
+  struct table table = table_of(map);
+  const ElfW(Sym) *symbol = NULL;
+  if (!table.symbols || !table.names) return NULL;
+  if (table.gnu_hash)
+    symbol = find_by_gnu_hash(&table, name);
+  else if (table.hash)
+    symbol = find_by_hash(&table, name);
+  if (!symbol) return NULL;
+  void *address = (void *)(map->l_addr + symbol->st_value);
+  return ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC ? ((void *(*)(void))address)() : address;
+}
+
+void *symbol_from(const struct link_map *map, const char *name) {
+  void *symbol = NULL;
+  for (; map && !symbol; map = map->l_next) symbol = symbol_in(map, name);
+  return symbol;
+}
+
+static const struct link_map *first_of(const struct link_map *map) {
+  while (map && map->l_prev) map = map->l_prev;
+  return map;
+}
+
+void *symbol_of_all(const char *name) { return symbol_from(first_of(image_of_ours().map), name); }
+
+void *symbol_behind_ours(const char *name) {
+  struct image ours = image_of_ours();
+  return ours.map ? symbol_from(ours.map->l_next, name) : NULL;
+}
+
+void *symbol_not_ours(const char *name) {
+  void *symbol = symbol_of_all(name);
+  return symbol && lies_in(image_of_ours(), symbol) ? symbol_behind_ours(name) : symbol;
+}
+
+/* By a function of libc's that nobody stands before. */
+extern unsigned long __getauxval(unsigned long type);
+
+void *symbol_of_libc(const char *name) {
+  struct image libc = image_of((const void *)__getauxval);
+  return libc.map ? symbol_in(libc.map, name) : NULL;
+}
+
+bool symbol_is_ours(const char *name) {
+  struct image ours = image_of_ours();
+  const struct link_map *first = first_of(ours.map);
+  if (first == ours.map) return true; /* with libosmem.a; or there are no maps */
+  if (first->l_name && *first->l_name) return false; /* another namespace: the executable's is empty */
+  return lies_in(ours, symbol_of_all(name));
+}

@@ -1,0 +1,48 @@
+/* Symbols of the images that ld.so has loaded, found in their own tables.
+ *
+ * Not by dlsym(): tools stand before that, too, whose own state is not made yet when we start, or who answer for themselves (MangoHud ended
+ * each program that was started on us so), and it allocates, takes the loader's lock and makes dlerror() forget. What is looked through here
+ * never changes, but that images come and go at the list's end. */
+#ifndef OSMEM_SYMBOLS_H
+#define OSMEM_SYMBOLS_H
+
+#include <link.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* An executable or a library in memory; all zero: none. */
+struct image {
+  const struct link_map *map;
+  uintptr_t start, end;
+};
+
+/* The one that an address lies in. O(log images), no locks. */
+struct image image_of(const void *address);
+
+/* The one that this library is in: libosmem.so, or the program that has libosmem.a in it. */
+struct image image_of_ours(void);
+
+static inline bool lies_in(struct image image, const void *address) {
+  return (uintptr_t)address >= image.start && (uintptr_t)address < image.end;
+}
+
+/* What `name` means to whoever looks from `map` on, in the order of the list, which is ld.so's own for all that a program starts with; or NULL.
+ * O(1) for each. */
+void *symbol_from(const struct link_map *map, const char *name);
+
+/* The first definition, which is everybody's; the next one behind ours; the first that is not ours; libc's, whatever there is before it. */
+void *symbol_of_all(const char *name);
+void *symbol_behind_ours(const char *name);
+void *symbol_not_ours(const char *name);
+void *symbol_of_libc(const char *name);
+
+/* Is `name` ours for the whole process? Not where somebody stands before us, and not where we were loaded later, or into a namespace of its own. */
+bool symbol_is_ours(const char *name);
+
+/* Not strcmp(): ThreadSanitizer's does not work before its start. */
+static inline bool same_name(const char *a, const char *b) {
+  for (; *a && *a == *b; a++) b++;
+  return *a == *b;
+}
+
+#endif
