@@ -5,6 +5,7 @@
 #endif
 #include <fcntl.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +18,11 @@ static struct {
 } blocks[BLOCKS];
 static size_t callbacks;
 
-/* One block is looked at and goes, another one comes. */
+/* One block is looked at and goes, another one comes. (Threads that bind symbols at the same moment come here together.) */
 static void allocate(void)
 {
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&one_at_a_time);
   size_t place = callbacks % BLOCKS, bytes = 1 + callbacks * 7919 % 3000 + (callbacks % 64 == 0) * 300000;
   for (size_t i = 0; i < blocks[place].bytes; i++)
     if (blocks[place].at[i] != (unsigned char)place) abort();
@@ -27,6 +30,7 @@ static void allocate(void)
   if (!blocks[place].at) abort();
   memset(blocks[place].at, (int)place, blocks[place].bytes = bytes);
   callbacks++;
+  pthread_mutex_unlock(&one_at_a_time);
 }
 
 unsigned la_version(unsigned version)
