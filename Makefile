@@ -30,6 +30,8 @@ all: libosmem.so libosmem.a libosmem-textbook.so
 
 # ---- the libraries ---------------------------------------------------------------------------------------------------
 
+build/unity.o: flags += -DOSMEM_ARCHIVE
+
 build/unity.o build/shared.o build/kernel.o: build/%.o: $(sources) $(headers) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(flags) $(CFLAGS) -c src/$*.c -o $@

@@ -5,12 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The version of libc's oldest names, malloc's among them. Those of other allocators have none, which dlvsym() passes over. */
-#ifdef __x86_64__
-#define LIBC_VERSION "GLIBC_2.2.5"
-#else
-#define LIBC_VERSION "GLIBC_2.17" /* aarch64 */
-#endif
+#include "libc.h"
 
 /* Does the C library's malloc hold memory? Mostly not. */
 bool foreign_has_memory(void);

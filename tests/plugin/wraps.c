@@ -1,6 +1,6 @@
-/* What profilers and fakes of time or of the system preload beside an allocator: the malloc family by way of dlsym(RTLD_NEXT), and
- * functions that an allocator may call, too, which here take a mutex and allocate under it, as libfaketime's clock does. OSMEM_TEST_WRAPS names
- * a file for how often. */
+/* What profilers, checkers of locks and fakes of time or of the system preload beside an allocator: the malloc family by way of dlsym(RTLD_NEXT), and
+ * functions that an allocator may call, too, which here take a mutex and allocate under it, as libfaketime's clock does and mutrace's mutexes do.
+ * OSMEM_TEST_WRAPS names a file for how often. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -35,6 +35,8 @@ typedef int gettime_type(clockid_t, struct timespec *);
 typedef int madvise_type(void *, size_t, int);
 typedef void *mmap_type(void *, size_t, int, int, int, off_t);
 typedef int munmap_type(void *, size_t);
+typedef int mutex_type(pthread_mutex_t *);
+typedef int init_type(pthread_mutex_t *, const pthread_mutexattr_t *);
 
 void *malloc(size_t bytes)
 {
@@ -60,18 +62,19 @@ void *realloc(void *block, size_t bytes)
   return wrapped(block, bytes);
 }
 
-static pthread_mutex_t taking_notes = PTHREAD_MUTEX_INITIALIZER;
-
+/* By libc's own functions: those below take notes. */
 static void note(void)
 {
   static const size_t EACH[] = {30, 600, 3000, 50000, 200000, 1 << 20};
-  pthread_mutex_lock(&taking_notes);
+  static pthread_mutex_t taking_notes = PTHREAD_MUTEX_INITIALIZER;
+  ((mutex_type *)dlsym(RTLD_NEXT, "pthread_mutex_lock"))(&taking_notes);
   for (size_t i = 0; i < sizeof EACH / sizeof *EACH; i++) {
     char *volatile block = malloc(EACH[i]);
-    if (block) memset(block, 1, EACH[i]);
+    if (!block) abort();
+    memset(block, 1, EACH[i]);
     free(block);
   }
-  pthread_mutex_unlock(&taking_notes);
+  ((mutex_type *)dlsym(RTLD_NEXT, "pthread_mutex_unlock"))(&taking_notes);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time)
@@ -100,6 +103,34 @@ int munmap(void *base, size_t bytes)
   NEXT(munmap_type, "munmap");
   note();
   return wrapped(base, bytes);
+}
+
+int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+  NEXT(init_type, "pthread_mutex_init");
+  note();
+  return wrapped(mutex, attributes);
+}
+
+int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+  NEXT(mutex_type, "pthread_mutex_lock");
+  note();
+  return wrapped(mutex);
+}
+
+int pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+  NEXT(mutex_type, "pthread_mutex_trylock");
+  note();
+  return wrapped(mutex);
+}
+
+int pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+  NEXT(mutex_type, "pthread_mutex_unlock");
+  note();
+  return wrapped(mutex);
 }
 
 __attribute__((destructor)) static void tell(void)

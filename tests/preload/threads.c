@@ -5,6 +5,8 @@
 #include <semaphore.h>
 #include <sys/mman.h>
 
+#include "../../src/libc.h"
+
 enum { BIRTHS = 10000, PLANTED = 1000 /* bytes a thread leaks on purpose */ };
 
 static void *leak(size_t bytes)
@@ -799,6 +801,16 @@ static void a_block_is_freed_after_a_first_mapping(void)
   run_thread(maps_and_frees_a_block, block);
 }
 
+/* The mutex by which a thread holds its heap has an initialiser of ours. */
+static void libc_makes_robust_mutexes_as_we_do(void)
+{
+  pthread_mutex_t ours = ROBUST_MUTEX_INITIALIZER, theirs;
+  pthread_mutexattr_t robust;
+  require(pthread_mutexattr_init(&robust) == 0 && pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST) == 0);
+  require(pthread_mutex_init(&theirs, &robust) == 0);
+  require(memcmp(&ours, &theirs, sizeof ours) == 0);
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -827,6 +839,7 @@ int main(int argc, char **argv)
       TEST(copies_of_unwritten_memory_are_no_keys),
       TEST(a_block_is_freed_after_a_first_mapping),
       TEST(objects_that_others_free_make_room_for_blocks),
+      TEST(libc_makes_robust_mutexes_as_we_do),
   };
   if (argc > 1 && strcmp(argv[1], "count_keys") == 0) return count_keys(), 0;
   return run_table(TESTS, COUNT(TESTS), argc, argv);
