@@ -32,6 +32,7 @@ static const struct option {
     {"deepbind", &settings.keep_deepbind, parse_switch, "deepbind=0|1"},
     {"limit", &sys_limits.hard, parse_size, "limit=SIZE"},
     {"soft", &sys_limits.soft, parse_soft, "soft=SIZE|cgroup"},
+    {"populate", &sys_populates, parse_switch, "populate=0|1"},
 };
 enum { OPTION_COUNT = sizeof option_table / sizeof *option_table };
 
@@ -88,9 +89,10 @@ static void complain(const char *text, size_t length) {
   size_t bytes = min_size(length, sizeof shown - 1);
   for (size_t i = 0; i < bytes; i++) shown[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
   shown[bytes] = 0;
-  _Static_assert(OPTION_COUNT == 4, "the line names all of them");
-  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
-        shown, bytes < length ? "..." : "", option_table[0].form, option_table[1].form, option_table[2].form, option_table[3].form);
+  _Static_assert(OPTION_COUNT == 5, "the line names all of them");
+  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
+        shown, bytes < length ? "..." : "", option_table[0].form, option_table[1].form, option_table[2].form, option_table[3].form,
+        option_table[4].form);
 }
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

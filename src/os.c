@@ -20,6 +20,7 @@
 
 struct sys_counters sys_counters;
 struct sys_limits sys_limits;
+size_t sys_populates = 1;
 size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
 static bool brk_is_ours;
 
@@ -193,11 +194,14 @@ bool sys_discard(void *base, size_t bytes) {
   return done;
 }
 
+/* For want of memory, or since a signal came in between: the next time it may be otherwise. Any other refusal is a kernel's before 5.14 (EINVAL) or a
+ * filter's (EPERM, ENOSYS, what whoever wrote it thought of) and stays so. */
+static bool is_for_now(long answer) { return answer == -ENOMEM || answer == -EAGAIN || answer == -EINTR; }
+
 bool sys_populate(void *base, size_t bytes) {
-  static bool refused; /* then not asked again */
-  if (__atomic_load_n(&refused, __ATOMIC_RELAXED)) return false;
+  if (!__atomic_load_n(&sys_populates, __ATOMIC_RELAXED)) return false;
   long answer = advise(base, bytes, MADV_POPULATE_WRITE);
-  if (answer == -EINVAL) __atomic_store_n(&refused, true, __ATOMIC_RELAXED);
+  if (answer < 0 && !is_for_now(answer)) __atomic_store_n(&sys_populates, 0, __ATOMIC_RELAXED);
   return answer == 0;
 }
 

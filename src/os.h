@@ -84,8 +84,9 @@ bool sys_unmap(void *base, size_t bytes);
 bool sys_refuses_size(size_t bytes, void **stays);
 /* Resize a mapping, moving it if need be; NULL: refused, nothing changed. */
 void *sys_remap(void *base, size_t old_bytes, size_t new_bytes);
-/* Bring fresh pages into memory, all at once. False: the kernel cannot (before 5.14) or will not. */
+/* Bring fresh pages into memory, all at once. False: the kernel cannot (before 5.14) or will not, or it is not to be asked. */
 bool sys_populate(void *base, size_t bytes);
+extern size_t sys_populates; /* atomic; 0: it has refused for good, or the user will not have it */
 /* Drop the pages' contents and residency. True only if the memory now reads as zero. */
 bool sys_discard(void *base, size_t bytes);
 

@@ -6,7 +6,7 @@
  *   kernel.page      if not 0: pages of that size, as kernels for 16 and 64 KiB have them. Must be so from the start
  *   kernel.most      if not 0: mmap of more bytes than that is refused
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
- *   kernel.old       MADV_POPULATE_WRITE is not known, as before Linux 5.14
+ *   kernel.populate  if not 0: the error that MADV_POPULATE_WRITE ends in: EINVAL before Linux 5.14, a filter's
  *   kernel.reborn    each file has another birth than it has: one that was given the number of the one before
  *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
  *   map_asked        the bytes that this thread's mmap asks for, at a visit
@@ -38,7 +38,8 @@ static struct {
   size_t seen[KINDS];
   size_t mapped, page, most, discarded;
   uintptr_t break_asked;
-  bool keeps, old, reborn;
+  int populate;
+  bool keeps, reborn;
   void (*visit)(enum kind kind);
 } kernel;
 
@@ -147,7 +148,7 @@ static long test_madvise(const uintptr_t a[6])
   visit(MADVISE);
   if (!is_page(a[0])) return -EINVAL;
   if (refuses(MADVISE)) return -ENOMEM;
-  if (kernel.old && a[2] == MADV_POPULATE_WRITE) return -EINVAL;
+  if (kernel.populate && a[2] == MADV_POPULATE_WRITE) return -kernel.populate;
   if (a[2] == MADV_DONTNEED) add(&kernel.discarded, bytes_in_memory(a[0], a[1]));
   if (kernel.keeps && a[2] == MADV_DONTNEED) return 0;
   return real_kernel_call(SYS_madvise, (uintptr_t[6]){a[0], pages_up(a[1]), a[2]});

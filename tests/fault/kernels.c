@@ -1,5 +1,5 @@
 /* Kernels that are not this machine's: with pages of 16 and 64 KiB, as aarch64 has them; one whose MADV_DONTNEED succeeds and
- * keeps the contents, as under qemu-user; one before 5.14, that knows no MADV_POPULATE_WRITE; and misers, that have little to give
+ * keeps the contents, as under qemu-user; one before 5.14, that knows no MADV_POPULATE_WRITE, or with a filter before it; and misers, that have little to give
  * at once or take nothing back, until the library's own tables are full. */
 #include "kernel.h"
 
@@ -181,13 +181,29 @@ static void a_dense_heap(void)
   for (size_t i = 0; i < 200000; i++) require(os_malloc(100));
 }
 
-/* Asked for once; a kernel that does not know it is not asked again. */
-static void populate_is_not_known(void)
+/* Asked for once: a kernel that does not know it is not asked again, nor is a filter. */
+static void populate_is_refused_for_good(void)
 {
-  kernel.old = true;
   a_dense_heap();
   require(kernel.seen[MADVISE] == 1);
   require(os_check());
+}
+
+static void populate_is_refused(void)
+{
+  static const int ERRORS[] = {EINVAL, EPERM, ENOSYS, EACCES, ENOTSUP};
+  for (size_t i = 0; i < COUNT(ERRORS); i++) {
+    kernel.populate = ERRORS[i];
+    require(fate_of(populate_is_refused_for_good) == 0);
+  }
+}
+
+/* And a kernel that is short of memory is asked again. */
+static void populate_is_refused_for_now(void)
+{
+  kernel.populate = ENOMEM;
+  a_dense_heap();
+  require(kernel.seen[MADVISE] > 1);
 }
 
 static void populate_is_known(void)
@@ -298,7 +314,8 @@ int main(int argc, char **argv)
       TEST_AFTER(page_64_kb_halved, records_begin_empty),
       TEST(purged_memory_is_not_zero),
       TEST(purged_regions_are_not_zero),
-      TEST(populate_is_not_known),
+      TEST(populate_is_refused),
+      TEST(populate_is_refused_for_now),
       TEST(populate_is_known),
       TEST(regions_run_out),
       TEST(small_regions_leave_room_for_larger_ones),

@@ -63,6 +63,7 @@ static void ulimit_s_unlimited(void) { limit(RLIMIT_STACK, RLIM_INFINITY, RLIM_I
 static void option_limit_64_mb(void) { setenv("OSMEM_OPTIONS", "limit=64M", 1); }
 static void option_limit_16_mb(void) { setenv("OSMEM_OPTIONS", "limit=16384K", 1); }
 static void option_soft_32_mb(void) { setenv("OSMEM_OPTIONS", "soft=32M", 1); }
+static void option_populate_0(void) { setenv("OSMEM_OPTIONS", "populate=0", 1); }
 
 /* Each size takes what all others have left behind, forwards and back. At least `enough` bytes, every time. */
 static void exhaust_with_each_size(size_t enough)
@@ -514,6 +515,30 @@ static void the_list_is_enforced(void)
   require(fate_of(calls_an_unlisted_one) == 1 << 8);
 }
 
+/* A filter that knows of one advice only, as glibc's malloc gives no other; what else is asked ends the process. */
+static void a_dense_heap_under_a_filter_of_advice(void)
+{
+  struct sock_filter code[] = {
+      LOAD_CALL,
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 2),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_DONTNEED, 0, 1),
+      OTHERWISE(SECCOMP_RET_ALLOW),
+      OTHERWISE(SECCOMP_RET_TRAP),
+  };
+  struct sigaction action = {.sa_sigaction = unlisted_call, .sa_flags = SA_SIGINFO};
+  require(sigaction(SIGSYS, &action, NULL) == 0);
+  install_filter(code, COUNT(code), 0);
+  for (size_t i = 0; i < 300000; i++) require(malloc(100));
+  threads_work();
+}
+
+static void other_advice_is_given_unless_told(void)
+{
+  dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+  require(fate_of(a_dense_heap_under_a_filter_of_advice) == 1 << 8);
+}
+
 /* Locked pages cannot be dropped by madvise: calloc has to zero all the same. */
 static void pages_are_locked(void)
 {
@@ -923,6 +948,8 @@ int main(int argc, char **argv)
       TEST(brk_is_refused_later),
       TEST(only_listed_system_calls_after_the_start),
       TEST(the_list_is_enforced),
+      TEST_AFTER(option_populate_0, a_dense_heap_under_a_filter_of_advice),
+      TEST(other_advice_is_given_unless_told),
       TEST(pages_are_locked),
       TEST(a_mapping_above_the_break_from_the_start),
       TEST(a_mapping_a_little_above_the_break),
