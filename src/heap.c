@@ -264,9 +264,10 @@ static void *allocate_anywhere(struct theap *heap, const struct request *request
   return payload ? payload : allocate_mapping(request, LARGE_ALWAYS);
 }
 
-/* Atomic. After a trim that did not help: until when none is tried again, and what was in use then. */
+/* Atomic. A trim that did not help: when that was, for how long afterwards none is tried again, and what was in use. (Not until when: in the child of
+ * a fork into another time namespace the clock may be far behind.) */
 static struct {
-  uint64_t until_ns;
+  uint64_t at_ns, pause_ns;
   size_t bytes_in_use;
 } vain;
 
@@ -292,7 +293,8 @@ static bool giving_up_may_help(struct theap *heap, size_t bytes) {
   size_t slab_bytes, used = bytes_in_use(heap, &slab_bytes), held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
   size_t kept = held - min_size(held, used - slab_bytes);
   if (bytes > kept && large_refuses_size(bytes - kept)) return false;
-  if (sys_coarse_time() >= __atomic_load_n(&vain.until_ns, __ATOMIC_RELAXED)) return true;
+  uint64_t since_ns = sys_coarse_time() - __atomic_load_n(&vain.at_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
+  if (since_ns >= __atomic_load_n(&vain.pause_ns, __ATOMIC_RELAXED)) return true;
   return used + max_size(bytes, MMAP_THRESHOLD) <= __atomic_load_n(&vain.bytes_in_use, __ATOMIC_RELAXED);
 }
 
@@ -302,7 +304,8 @@ static void note_vain(const struct theap *heap, uint64_t began) {
   size_t slab_bytes;
   uint64_t now = sys_coarse_time();
   __atomic_store_n(&vain.bytes_in_use, bytes_in_use(heap, &slab_bytes), __ATOMIC_RELAXED);
-  __atomic_store_n(&vain.until_ns, now + PAUSE * max_size(now - began, LEAST_NS), __ATOMIC_RELAXED);
+  __atomic_store_n(&vain.at_ns, now, __ATOMIC_RELAXED);
+  __atomic_store_n(&vain.pause_ns, PAUSE * max_size(now - began, LEAST_NS), __ATOMIC_RELAXED);
 }
 
 /* Memory is short: everything that is merely kept goes back to the kernel, then any tier that can serves. */

@@ -7,6 +7,7 @@
  *   kernel.most      if not 0: mmap of more bytes than that is refused
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
  *   kernel.populate  if not 0: the error that MADV_POPULATE_WRITE ends in: EINVAL before Linux 5.14, a filter's
+ *   kernel.ahead_s   the clock is so much ahead; it goes back, as in a child in another time namespace, when that becomes less
  *   kernel.reborn    each file has another birth than it has: one that was given the number of the one before
  *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
  *   map_asked        the bytes that this thread's mmap asks for, at a visit
@@ -39,6 +40,7 @@ static struct {
   size_t mapped, page, most, discarded;
   uintptr_t break_asked;
   int populate;
+  time_t ahead_s;
   bool keeps, reborn;
   void (*visit)(enum kind kind);
 } kernel;
@@ -195,6 +197,13 @@ static long test_statx(const uintptr_t a[6])
   return answer;
 }
 
+static long test_clock(const uintptr_t a[6])
+{
+  long answer = real_kernel_call(SYS_clock_gettime, a);
+  ((struct timespec *)a[1])->tv_sec += kernel.ahead_s;
+  return answer;
+}
+
 static long answer_to(long number, const uintptr_t a[6])
 {
   switch (number) {
@@ -204,6 +213,7 @@ static long answer_to(long number, const uintptr_t a[6])
     case SYS_mremap: return test_mremap(a);
     case SYS_madvise: return test_madvise(a);
     case SYS_statx: return test_statx(a);
+    case SYS_clock_gettime: return test_clock(a);
     case SYS_futex: if (a[1] == FUTEX_WAIT_PRIVATE) visit(WAIT); /* fall through */
     default: return real_kernel_call(number, a);
   }
