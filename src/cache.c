@@ -2,6 +2,7 @@
 #include "cache.h"
 
 #include "arena.h"
+#include "purge.h"
 
 /* Where threads share an arena the limit doubles, up to the thread's share, when a thread wants memory that has given back as much as it may
  * keep: so one that allocated some hundred blocks, freed them and waits keeps next to nothing (2,000 threads with 300 blocks of up to
@@ -35,7 +36,9 @@ static void evict_to(struct theap *heap, size_t bytes) {
 
 void cache_evict(struct theap *heap) {
   size_t before = heap->cached_bytes;
+  bool begun = giving_begin();
   evict_to(heap, heap->cache_limit);
+  giving_end(begun);
   heap->cache_evicted += before - heap->cached_bytes;
 }
 

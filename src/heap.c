@@ -20,6 +20,7 @@
 #include "cache.h"
 #include "foreign.h"
 #include "large.h"
+#include "purge.h"
 #include "region.h"
 #include "report.h"
 #include "slab.h"
@@ -340,16 +341,19 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
 
 /* Everything but the fast path. Large requests come from the heap, too, when there are mappings enough; aligned ones that are not large always
  * do. */
-static __attribute__((noinline)) void *allocate_slow(const struct request *request) {
+static void *allocate_by_size(const struct request *request) {
   struct theap *heap = self;
-  if (request->bytes > PTRDIFF_MAX || (!theap_is_born(heap) && !(heap = theap_birth()))) {
-    errno = ENOMEM;
-    return NULL;
-  }
+  if (request->bytes > PTRDIFF_MAX || (!theap_is_born(heap) && !(heap = theap_birth()))) return NULL;
   bool large = request->bytes >= MMAP_THRESHOLD, fits = fits_chunk(request);
   void *payload = large || !fits ? allocate_mapping(request, fits ? LARGE_SHARED : LARGE_ALWAYS) : NULL;
   if (!payload && fits) payload = allocate_on_heap(heap, request);
-  if (!payload) payload = allocate_when_short(heap, request);
+  return payload ? payload : allocate_when_short(heap, request);
+}
+
+static __attribute__((noinline)) void *allocate_slow(const struct request *request) {
+  bool begun = giving_begin();
+  void *payload = allocate_by_size(request);
+  giving_end(begun);
   if (!payload) errno = ENOMEM;
   return payload;
 }

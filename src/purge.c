@@ -14,6 +14,8 @@
 #include "budget.h"
 #include "top.h"
 
+__thread enum giving giving;
+
 /* ---- a round -------------------------------------------------------------------------------------------------------- */
 
 static void begin(struct arena *arena, size_t run_min) {
@@ -112,6 +114,8 @@ static size_t patience_of(const struct arena *arena, size_t limit) {
 }
 
 COLD void give_back(struct arena *arena) {
+  if (giving == HAS_GIVEN) return;
+  if (giving == GIVES_ONCE) giving = HAS_GIVEN;
   size_t limit = dirty_limit(arena), dirty = dirty_bytes(arena), released = 0;
   if (arena->sweep_trims) { /* one is under way: it is helped */
     purge_on(arena, &released);
