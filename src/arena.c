@@ -211,11 +211,15 @@ void block_release(struct block *block) {
   arena_leave(arena);
 }
 
+void slab_release_locked(struct arena *arena, struct slab *slab) {
+  arena_give_slab_locked(arena, slab);
+  settle_dirt(arena, GRANULE_BYTES);
+}
+
 void slab_release(struct slab *slab) {
   struct arena *arena = arena_of(slab);
   if (!arena_enter_this(arena)) return; /* in a signal handler that interrupted us: the granule is lost, the heap is not */
-  arena_give_slab_locked(arena, slab);
-  settle_dirt(arena, GRANULE_BYTES);
+  slab_release_locked(arena, slab);
   arena_leave(arena);
 }
 

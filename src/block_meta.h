@@ -95,7 +95,8 @@ struct remote {
   uint64_t head;          /* atomic: count << 48 | first object freed by another thread | mark of the fork, see slab.c */
   struct slab *mail_next; /* the owner's mail, while head is not empty */
   struct object *last;    /* on the list, while the slab is in the mail */
-  char line[40];
+  struct slab *next_bundle; /* of what was set aside, while the slab is the first of one */
+  char line[32];
 };
 
 /* ---- medium: blocks, chunks, arenas --------------------------------------------------------------------------------- */
@@ -184,15 +185,18 @@ struct arena {
 typedef uint64_t cached_block;
 enum { CACHED_UNITS_SHIFT = 48 };
 
-/* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail` and `alive`. */
+/* A slab's address, and in its last bits the mark of the fork since which that holds: slab.c. */
+struct marked;
+
+/* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail`, `unread` and `alive`. */
 struct theap {
   struct slab *direct[SIZE_STEPS]; /* by size_step(); the class's current slab, or no_slab */
   struct slab *queue[SIZE_CLASSES]; /* slabs with free objects */
   uint8_t blocks_given[SIZE_CLASSES];
   struct arena *arena;
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
-  struct slab *mail;   /* atomic stack of slabs whose remote list became non-empty, */
-  struct slab *unread; /* atomic: and what is left of one that was taken whole */
+  struct marked *mail;   /* atomic stack of slabs whose remote list became non-empty, */
+  struct marked *unread; /* atomic: and one of bundles, each what is left of a mail that was taken whole */
   size_t cached_bytes, cache_limit;
   size_t cache_evicted; /* bytes, since the limit grew */
   uint32_t cache_evict; /* the bin that yields next when the cache is full */

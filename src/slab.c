@@ -14,7 +14,13 @@
  * An owner that sleeps does not read its mail. So whoever is about to grow the heap, or trims it, looks through that of others, too: a slab
  * whose objects are all on its remote list, and which is full for its owner, who then knows of it by the mail alone, goes back to its arena. The
  * rest is posted again. (64 workers by turns, whose 10 MB another thread frees: 727 MB without, and no malloc_trim reached it.) As much of
- * a mail as one call does not read is set aside, and read next by anybody: one exchange takes that, too.
+ * a mail as one call does not read is set aside, in one step, as a bundle on a stack of bundles, and read next by anybody, who takes all bundles and
+ * puts back all but one: they are few, about as many as read at once. (Posted one by one, where another had set something aside: 33 ms in one malloc, for
+ * a thread that slept on 1 GB.)
+ *
+ * A handler may fork out of all this, too, and its child go on here, with slabs in hand that whoever walks the heap there posts again (heirs.c). So what
+ * is on a stack bears the mark as well, and the mark under which a mail was taken goes with it: once that is old, the rest is left to the walk. (Else a slab was
+ * in the mail twice: a circle, and malloc_trim never returned.)
  *
  * Nothing here locks but slab birth and retirement, in the arena, and taking over what a fork orphaned. */
 #include "slab.h"
@@ -315,16 +321,37 @@ static struct object *last_of(const struct slab *slab, struct object *list) {
   return list;
 }
 
-static void post(struct slab *slab, struct remote *remote) {
-  struct slab **mail = &slab_owner(slab)->mail;
-  remote->mail_next = __atomic_load_n(mail, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(mail, &remote->mail_next, slab, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
-  }
-}
-
 static uint64_t mark_now(void) { return fork_generation & REMOTE_MARK_MASK; }
 
-static bool is_listed_since_fork(uint64_t head) { return remote_list(head) != LIST_END && (head & REMOTE_MARK_MASK) == mark_now(); }
+static bool is_listed(uint64_t head, uint64_t mark) { return remote_list(head) != LIST_END && (head & REMOTE_MARK_MASK) == mark; }
+
+/* What was put on a stack since that fork. */
+static struct slab *top_of(const struct marked *stack, uint64_t mark) {
+  uint64_t word = (uintptr_t)stack;
+  return (word & REMOTE_MARK_MASK) == mark ? (struct slab *)(word & ~REMOTE_MARK_MASK) : NULL;
+}
+
+/* Nothing, once the mark is old. */
+static void push(struct marked **stack, struct slab *slab, struct slab **link, uint64_t mark) {
+  struct marked *top = __atomic_load_n(stack, __ATOMIC_RELAXED), *marked = (struct marked *)((uintptr_t)slab | mark);
+  do {
+    if (UNLIKELY(mark != mark_now())) return;
+    *link = top_of(top, mark);
+  } while (!__atomic_compare_exchange_n(stack, &top, marked, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+/* All of it, with its mark. */
+static struct slab *take_all(struct marked **stack, uint64_t *mark) {
+  struct marked *top = __atomic_load_n(stack, __ATOMIC_RELAXED);
+  struct slab *slab;
+  do {
+    *mark = mark_now();
+    slab = top_of(top, *mark);
+  } while (slab && !__atomic_compare_exchange_n(stack, &top, NULL, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+  return slab;
+}
+
+static void post(struct theap *owner, struct slab *slab, uint64_t mark) { push(&owner->mail, slab, &slab_remote(slab)->mail_next, mark); }
 
 /* Into a slab that has no owner yet: it is enough that the object says so, and whoever is there to be the heir becomes it. False: it has
  * an owner by now. Where the arena cannot be had (it is abandoned, or a frame further up is in there) the object waits. */
@@ -339,33 +366,34 @@ COLD static bool free_orphaned(struct slab *slab, struct object *object) {
 
 void slab_free_remote(struct slab *slab, struct object *object) {
   if (UNLIKELY(__atomic_load_n(&heirs_wanted, __ATOMIC_RELAXED)) && slab_is_orphan(slab) && free_orphaned(slab, object)) return;
+  struct theap *owner = slab_owner(slab); /* once the object is free an heir may give the slab back */
   struct remote *remote = slab_remote(slab);
-  uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), new;
+  uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), new, mark;
   do {
+    mark = mark_now();
     object_seal(slab, object, remote_list(old));
-    new = (uint64_t)(remote_count(old) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object | mark_now();
+    new = (uint64_t)(remote_count(old) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object | mark;
     /* Release: the object's link. Acquire: who finds the list empty writes mail_next, after the owner, who emptied it, has read that. */
   } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-  if (is_listed_since_fork(old)) return;
+  if (is_listed(old, mark)) return;
   remote->last = remote_list(old) == LIST_END ? object : last_of(slab, object);
-  post(slab, remote);
+  post(owner, slab, mark);
 }
 
 void slab_post_again(struct slab *slab) {
   struct remote *remote = slab_remote(slab);
-  uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED);
+  uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), mark = mark_now();
   do {
-    if (remote_list(old) == LIST_END || is_listed_since_fork(old)) return;
-  } while (!__atomic_compare_exchange_n(&remote->head, &old, (old & ~REMOTE_MARK_MASK) | mark_now(), true, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED));
+    if (remote_list(old) == LIST_END || is_listed(old, mark)) return;
+  } while (!__atomic_compare_exchange_n(&remote->head, &old, (old & ~REMOTE_MARK_MASK) | mark, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
   remote->last = last_of(slab, remote_list(old));
-  post(slab, remote);
+  post(slab_owner(slab), slab, mark);
 }
 
 /* A list joins the one that waits, in one step: to look for its end took 50 ms for each 512 MB that others had freed. */
 static void collect_slab(struct slab *slab, uint64_t head, struct object *last) {
   struct object *list = remote_list(head);
-  if (UNLIKELY(list == LIST_END)) return; /* read already: a fork out of a handler that interrupted this had it posted again */
+  if (UNLIKELY(list == LIST_END)) return; /* see take_list() */
   struct object **waiting = slab->free != LIST_END ? &slab->later : &slab->free;
   if (next_of(slab, last) != *waiting) object_seal(slab, last, *waiting);
   *waiting = list;
@@ -373,35 +401,43 @@ static void collect_slab(struct slab *slab, uint64_t head, struct object *last) 
   settle(slab, slab_used(slab));
 }
 
-/* What was set aside, or else all that came since: the caller's alone from now on. */
-static struct slab *take_mail(struct theap *heap) {
-  struct slab **boxes[] = {&heap->unread, &heap->mail}, *slab = NULL;
-  for (size_t i = 0; !slab && i < 2; i++)
-    if (__atomic_load_n(boxes[i], __ATOMIC_RELAXED)) slab = __atomic_exchange_n(boxes[i], NULL, __ATOMIC_ACQUIRE);
-  return slab;
+/* What was not read. */
+static void set_aside(struct theap *heap, struct slab *bundle, uint64_t mark) {
+  if (bundle) push(&heap->unread, bundle, &slab_remote(bundle)->next_bundle, mark);
 }
 
-/* What was not read. Where others set something aside meanwhile it is posted, one by one. */
-static void set_aside(struct theap *heap, struct slab *slab) {
-  struct slab *none = NULL;
-  if (!slab || __atomic_compare_exchange_n(&heap->unread, &none, slab, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) return;
-  for (struct slab *next; slab; slab = next) {
-    next = slab_remote(slab)->mail_next;
-    post(slab, slab_remote(slab));
+/* A bundle that was set aside, or else all that came since: the caller's alone from now on. */
+static struct slab *take_mail(struct theap *heap, uint64_t *mark) {
+  struct slab *bundle = take_all(&heap->unread, mark), *next;
+  if (!bundle) return take_all(&heap->mail, mark);
+  for (struct slab *other = slab_remote(bundle)->next_bundle; other; other = next) {
+    next = slab_remote(other)->next_bundle;
+    set_aside(heap, other, *mark);
   }
+  return bundle;
+}
+
+/* None, where the slab was posted again in the child of a fork out of a handler that interrupted us: it has another mark. */
+static uint64_t take_list(struct remote *remote, uint64_t mark) {
+  uint64_t head = __atomic_load_n(&remote->head, __ATOMIC_RELAXED);
+  do {
+    if (UNLIKELY(!is_listed(head, mark))) return 0;
+  } while (!__atomic_compare_exchange_n(&remote->head, &head, 0, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+  return head;
 }
 
 bool slab_collect(struct theap *heap) {
-  struct slab *slab = take_mail(heap);
+  uint64_t mark;
+  struct slab *slab = take_mail(heap, &mark);
   if (LIKELY(!slab)) return false;
-  for (size_t read = 0; slab && read < MAIL_READ; read++) {
+  for (size_t read = 0; slab && read < MAIL_READ && mark == mark_now(); read++) {
     struct remote *remote = slab_remote(slab);
     struct slab *next = remote->mail_next; /* before the list is empty: from then on the slab may be posted again */
     struct object *last = remote->last;
-    collect_slab(slab, __atomic_exchange_n(&remote->head, 0, __ATOMIC_ACQ_REL), last);
+    collect_slab(slab, take_list(remote, mark), last);
     slab = next;
   }
-  set_aside(heap, slab);
+  set_aside(heap, slab, mark);
   return true;
 }
 
@@ -411,22 +447,51 @@ static bool is_anybodys(const struct slab *slab, const struct remote *remote) {
   return all_free && __atomic_load_n(&slab->wake, __ATOMIC_ACQUIRE) > WAKE_EMPTY;
 }
 
-size_t slab_release_mail(struct theap *owner, size_t most) {
-  struct slab *slab = take_mail(owner);
-  size_t released = 0;
-  for (; slab && most > 0; most--) {
+/* What is anybody's goes. Not in the child of a fork that came in between: there it is an heir's. */
+static bool release_if_anybodys(struct slab *slab, struct remote *remote, uint64_t mark) {
+  struct arena *arena = arena_of(slab);
+  if (!is_anybodys(slab, remote) || !arena_enter_this(arena)) return false;
+  bool still = mark == mark_now();
+  if (still) {
+    __atomic_store_n(&remote->head, 0, __ATOMIC_RELAXED);
+    slab_release_locked(arena, slab);
+  }
+  arena_leave(arena);
+  return still;
+}
+
+/* The rest, behind the next `most`. */
+static struct slab *read_through(struct theap *owner, struct slab *slab, uint64_t mark, size_t most, size_t *released) {
+  for (; slab && most > 0 && mark == mark_now(); most--) {
     struct remote *remote = slab_remote(slab);
     struct slab *next = remote->mail_next;
-    if (is_anybodys(slab, remote)) {
-      __atomic_store_n(&remote->head, 0, __ATOMIC_RELAXED);
-      slab_release(slab);
-      released++;
-    } else {
-      post(slab, remote);
-    }
+    if (release_if_anybodys(slab, remote, mark))
+      ++*released;
+    else
+      post(owner, slab, mark);
     slab = next;
   }
-  set_aside(owner, slab);
+  return slab;
+}
+
+size_t slab_release_mail(struct theap *owner) {
+  uint64_t mark;
+  size_t released = 0;
+  struct slab *slab = take_mail(owner, &mark);
+  set_aside(owner, read_through(owner, slab, mark, MAIL_READ, &released), mark);
+  return released;
+}
+
+/* What is posted again meanwhile is not come upon again: it ends. */
+size_t slab_release_all_mail(struct theap *owner) {
+  uint64_t mark;
+  size_t released = 0;
+  for (struct slab *bundle = take_all(&owner->unread, &mark), *next; bundle; bundle = next) {
+    next = slab_remote(bundle)->next_bundle;
+    read_through(owner, bundle, mark, SIZE_MAX, &released);
+  }
+  struct slab *slab = take_all(&owner->mail, &mark);
+  read_through(owner, slab, mark, SIZE_MAX, &released);
   return released;
 }
 

@@ -47,8 +47,9 @@ void slab_free_remote(struct slab *slab, struct object *object);
 enum { MAIL_READ = SIZED(64, 2) };
 bool slab_collect(struct theap *heap);
 
-/* Of the next `most` slabs in another thread's mail those go back to their arenas that nobody has an object of; how many. By anybody. */
-size_t slab_release_mail(struct theap *owner, size_t most);
+/* Of so many slabs in another thread's mail, or of all, those go back to their arenas that nobody has an object of; how many. By anybody. */
+size_t slab_release_mail(struct theap *owner);
+size_t slab_release_all_mail(struct theap *owner);
 
 /* Make an orphaned slab the heir's, or free memory, if nothing in it is in use. Under its arena's lock. */
 void slab_adopt_locked(struct theap *heir, struct slab *slab);

@@ -284,14 +284,6 @@ static size_t visit(struct theap *heap, size_t (*treat)(struct theap *), size_t 
   return heap == self || heap->unused || theap_is_gone(heap) ? 0 : look_through(heap);
 }
 
-static size_t look_through_some(struct theap *heap) { return slab_release_mail(heap, MAIL_READ); }
-
-/* What was set aside, and what came since. */
-static size_t look_through_all(struct theap *heap) {
-  size_t aside = slab_release_mail(heap, SIZE_MAX);
-  return aside + slab_release_mail(heap, SIZE_MAX);
-}
-
 /* ---- what a fork left ------------------------------------------------------------------------------------------------ */
 
 /* Hold a gone heap, of which no slab is left. */
@@ -375,7 +367,7 @@ bool theap_reclaim(void) {
   if (!newest || !newest->next) return false;
   for (int i = 0; i < LOOK_AT_HEAPS && found < MAIL_READ; i++) { /* no malloc pays for more than about one of them */
     heap = heap && heap->next ? heap->next : newest;
-    found += visit(heap, flush, look_through_some);
+    found += visit(heap, flush, slab_release_mail);
   }
   __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
   return found > 0;
@@ -384,7 +376,7 @@ bool theap_reclaim(void) {
 size_t theap_trim_others(void) {
   size_t released = 0;
   inherit(HEIRS_ALL);
-  for (struct theap *heap = theap_list(); heap; heap = heap->next) released += visit(heap, theap_trim, look_through_all);
+  for (struct theap *heap = theap_list(); heap; heap = heap->next) released += visit(heap, theap_trim, slab_release_all_mail);
   return released;
 }
 

@@ -54,6 +54,8 @@ build/tests/plugin/%.so: tests/plugin/%.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=gnu++17 $(test_flags) -fPIC -shared -Wl,-rpath,'$$ORIGIN' $< -o $@
 
+build/tests/preload/fork build/tests/preload/threads: tests/steps.h
+
 build/tests/%: tests/%.c tests/verbs.h include/osmem.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(test_flags) $< -o $@ $(test_libs)

@@ -2,7 +2,7 @@
 # one that cannot be planted.
 
 plant 'mail protocol' 'the next slab is read after the list is taken' slab.c \
-  '/^bool slab_collect/,/^}/ { /struct slab \*next = remote->mail_next/d; s|^\( *\)collect_slab(slab, __atomic.*|&\n\1struct slab *next = remote->mail_next;| }' \
+  '/^bool slab_collect/,/^}/ { /struct slab \*next = remote->mail_next/d; s|^\( *\)collect_slab(slab, take_list.*|&\n\1struct slab *next = remote->mail_next;| }' \
   'data race' build/tests/tsan/stress heaps_of_the_dead_are_adopted
 plant 'mail protocol' 'every push posts' slab.c \
   's/  if (is_listed_since_fork(old)) return;//' \

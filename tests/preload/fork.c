@@ -1,12 +1,11 @@
 /* fork: from threaded programs, twice at once, out of a signal handler, inside of a fork, beside stdio, with handlers that allocate or
  * lock. (What needs certain moments is in ../fault/fork.c.) */
-#include "verbs.h"
+#include "steps.h"
 #include <dlfcn.h>
 #include <semaphore.h>
 #include <spawn.h>
 #include <sys/time.h>
 #include <time.h>
-#include <ucontext.h>
 
 extern char **environ;
 
@@ -412,14 +411,13 @@ static void a_long_line_of_threaded_forks(void)
 
 /* The thread traps after each instruction of what it does and stands still there, while the main thread forks. Where the fork waits for a lock
  * that the thread holds, it goes on after a while. */
-enum { TRAP_FLAG = 0x100, STANDS_MS = 20, SLABS = 40, SLAB_OBJECTS = 32, OBJECTS = SLABS * SLAB_OBJECTS, OBJECT = 1000, KEPT = 100 };
+enum { STANDS_MS = 20, SLABS = 40, SLAB_OBJECTS = 32, OBJECTS = SLABS * SLAB_OBJECTS, OBJECT = 1000, KEPT = 100 };
 static sem_t standing, go_on;
-static volatile bool stepping, done;
+static volatile bool done;
 static unsigned every, instructions;
 static void *objects[OBJECTS], *kept[KEPT];
 static size_t small_before;
 
-#if defined(__x86_64__)
 static void wait_a_while(void)
 {
   struct timespec until;
@@ -429,39 +427,13 @@ static void wait_a_while(void)
   while (sem_timedwait(&go_on, &until) < 0 && errno == EINTR) continue;
 }
 
-static void stand_still(int unused, siginfo_t *info, void *context)
+static void stand_still(void)
 {
-  (void)unused, (void)info;
-  int saved = errno;
-  if (!stepping) {
-    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-  } else if (++instructions % every == 0) {
-    while (sem_trywait(&go_on) == 0) continue;
-    sem_post(&standing);
-    wait_a_while();
-  }
-  errno = saved;
+  if (++instructions % every != 0) return;
+  while (sem_trywait(&go_on) == 0) continue;
+  sem_post(&standing);
+  wait_a_while();
 }
-
-static void step(test_body *body)
-{
-  stepping = true;
-  __asm__ volatile("sub $128, %%rsp\n pushf\n orl %0, (%%rsp)\n popf\n add $128, %%rsp" ::"i"(TRAP_FLAG) : "memory", "cc");
-  body();
-  stepping = false;
-}
-#else
-static void stand_still(int unused, siginfo_t *info, void *context)
-{
-  (void)unused, (void)info, (void)context;
-}
-
-static void step(test_body *body)
-{
-  (void)body;
-  skip_test("steps by the trap flag of x86-64");
-}
-#endif
 
 struct steps {
   test_body *begin, *go, *child;
@@ -472,7 +444,7 @@ static void *goes_in_steps(void *steps)
 {
   if (((struct steps *)steps)->begin) ((struct steps *)steps)->begin();
   pthread_barrier_wait(&paused);
-  step(((struct steps *)steps)->go);
+  step(((struct steps *)steps)->go, stand_still);
   done = true;
   sem_post(&standing);
   return NULL;
@@ -480,8 +452,6 @@ static void *goes_in_steps(void *steps)
 
 static void fork_at_every_step(struct steps steps)
 {
-  struct sigaction action = {.sa_sigaction = stand_still, .sa_flags = SA_SIGINFO | SA_RESTART};
-  require(sigaction(SIGTRAP, &action, NULL) == 0);
   sem_init(&standing, 0, 0);
   sem_init(&go_on, 0, 0);
   pthread_barrier_init(&paused, NULL, 2);
@@ -564,6 +534,62 @@ static void a_fork_at_many_instructions_of_another_thread(void)
   use_each_tier();
   small_before = library_stats().small_live_count;
   fork_at_every_step((struct steps){keeps_some, does_a_bit_of_everything, the_estate_is_in_order, 11});
+}
+
+/* The same out of a handler that interrupts the thread itself, while it reads a long mail: the child goes on reading. What it has in hand then is posted
+ * again by whoever walks its heap, and nothing twice: a mail that bites its tail is never at its end. */
+enum { MAILED = 400, PER_SLAB = 31, READ = 40, CLASS_OF_WALK = 5000 };
+static void *mailed[MAILED * PER_SLAB], *read_for[READ];
+static bool in_child;
+
+static void *frees_one_of_each_slab(void *first)
+{
+  for (size_t i = (size_t)first; i < COUNT(mailed); i += PER_SLAB) free(__atomic_exchange_n(&mailed[i], NULL, __ATOMIC_RELAXED));
+  return NULL;
+}
+
+static void reads_its_mail(void)
+{
+  for (size_t i = 0; i < READ; i++) read_for[i] = malloc(OBJECT);
+}
+
+static void forks_and_goes_on(void)
+{
+  if (++instructions % every != 0) return;
+  pid_t pid = fork();
+  in_child = pid == 0;
+  if (in_child) stepping = false;
+  else require(wait_for(pid) == 0);
+}
+
+/* The heap grows, so that the estate is walked, and others free again into what was in the mail. */
+static void the_mail_has_an_end(void)
+{
+  static void *blocks[2][400];
+  alarm(10);
+  for (size_t round = 0; round < 2; round++) {
+    for (size_t i = 0; i < COUNT(blocks[0]); i++) touch(blocks[round][i] = malloc(CLASS_OF_WALK), CLASS_OF_WALK);
+    run_thread(frees_one_of_each_slab, (void *)(5 + round));
+  }
+  malloc_trim(0);
+  require(heap_is_sound());
+  for (size_t i = 0; i < READ; i++) free(read_for[i]);
+  for (size_t i = 0; i < COUNT(mailed); i++) free(mailed[i]);
+  malloc_trim(0);
+  require(heap_is_sound());
+  require(library_stats().small_live_count <= small_before + 1);
+  _exit(0);
+}
+
+static void a_fork_out_of_a_handler_while_a_long_mail_is_read(void)
+{
+  small_before = library_stats().small_live_count;
+  for (size_t i = 0; i < COUNT(mailed); i++) require(mailed[i] = malloc(OBJECT));
+  run_thread(frees_one_of_each_slab, (void *)3);
+  every = 211;
+  step(reads_its_mail, forks_and_goes_on);
+  if (in_child) the_mail_has_an_end();
+  require(instructions / every > 50);
 }
 
 /* ---- out of a signal handler ---- */
@@ -1041,6 +1067,7 @@ int main(int argc, char **argv)
       TEST(a_long_line_of_threaded_forks),
       TEST(a_fork_at_every_instruction_of_a_free_to_the_forker),
       TEST(a_fork_at_many_instructions_of_another_thread),
+      TEST(a_fork_out_of_a_handler_while_a_long_mail_is_read),
       TEST(fork_out_of_a_handler),
       TEST(fork_beside_getline_and_fclose),
       TEST(handlers_may_allocate),

@@ -1,6 +1,6 @@
 /* Threads: born, dying, dead; first and last operations; blocks that change hands. "Memory stays bounded" is always
  * asserted beside a planted leak that the same measure has to see. */
-#include "verbs.h"
+#include "steps.h"
 #include <linux/futex.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -758,6 +758,71 @@ static void no_malloc_reads_a_long_mail(void)
   }
 }
 
+/* Two look through a sleeper's long mail at once, and each leaves the rest: neither pays for its length. One of them stands still in the middle, after more
+ * instructions in each round, while more is posted and the other comes and goes. */
+enum { LONG_SLABS = 2000, ROUND_SLABS = 150, ROUNDS = 12, SLAB_OF = 31, STEPS_MOST = 28000 };
+static void *mailed[(LONG_SLABS + ROUNDS * ROUND_SLABS) * SLAB_OF];
+static sem_t stands, goes_on;
+static size_t mailed_slabs, instructions, stands_at;
+
+static void *has_a_long_mail(void *unused)
+{
+  for (size_t i = 0; i < COUNT(mailed); i++) require(mailed[i] = malloc(1000));
+  pthread_barrier_wait(&measured);
+  while (true) pause();
+  return unused;
+}
+
+static void mail_slabs(size_t slabs)
+{
+  for (; slabs > 0; slabs--) free(mailed[mailed_slabs++ * SLAB_OF]);
+}
+
+static void *reads_as_well(void *unused)
+{
+  for (size_t round = 0; round < ROUNDS; round++) {
+    while (sem_wait(&stands) < 0) continue;
+    mail_slabs(ROUND_SLABS);
+    for (uintptr_t end = program_break(); program_break() == end;) require(malloc(100000));
+    sem_post(&goes_on);
+  }
+  return unused;
+}
+
+/* For a while: where it holds a lock that the other wants, that one comes later. */
+static void let_the_other_read(void)
+{
+  struct timespec until;
+  if (++instructions != stands_at) return;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec++;
+  sem_post(&stands);
+  while (sem_timedwait(&goes_on, &until) < 0 && errno == EINTR) continue;
+}
+
+static void takes_a_block(void)
+{
+  require(malloc(100000));
+}
+
+static void no_malloc_posts_a_long_mail(void)
+{
+  require(sem_init(&stands, 0, 0) == 0 && sem_init(&goes_on, 0, 0) == 0 && pthread_barrier_init(&measured, NULL, 2) == 0);
+  spawn(has_a_long_mail, NULL);
+  pthread_barrier_wait(&measured);
+  mail_slabs(LONG_SLABS);
+  pthread_t other = spawn(reads_as_well, NULL);
+  for (size_t round = 0; round < ROUNDS; round++) {
+    stands_at = 2000 + 200 * round;
+    do {
+      instructions = 0;
+      step(takes_a_block, let_the_other_read);
+      require(instructions < STEPS_MOST);
+    } while (instructions < stands_at);
+  }
+  join(other);
+}
+
 static void *fresh(size_t bytes)
 {
   void *p = malloc(bytes);
@@ -832,6 +897,7 @@ int main(int argc, char **argv)
       TEST(one_trim_reaches_every_ended_thread),
       TEST(what_sleepers_made_serves_others),
       TEST(no_malloc_reads_a_long_mail),
+      TEST(no_malloc_posts_a_long_mail),
       TEST(exit_with_threads_inside),
       TEST(main_thread_ends_first),
       TEST(cancelled_threads_leave_nothing),

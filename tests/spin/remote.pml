@@ -4,14 +4,14 @@
  * `alive`). The holder allocates, frees, trims, or dies; then another may adopt the heap, for good or to flush it and
  * let go. The others free what is handed out. It ends when a holder says so; until then everything may go on for
  * ever, so interleavings of any length are covered: the state space is finite. One of the others also looks through the mail as it is, and gives back
- * what nobody has an object of.
+ * what nobody has an object of. With READ_IN_PARTS who reads a mail may stop before any slab, and sets the rest aside as a bundle.
  *
  * Asserted: an object is free when it is handed out and none is lost; a slab is in the mail once exactly while its remote list holds
  * something and no pusher is about to post it; a slab that retires is not in the mail and not in use; used == handed
  * out + being freed + on the remote list; and when all is quiet one collection takes everything back.
  *
  * A step is one access to what threads share, with the private work around it; a load that a compare-and-swap confirms belongs to the
- * step before (had it come later, the exchange that failed would have reloaded).
+ * step before (had it come later, the exchange that failed would have reloaded). So a push whose link nobody else reads is one step: that of a bundle.
  *
  * Left out: memory order (steps are sequentially consistent; tests/tsan looks at that), the order of a class's queue (any
  * queued slab may be next), carving, spurious failures of compare-and-swap (they repeat a step).
@@ -51,6 +51,7 @@ byte current;
 bit alive; /* the mutex is held */
 byte head[SLABS + 1], count[SLABS + 1];
 byte mail, mail_next[SLABS + 1];
+byte unread, next_bundle[SLABS + 1];
 
 /* What the code does not know: for the assertions. */
 #define FREE 0
@@ -210,6 +211,44 @@ inline choose(object) {
 #define MAY_ADOPT !alive
 #endif
 
+/* ---- take_mail, set_aside ---------------------------------------------------------------------------------------------- */
+
+inline push_bundle(bundle) {
+#ifndef BUNDLE_REPLACES_OTHERS
+  next_bundle[bundle] = unread;
+#endif
+  unread = bundle
+}
+
+/* Its first step. */
+inline take_unread() {
+  slab = unread;
+  unread = NIL;
+  others = next_bundle[slab];
+  next_bundle[slab] = NIL
+}
+
+/* The rest: all but one bundle goes back; where there is none it is the mail. */
+inline take_mail() {
+#ifdef OTHERS_ARE_LOST
+  others = NIL;
+#endif
+  do
+  :: others == NIL -> break
+  :: else -> atomic { following = next_bundle[others]; push_bundle(others); others = following; following = NIL }
+  od;
+  if
+  :: slab == NIL -> atomic { slab = mail; mail = NIL }
+  :: else -> skip
+  fi
+}
+
+#ifdef READ_IN_PARTS
+#define set_aside() atomic { slab != NIL -> push_bundle(slab); slab = NIL }
+#else
+#define set_aside() false -> skip
+#endif
+
 /* ---- slab_collect ------------------------------------------------------------------------------------------------------ */
 
 /* One exchange, and what the holder does with the list by itself. */
@@ -226,11 +265,12 @@ inline take_list(slab) {
   length = 0
 }
 
-/* Every slab of the mail, which was taken whole. */
+/* Of the mail, which was taken whole, as many slabs as it comes to. */
 inline collect() {
   do
   :: slab == NIL -> break
-  :: else ->
+  :: set_aside()
+  :: slab != NIL ->
 #ifdef NEXT_READ_LATE
      atomic { take_list(slab) }
      slab = mail_next[slab]
@@ -258,7 +298,8 @@ inline collect() {
 inline look_through() {
   do
   :: slab == NIL -> break
-  :: else ->
+  :: set_aside()
+  :: slab != NIL ->
      following = mail_next[slab];
      atomic {
        if
@@ -407,7 +448,7 @@ inline refill() {
 
 /* Nobody frees any more, and one collection was made. */
 inline check_all_is_back() {
-  assert(mail == NIL);
+  assert(mail == NIL && unread == NIL);
   for (i : 1 .. SLABS) { assert(head[i] == NIL) }
   for (i : 1 .. ALL) {
     assert(state[i] == FREE || state[i] == OUT);
@@ -421,7 +462,7 @@ inline check_all_is_back() {
 }
 
 active [THREADS] proctype thread() {
-  byte object, slab, old, length, following;
+  byte object, slab, old, length, following, others;
   bit mine, must_post;
 #ifdef POST_BY_FIRST_LOOK
   byte first_look;
@@ -439,8 +480,9 @@ again:
      }
      free_remote(slab, object)
   :: atomic { /* about to grow another heap; one thread does, that is enough */
-       !mine && !closing && _pid == THREADS - 1 && mail != NIL -> slab = mail; mail = NIL; busy++
+       !mine && !closing && _pid == THREADS - 1 && (unread != NIL || mail != NIL) -> take_unread(); busy++
      }
+     take_mail();
      look_through();
      atomic { busy--; check_sums() }
   :: atomic { /* be born, or reclaim what a dead thread left */
@@ -453,9 +495,10 @@ again:
 #ifdef LIST_WITHOUT_MAIL
        :: !CURRENT_HAS_OBJECTS && current != NIL && head[current] != NIL -> take_list(current); check_sums(); goto again
 #endif
-       :: else -> slab = mail; mail = NIL
+       :: else -> take_unread()
        fi
      }
+     take_mail();
      collect();
      atomic { refill(); check_sums() }
   :: atomic { /* free one's own */
@@ -465,13 +508,20 @@ again:
        :: else -> skip
        fi
      }
-  :: atomic { mine -> slab = mail; mail = NIL } /* malloc_trim */
+  :: atomic { mine -> take_unread() } /* malloc_trim, or a part of one */
+     take_mail();
      collect();
      atomic { retire_empty(); check_sums() }
   :: atomic { mine -> mine = 0; alive = 0 } /* die, or let go of what was reclaimed */
   :: atomic { mine -> closing = 1 }
-     atomic { busy == 0 -> slab = mail; mail = NIL }
-     collect();
+     atomic { busy == 0 -> take_unread() }
+     do
+     :: slab == NIL && unread == NIL && mail == NIL -> break
+     :: else ->
+        take_mail();
+        collect();
+        take_unread()
+     od;
      atomic { check_all_is_back(); break }
   od
 }

@@ -13,7 +13,7 @@ verdict() {
     tail -n 5 spin.out cc.out
     return
   }
-  timeout -k 5 "$patience" ./pan -m4000000 >pan.out 2>&1
+  timeout -k 5 "$patience" ./pan -m6000000 >pan.out 2>&1
   awk '/^pan:1:/ || /^error:/ || /not completed/ { said = said ? said : $0 }
     /errors: 0$/ { clean = 1 }
     /states, stored/ { states = $1 }
@@ -27,12 +27,17 @@ holds() {
   like "$what: $said" "$said" '^no error in [0-9]{5,} states$'
 }
 
-# finds BUG MODEL WHAT-SPIN-SAYS
-finds() { like "$2.pml finds $1" "$(verdict "$2" "-D$1")" "^pan:1: $3"; }
+# finds BUG MODEL WHAT-SPIN-SAYS DEFINE...
+finds() {
+  bug=$1 model=$2 says=$3
+  shift 3
+  like "$model.pml finds $bug" "$(verdict "$model" "-D$bug" "$@")" "^pan:1: $says"
+}
 
 # ---- slab.c: frees by other threads ----
 holds 'two slabs, three threads, two of which hold the heap in turn' remote
 holds 'larger slabs: full, in the queue, empty' remote -DSLABS=1 -DOBJECTS=3
+holds 'a mail that its owner and another read in parts' remote -DREAD_IN_PARTS -DHOLDERS=1
 
 # mail_next is read when the slab may have been posted again: the rest of the mail is lost, or read twice.
 finds NEXT_READ_LATE remote 'assertion violated \(old!=0\)'
@@ -49,6 +54,9 @@ finds RELEASES_CURRENT remote 'assertion violated \(\(current==0\)\|\|born\[curr
 finds LIST_REPLACES_FREE remote 'assertion violated \(\(j==0\)&&\(seen==0\)\)'
 # A heap is adopted without asking whether its thread is dead.
 finds ADOPTED_ALIVE remote 'assertion violated \(head\[i\]==0\)'
+# Of the bundles that were set aside one is read, and the others are not put back; or the next to be set aside takes their place.
+finds OTHERS_ARE_LOST remote 'assertion violated \(head\[i\]==0\)' -DREAD_IN_PARTS -DHOLDERS=1
+finds BUNDLE_REPLACES_OTHERS remote 'assertion violated \(head\[i\]==0\)' -DREAD_IN_PARTS -DHOLDERS=1
 
 # ---- lock.h, block.c: the lock, frees that do not wait ----
 holds 'the lock and the deferred frees, three threads and a last one' arena

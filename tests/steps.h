@@ -1,0 +1,44 @@
+/* A body of code, instruction by instruction: `each` is called after every one of them, as a signal handler of the thread that runs the body. x86-64;
+ * elsewhere the test is skipped. */
+#ifndef STEPS_H
+#define STEPS_H
+
+#include "verbs.h"
+
+#include <ucontext.h>
+
+static __thread volatile bool stepping; /* set to false it ends before the body does */
+
+#if defined(__x86_64__)
+enum { TRAP_FLAG = 0x100 };
+
+static test_body *after_each;
+
+static inline void trapped(int unused, siginfo_t *info, void *context)
+{
+  (void)unused, (void)info;
+  int saved = errno;
+  if (stepping) after_each();
+  if (!stepping) ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+  errno = saved;
+}
+
+static inline void step(test_body *body, test_body *each)
+{
+  struct sigaction action = {.sa_sigaction = trapped, .sa_flags = SA_SIGINFO | SA_RESTART};
+  require(sigaction(SIGTRAP, &action, NULL) == 0);
+  after_each = each;
+  stepping = true;
+  __asm__ volatile("sub $128, %%rsp\n pushf\n orl %0, (%%rsp)\n popf\n add $128, %%rsp" ::"i"(TRAP_FLAG) : "memory", "cc");
+  body();
+  stepping = false;
+}
+#else
+static inline void step(test_body *body, test_body *each)
+{
+  (void)body, (void)each;
+  skip_test("steps by the trap flag of x86-64");
+}
+#endif
+
+#endif
