@@ -24,6 +24,7 @@
 #include "arena.h"
 #include "budget.h"
 #include "large.h"
+#include "purge.h"
 #include "region.h"
 #include "thread.h"
 
@@ -72,6 +73,7 @@ COLD static void after_fork_in_parent(void) {
 COLD static void after_fork_in_child(void) {
   stdio_held = 0; /* libc made its locks anew */
   leave_all(true);
+  giving = GIVES_EACH_TIME; /* a malloc that a handler interrupted may never go on here */
   budget_start_over();
 }
 

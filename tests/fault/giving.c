@@ -1,4 +1,4 @@
-/* Giving back: in portions, so that no call and no lock takes long, counted in bytes and calls; nothing is lost when system calls are
+/* Giving back, and fetching ahead: in portions, so that no call and no lock takes long, counted in bytes and calls; nothing is lost when system calls are
  * wrapped by a program that allocates and frees in there; and what cannot help is not tried. */
 #include "kernel.h"
 
@@ -6,7 +6,7 @@
 
 #include "osmem.h"
 
-enum { MOST_AT_ONCE = 1 * MB };
+enum { MOST_AT_ONCE = 1 * MB, OBJECT_BYTES = 1000 };
 
 static char *blocks[4000];
 
@@ -71,6 +71,50 @@ static void what_was_put_off_goes_back_in_portions(void)
   require(kernel.discarded > 200 * MB && most <= MOST_AT_ONCE && os_check());
 }
 
+/* Eight threads have 16 MB each, freed by another, and sleep or are gone. No malloc of that one gives back more than a portion, whatever it finds. */
+enum { OWNERS = 8, OWNED = 16 * MB / OBJECT_BYTES };
+static char *owned[OWNERS][OWNED];
+static pthread_barrier_t all_own;
+static bool owners_sleep;
+
+static void *owns(void *objects)
+{
+  for (size_t i = 0; i < OWNED; i++) touch(((char **)objects)[i] = os_malloc(OBJECT_BYTES), OBJECT_BYTES);
+  pthread_barrier_wait(&all_own);
+  while (owners_sleep) pause();
+  return NULL;
+}
+
+static void free_what_is_owned(void)
+{
+  pthread_t owners[OWNERS];
+  require(pthread_barrier_init(&all_own, NULL, OWNERS + 1) == 0);
+  for (size_t i = 0; i < OWNERS; i++) owners[i] = spawn(owns, owned[i]);
+  pthread_barrier_wait(&all_own);
+  for (size_t i = 0; i < OWNERS && !owners_sleep; i++) join(owners[i]);
+  for (size_t i = 0; i < OWNERS; i++)
+    for (size_t j = 0; j < OWNED; j++) os_free(owned[i][j]);
+}
+
+static void a_malloc_gives_back_a_portion_of_what_the_dead_had(void)
+{
+  size_t most = 0;
+  free_what_is_owned();
+  for (size_t left = OWNERS * OWNED / 2; left > 0; left--) {
+    size_t before = kernel.discarded;
+    touch(os_malloc(2 * OBJECT_BYTES), 2 * OBJECT_BYTES);
+    if (kernel.discarded - before > most) most = kernel.discarded - before;
+  }
+  say("# %zu MB given back, %zu KB by one malloc at most\n", kernel.discarded / MB, most / KB);
+  require(kernel.discarded > MB && most <= MOST_AT_ONCE && os_check());
+}
+
+static void a_malloc_gives_back_a_portion_of_what_sleepers_had(void)
+{
+  owners_sleep = true;
+  a_malloc_gives_back_a_portion_of_what_the_dead_had();
+}
+
 /* A thread that needs the lock in the middle of a trim gets it when the trim makes the first pause, long before the end. */
 static pthread_t trimming;
 static size_t calls_before_it_came, calls_of_the_trim;
@@ -118,6 +162,19 @@ static void a_trim_lets_others_in(void)
   join(other);
   say("# came before call %zu of %zu\n", calls_before_it_came + 1, calls_of_the_trim);
   require(calls_of_the_trim > 200 && calls_before_it_came < calls_of_the_trim / 2 && os_check());
+}
+
+/* A heap that grows by small objects has the next pages brought in ahead, in portions likewise. */
+static void a_malloc_brings_in_a_portion(void)
+{
+  size_t most = 0;
+  for (size_t i = 0; i < 300 * MB / OBJECT_BYTES; i++) {
+    size_t before = kernel.populated;
+    touch(os_malloc(OBJECT_BYTES), OBJECT_BYTES);
+    if (kernel.populated - before > most) most = kernel.populated - before;
+  }
+  say("# %zu MB brought in, %zu KB by one malloc at most\n", kernel.populated / MB, most / KB);
+  require(kernel.populated > 200 * MB && most <= MOST_AT_ONCE);
 }
 
 /* ---- wrapped calls ---- */
@@ -271,7 +328,10 @@ int main(int argc, char **argv)
   static const struct test TESTS[] = {
       TEST(a_free_gives_back_a_portion),
       TEST(what_was_put_off_goes_back_in_portions),
+      TEST(a_malloc_gives_back_a_portion_of_what_sleepers_had),
+      TEST(a_malloc_gives_back_a_portion_of_what_the_dead_had),
       TEST(a_trim_lets_others_in),
+      TEST(a_malloc_brings_in_a_portion),
       TEST(a_purge_is_interrupted_at_every_call),
       TEST(what_goes_is_not_claimed),
       TEST(a_malloc_that_cannot_succeed_trims_nothing),

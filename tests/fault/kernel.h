@@ -12,6 +12,7 @@
  *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
  *   map_asked        the bytes that this thread's mmap asks for, at a visit
  *   kernel.discarded     bytes of MADV_DONTNEED so far that were in memory
+ *   kernel.populated     bytes of MADV_POPULATE_WRITE so far
  *   kernel.mapped    bytes the library has mapped and not unmapped: what it really holds
  *
  * libc's own calls do not come here. */
@@ -37,7 +38,7 @@ static struct {
   size_t from, to; /* counted from 1 over all calls of these kinds */
   size_t counted, refused;
   size_t seen[KINDS];
-  size_t mapped, page, most, discarded;
+  size_t mapped, page, most, discarded, populated;
   uintptr_t break_asked;
   int populate;
   time_t ahead_s;
@@ -152,6 +153,7 @@ static long test_madvise(const uintptr_t a[6])
   if (refuses(MADVISE)) return -ENOMEM;
   if (kernel.populate && a[2] == MADV_POPULATE_WRITE) return -kernel.populate;
   if (a[2] == MADV_DONTNEED) add(&kernel.discarded, bytes_in_memory(a[0], a[1]));
+  if (a[2] == MADV_POPULATE_WRITE) add(&kernel.populated, a[1]);
   if (kernel.keeps && a[2] == MADV_DONTNEED) return 0;
   return real_kernel_call(SYS_madvise, (uintptr_t[6]){a[0], pages_up(a[1]), a[2]});
 }
