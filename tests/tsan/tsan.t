@@ -52,8 +52,8 @@ reports() {
 reports slab_free_remote slab.c ACQ_REL RELEASE
 reports slab_free_remote slab.c ACQ_REL ACQUIRE
 # The mail.
-reports 'void post' slab.c RELEASE RELAXED
-reports take_mail slab.c ATOMIC_ACQUIRE ATOMIC_RELAXED
+reports 'void push' slab.c RELEASE RELAXED
+reports 'slab .take_all' slab.c ATOMIC_ACQUIRE ATOMIC_RELAXED
 # Blocks freed while the arena was taken.
 reports 'void defer' arena.c RELEASE RELAXED
 reports give_deferred arena.c ACQUIRE RELAXED
