@@ -592,6 +592,60 @@ static void a_fork_out_of_a_handler_while_a_long_mail_is_read(void)
   require(instructions / every > 50);
 }
 
+/* And while it looks after those that ended. A trim takes the heap of each ended thread and tidies it up. No lock is held meanwhile: a handler may fork at any instruction, and the frame below goes
+ * on in the child, where that heap must be its own still, and nobody else's. */
+enum { ENDED = 4, LEFT = 400, LATER = 9, HANDFUL = 2000, HANDFUL_BYTES = 48 };
+static pthread_barrier_t together;
+
+static void *leaves_a_heap(void *unused)
+{
+  void *left[LEFT];
+  pthread_barrier_wait(&together);
+  for (size_t i = 0; i < LEFT; i++) left[i] = malloc(100 + i % 7 * 100);
+  for (size_t i = 0; i < LEFT; i += 2) free(left[i]);
+  for (size_t i = 0; i < LEFT; i += 20) free(malloc(5000 + i));
+  pthread_barrier_wait(&together);
+  return unused;
+}
+
+static void *has_objects_of_its_own(void *seed)
+{
+  char *own[HANDFUL];
+  pthread_barrier_wait(&together);
+  for (int round = 0; round < 3; round++) {
+    for (size_t i = 0; i < HANDFUL; i++) fill(own[i] = malloc(HANDFUL_BYTES), HANDFUL_BYTES, (size_t)seed * HANDFUL + i);
+    for (size_t i = 0; i < HANDFUL; i++) require(holds(own[i], HANDFUL_BYTES, (size_t)seed * HANDFUL + i));
+    for (size_t i = 0; i < HANDFUL; i++) free(own[i]);
+  }
+  pthread_barrier_wait(&together);
+  return NULL;
+}
+
+static void live_together(void *(*body)(void *), size_t count)
+{
+  pthread_t threads[LATER];
+  pthread_barrier_init(&together, NULL, (unsigned)count);
+  for (size_t i = 0; i < count; i++) threads[i] = spawn(body, (void *)i);
+  for (size_t i = 0; i < count; i++) join(threads[i]);
+}
+
+static void trims(void) { malloc_trim(0); }
+
+static void a_handler_forks_out_of_a_trim(void)
+{
+  live_together(leaves_a_heap, ENDED);
+  every = 1499;
+  step(trims, forks_and_goes_on);
+  if (in_child) {
+    alarm(30);
+    malloc_trim(0);
+    for (int time = 0; time < 2; time++) live_together(has_objects_of_its_own, LATER);
+    require(heap_is_sound());
+    _exit(0);
+  }
+  require(instructions / every > 30);
+}
+
 /* ---- out of a signal handler ---- */
 
 static volatile sig_atomic_t forks_in_handler;
@@ -941,89 +995,6 @@ static void a_heap_made_anew_is_one_threads(void)
   for (size_t i = 0; i < LEFT_BEHIND; i++) spawn(stays_behind, NULL);
   pthread_barrier_wait(&paused);
   for (int i = 0; i < 40; i++) require(fate_of(makes_heaps_anew) == 0);
-}
-
-/* ---- out of a handler, while the thread looks after those that ended ---- */
-
-/* A trim takes the heap of each ended thread and tidies it up. No lock is held meanwhile: a handler may fork at any instruction, and the frame below goes
- * on in the child, where that heap must be its own still, and nobody else's. */
-enum { ENDED = 4, LEFT = 400, LATER = 9, HANDFUL = 2000, HANDFUL_BYTES = 48 };
-static pthread_barrier_t together;
-static volatile bool in_child;
-static unsigned children, harmed;
-
-static void *leaves_a_heap(void *unused)
-{
-  void *left[LEFT];
-  pthread_barrier_wait(&together);
-  for (size_t i = 0; i < LEFT; i++) left[i] = malloc(100 + i % 7 * 100);
-  for (size_t i = 0; i < LEFT; i += 2) free(left[i]);
-  for (size_t i = 0; i < LEFT; i += 20) free(malloc(5000 + i));
-  pthread_barrier_wait(&together);
-  return unused;
-}
-
-static void *has_objects_of_its_own(void *seed)
-{
-  char *own[HANDFUL];
-  pthread_barrier_wait(&together);
-  for (int round = 0; round < 3; round++) {
-    for (size_t i = 0; i < HANDFUL; i++) fill(own[i] = malloc(HANDFUL_BYTES), HANDFUL_BYTES, (size_t)seed * HANDFUL + i);
-    for (size_t i = 0; i < HANDFUL; i++) require(holds(own[i], HANDFUL_BYTES, (size_t)seed * HANDFUL + i));
-    for (size_t i = 0; i < HANDFUL; i++) free(own[i]);
-  }
-  pthread_barrier_wait(&together);
-  return NULL;
-}
-
-static void live_together(void *(*body)(void *), size_t count)
-{
-  pthread_t threads[LATER];
-  pthread_barrier_init(&together, NULL, (unsigned)count);
-  for (size_t i = 0; i < count; i++) threads[i] = spawn(body, (void *)i);
-  for (size_t i = 0; i < count; i++) join(threads[i]);
-}
-
-#if defined(__x86_64__)
-static void forks_here(int unused, siginfo_t *info, void *context)
-{
-  (void)unused, (void)info;
-  int saved = errno;
-  if (stepping && ++instructions % every == 0) {
-    pid_t pid = fork();
-    if (pid == 0) {
-      alarm(30);
-      in_child = true;
-      stepping = false;
-    } else {
-      children++;
-      if (wait_for(pid) != 0) harmed++;
-    }
-  }
-  if (!stepping) ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-  errno = saved;
-}
-#else
-#define forks_here stand_still
-#endif
-
-static void trims(void) { malloc_trim(0); }
-
-static void a_handler_forks_out_of_a_trim(void)
-{
-  struct sigaction action = {.sa_sigaction = forks_here, .sa_flags = SA_SIGINFO | SA_RESTART};
-  require(sigaction(SIGTRAP, &action, NULL) == 0);
-  live_together(leaves_a_heap, ENDED);
-  every = 1499;
-  step(trims);
-  if (in_child) {
-    malloc_trim(0);
-    for (int time = 0; time < 2; time++) live_together(has_objects_of_its_own, LATER);
-    require(heap_is_sound());
-    _exit(0);
-  }
-  say("# %u children, %u came to harm\n", children, harmed);
-  require(children > 30 && harmed == 0);
 }
 
 /* ---- the relatives of fork ---- */
