@@ -25,7 +25,7 @@ differ_fuzz := OSMEM_LIB=$(CURDIR)/build/fuzz/differ/libosmem.so build/fuzz/diff
 fuzz-differ: libosmem.so build/tests/differ/differ
 	scripts/setup.sh fuzz
 	$(MAKE) --no-print-directory $(differ_fuzzer)
-	@rm -f build/fuzz/differ-finding-*
+	@rm -f build/fuzz/differ-finding-* && mkdir -p build/fuzz/differ-corpus
 	$(differ_fuzz) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -artifact_prefix=build/fuzz/differ-finding- \
 	  build/fuzz/differ-corpus build/fuzz/differ-seeds || { build/tests/differ/differ --replay build/fuzz/differ-finding-*; exit 1; }
 .PHONY: fuzz-differ
