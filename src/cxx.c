@@ -219,11 +219,13 @@ static _Noreturn void throw_bad_alloc(const void *caller) {
 }
 
 /* Memory as the C++ library takes it: of the public malloc, which need not be ours. NULL, too, for what is no alignment. aligned_alloc wants
- * a multiple of it. */
+ * a multiple of it; by its name, since one that has a hidden version (glibc's libc_malloc_debug) is everybody's, but not ours to link to. */
 static void *malloc_or_aligned(size_t alignment, size_t size) {
   if (!is_power_of_two(alignment)) return NULL;
   if (alignment <= ALIGNMENT) return malloc(size ? size : 1);
-  return aligned_alloc(alignment, size > PTRDIFF_MAX ? size : round_up(size ? size : 1, alignment));
+  typedef void *aligned_alloc_function(size_t alignment, size_t size);
+  aligned_alloc_function *public_aligned_alloc = (aligned_alloc_function *)symbol_of_all("aligned_alloc");
+  return public_aligned_alloc(alignment, size > PTRDIFF_MAX ? size : round_up(size ? size : 1, alignment));
 }
 
 /* Ask the new-handler to make room until it does, throws, or is none: then NULL. */

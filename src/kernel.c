@@ -92,7 +92,7 @@ static long enter_by_libc(void *function, long number, const uintptr_t a[6]) {
   int saved = errno;
   long answer;
   if (number == SYS_mremap)
-    answer = (long)((remap_function *)function)((void *)a[0], a[1], a[2], (int)a[3]);
+    answer = (long)((remap_function *)function)((void *)a[0], a[1], a[2], (int)a[3], (void *)a[4]);
   else
     answer = ((libc_function *)function)(a[0], a[1], a[2]);
   if (answer == -1) answer = -errno;

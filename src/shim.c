@@ -44,9 +44,9 @@ EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
   return realloc(ptr, bytes);
 }
 
-/* Where somebody stands before us with a free, the functions below go where they would without us: what they give out ends there. (A program that
- * has, as above, a malloc of its own over glibc's, and no posix_memalign.) NULL: they are ours; also where libc's own free comes first, since we
- * were loaded later: who calls us then asked for us. */
+/* Where somebody stands before us with a free, and not with this function, it goes where it would without us: what it gives out ends in his free. (A
+ * program that has, as above, a malloc of its own over glibc's, and no posix_memalign.) NULL: it is ours. So it is where he has the function, too, and
+ * hands on to us; and where libc's own free comes first, since we were loaded later: who calls us then asked for us. */
 static void *elsewhere(const char *name) {
   enum { UNKNOWN, OURS, THEIRS };
   static uint8_t whose; /* atomic */
@@ -55,7 +55,7 @@ static void *elsewhere(const char *name) {
     known = symbol_is_ours("free") || symbol_of_all("free") == symbol_of_libc("free") ? OURS : THEIRS;
     __atomic_store_n(&whose, known, __ATOMIC_RELAXED);
   }
-  return LIKELY(known == OURS) ? NULL : symbol_not_ours(name);
+  return LIKELY(known == OURS) || !symbol_is_ours(name) ? NULL : symbol_behind_ours(name);
 }
 
 typedef int posix_memalign_function(void **memptr, size_t alignment, size_t size);

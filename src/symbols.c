@@ -150,11 +150,6 @@ void *symbol_behind_ours(const char *name) {
   return ours.map ? symbol_from(ours.map->l_next, name) : NULL;
 }
 
-void *symbol_not_ours(const char *name) {
-  void *symbol = symbol_of_all(name);
-  return symbol && lies_in(image_of_ours(), symbol) ? symbol_behind_ours(name) : symbol;
-}
-
 /* By a function of libc's that nobody stands before. */
 extern unsigned long __getauxval(unsigned long type);
 

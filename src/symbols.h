@@ -30,10 +30,9 @@ static inline bool lies_in(struct image image, const void *address) {
  * O(1) for each. */
 void *symbol_from(const struct link_map *map, const char *name);
 
-/* The first definition, which is everybody's; the next one behind ours; the first that is not ours; libc's, whatever there is before it. */
+/* The first definition, which is everybody's; the next one behind ours; libc's, whatever there is before it. */
 void *symbol_of_all(const char *name);
 void *symbol_behind_ours(const char *name);
-void *symbol_not_ours(const char *name);
 void *symbol_of_libc(const char *name);
 
 /* Is `name` ours for the whole process? Not where somebody stands before us, and not where we were loaded later, or into a namespace of its own. */

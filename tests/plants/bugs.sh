@@ -5,13 +5,13 @@ plant 'mail protocol' 'the next slab is read after the list is taken' slab.c \
   '/^bool slab_collect/,/^}/ { /struct slab \*next = remote->mail_next/d; s|^\( *\)collect_slab(slab, take_list.*|&\n\1struct slab *next = remote->mail_next;| }' \
   'data race' build/tests/tsan/stress heaps_of_the_dead_are_adopted
 plant 'mail protocol' 'every push posts' slab.c \
-  's/  if (is_listed_since_fork(old)) return;//' \
+  's/  if (is_listed(old, mark)) return;//' \
   'hangs|not so' $preload/threads.c threads_that_only_free_leave_memory_flat
 plant 'mail protocol' 'the count of a list is forgotten' slab.c \
   's/ - (int32_t)remote_count(head));/);/' \
   'not so: (growth_of|resident_bytes)' $preload/threads.c threads_that_only_free_leave_memory_flat
 plant 'mail protocol' 'the heap of a living thread is adopted' thread.c \
-  's/if (taken == EOWNERDEAD) taken = .*/if (taken) taken = 0;/' \
+  's/if (taken != EOWNERDEAD) return taken == 0;/if (taken != EOWNERDEAD) return true;/' \
   'double free|write after free|not so|hangs|ended by' $preload/threads.c contents_survive_when_others_free
 
 plant coalescing 'not with the block behind' bins.c \
@@ -66,7 +66,7 @@ plant 'fork handler' 'handlers of others find the locks taken' lock.h \
   's/if (!lock_held_by_me(lock) || !lock->forking || lock->nested) return false;/return false;/' \
   'not so|hangs' $fault/fork.c handlers_may_allocate
 plant 'fork handler' 'the heap of the forker is not held in the child' thread.c \
-  '/theaps_after_fork/,/^}/ s/hold_alive(self);/{}/' \
+  '/^static void take_along/,/^}/ s/hold_alive(heap);//' \
   'not so: thread_heaps' $preload/fork.c a_forker_that_dies_in_the_child_leaves_its_heap
 plant 'fork handler' 'a fork within a fork is not counted down' lock.c \
   's/^    lock->forking--;$//' \
@@ -75,7 +75,7 @@ plant 'fork handler' 'a fork out of a handler waits for ever' fork.c \
   's/thread_locks ? PATIENCE_MS : LOCK_FOREVER/LOCK_FOREVER/' \
   'hangs' $fault/fork.c another_is_being_born
 plant 'fork handler' 'a list from before the fork counts as posted' slab.c \
-  's/  if (is_listed_since_fork(old)) return;/  if (remote_list(old) != LIST_END) return;/' \
+  's/  if (is_listed(old, mark)) return;/  if (remote_list(old) != LIST_END) return;/' \
   'not so: library_stats' $preload/fork.c a_fork_at_every_instruction_of_a_free_to_the_forker
 
 plant 'bin bitmap' 'the bit of an emptied bin stays' bins.c \
@@ -108,7 +108,7 @@ plant 'chunk edge' 'a break that was moved down is not followed' region.c \
   's/    set_limit(last_chunk, min_size(last_chunk->info.limit, now));/    ;/' \
   'not so|ended by' $preload/limits.c the_free_end_is_taken_by_pages
 plant 'chunk edge' 'what the last page holds passes for zero' region.c \
-  's/  if (UNLIKELY(ours < edge)) memset.*//' \
+  's/  if (UNLIKELY(now < edge)) memset.*//' \
   'disagree|not so|ended by' $fault/kernels.c
 plant 'chunk edge' 'libc is not told of the break' os.c \
   's/  if (moved && &__curbrk) .*//' \
@@ -190,7 +190,7 @@ plant 'double free' 'of a mapping is not remembered' large.c \
   'not ok [0-9]+ - at_once-200000' tests/crimes/crimes.t
 
 plant 'short memory' 'nothing is tried when there is none' heap.c \
-  's/if (!payload) payload = allocate_when_short(heap, request);//' \
+  's/payload ? payload : allocate_when_short(heap, request)/payload/' \
   'not so' $fault/faults.c mmap_fails
 plant 'short memory' 'a trim for every refusal' heap.c \
   's/if (thread_locks || !giving_up_may_help(heap, bytes)) /if (thread_locks) /' \
@@ -253,5 +253,23 @@ plant 'fork handler' 'handlers are registered during a fork' fork.c \
   's/  bool entered = lock_enter(&atfork_lock);/  bool entered = false;/' \
   'hangs|ended by' $preload/fork.c handlers_are_registered_while_others_fork
 plant 'fork handler' 'a heap that was just made anew counts as dead' thread.c \
-  's/bool taken = !heap->unused \&\& !theap_is_gone(heap) \&\& hold_dead(heap);/bool taken = hold_dead(heap);/' \
+  's/bool taken = !heap->unused \&\& !theap_is_gone(heap) \&\& hold_dead(heap)/bool taken = hold_dead(heap)/' \
   'not so|double free|write after free|ended by' $preload/fork.c a_heap_made_anew_is_one_threads
+plant 'fork handler' 'a heap that a frame looks after is left behind' thread.c \
+  's/  for (struct theap .heap = looked_after; heap; heap = heap->below) take_along(heap);//' \
+  'not so|double free|write after free|ended by' $preload/fork.c a_handler_forks_out_of_a_trim
+plant 'fork handler' 'what is left of a mail from before is set aside' slab.c \
+  '/^static void push/,/^}/ s/    if (UNLIKELY(mark != mark_now())) return;/    mark = mark_now(), marked = (struct marked *)((uintptr_t)slab | mark);/; s/ \&\& mark == mark_now()//' \
+  'not so|ended by|hangs' $preload/fork.c a_fork_out_of_a_handler_while_a_long_mail_is_read
+plant purging 'each free that one malloc makes gives back' purge.c \
+  's/  if (giving == HAS_GIVEN) return;//' \
+  'not so' $fault/giving.c a_malloc_gives_back_a_portion_of_what_sleepers_had
+plant 'other allocators' 'the break is moved where another malloc is' os.c \
+  's/  if (!brk_is_ours) return 0;//' \
+  'not ok [0-9]+ - opened by a program that is on another malloc' tests/programs/beside.t
+plant 'other allocators' 'a freed mapping is never what glibc has now' heap.c \
+  's/state == LARGE_FREED \&\& !foreign_has_memory()/state == LARGE_FREED/' \
+  'double free' $preload/dl.c blocks_of_libc_where_a_mapping_was
+plant 'other allocators' 'who writes over libc hears nothing' kernel.c \
+  's/  if (!asks_only \&\& .*//' \
+  'not so: heard_remap' $preload/dl.c who_writes_over_libc_hears_what_goes
