@@ -104,7 +104,8 @@ enum {
   BUCKETS_AT_START = SIZED(16, 4), /* of them: a program with few mappings touches few cache lines */
   RECORDS_SEGMENT_MAX = SIZED(16384, 64), /* records, 1 MiB */
   SPARES_MAX = SIZED(64, 128), /* tiny: where brk is refused too, more of what a test holds are mappings */
-  SPARE_FLOOR = SIZED(512, 32) * KIB
+  SPARE_FLOOR = SIZED(512, 32) * KIB,
+  COPY_MAX = SIZED(4 * 1024, 64) * KIB /* what is copied to a spare rather than moved there: half a millisecond, and as much memory, if it was never touched */
 };
 
 _Static_assert(SLAB_USABLE / SMALL_MAX >= WAKE_SHARE_MAX, "one object at least wakes the smallest slab");

@@ -368,8 +368,10 @@ static bool expand_into_spare(struct mapping *mapping, size_t bytes) {
   return true;
 }
 
-/* Is copying to a spare cheaper than mremap? Copying a page takes a third of faulting one in. */
+/* Is copying to a spare cheaper than mremap? Copying a page takes a third of faulting one in, if there is one: of what is large nobody knows whether
+ * it was ever touched, and 5 GB that were not took 5 GB of memory. */
 static bool better_copied(size_t old_bytes, size_t bytes) {
+  if (old_bytes > COPY_MAX) return false;
   const struct mapping *spare = nearest(bytes, SPARES_MAX);
   return spare && spare->bytes >= bytes && old_bytes <= 3 * (bytes - old_bytes);
 }

@@ -621,6 +621,21 @@ static void a_huge_block_that_was_hardly_used_is_not_filled(void)
   }
 }
 
+/* Nor is one copied that grows, though there is a spare where it would fit: the kernel moves it. */
+static void a_huge_block_that_was_hardly_used_grows_without_being_copied(void)
+{
+  enum { BLOCKS = 24 };
+  char *blocks[BLOCKS], *spare;
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < BLOCKS; i++) require(blocks[i] = os_malloc(2 * HUGE_BLOCK)); /* an eighth of these may be kept */
+  require(spare = os_malloc(3 * HUGE_BLOCK));
+  os_free(spare);
+  require(library_stats().cached_bytes >= 3 * HUGE_BLOCK);
+  for (size_t i = 0; i < BLOCKS; i += 8) require(blocks[i] = os_realloc(blocks[i], 3 * HUGE_BLOCK - i));
+  require(resident_bytes() < before + 2 * MB);
+  for (size_t i = 0; i < BLOCKS; i++) os_free(blocks[i]);
+}
+
 static size_t minor_faults(void)
 {
   struct rusage usage;
@@ -703,6 +718,7 @@ int main(int argc, char **argv)
       TEST(chunks_reopen_wherever_they_end),
       TEST(a_tight_cycle_makes_no_system_calls),
       TEST(a_huge_block_that_was_hardly_used_is_not_filled),
+      TEST(a_huge_block_that_was_hardly_used_grows_without_being_copied),
       TEST(a_huge_block_that_was_filled_keeps_its_pages),
       TEST(huge_blocks_are_zero),
   };
