@@ -30,7 +30,7 @@ cmp "$scratch/osmem" "$scratch/glibc" || fail 'another output than under glibc'
 echo 'The same output under glibc.'
 
 say 'The C compiler with its children, on osmem and on glibc: are the objects equal?'
-compile='cc -std=gnu11 -D_GNU_SOURCE -O2 -c src/osmem.c -o'
+compile='cc -std=gnu11 -D_GNU_SOURCE -O2 -c src/unity.c -o'
 "$run" $compile "$scratch/osmem.o" && $compile "$scratch/glibc.o" || fail 'cc ended badly'
 cmp "$scratch/osmem.o" "$scratch/glibc.o" || fail 'the objects differ'
 cksum <"$scratch/osmem.o"

@@ -27,7 +27,7 @@ static bool brk_is_ours;
 void sys_init(void) {
   size_t page = kernel_auxval(AT_PAGESZ);
   if (page) page_bytes = page;
-  brk_is_ours = symbol_is_ours("malloc");
+  brk_is_ours = symbol_is_ours("malloc") && symbol_is_ours("free"); /* or aligned requests are another's, see shim.c */
 }
 
 /* What this thread has reserved and the kernel has not yet answered. */

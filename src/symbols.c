@@ -60,9 +60,12 @@ struct table {
   const uint32_t *hash, *gnu_hash; /* one of them may be NULL */
 };
 
-/* glibc relocates most addresses there in place, but not those of the vDSO, nor on every machine. */
+static uintptr_t distance(uintptr_t a, uintptr_t b) { return a < b ? b - a : a - b; }
+
+/* glibc relocates most addresses there in place, but not those of the vDSO, nor on every machine: it is the one that lies in the image. */
 static const void *at(const struct link_map *map, ElfW(Addr) address) {
-  return (const void *)(address < map->l_addr ? map->l_addr + address : address);
+  uintptr_t here = (uintptr_t)map->l_ld, relocated = map->l_addr + address;
+  return (const void *)(distance(address, here) < distance(relocated, here) ? address : relocated);
 }
 
 static struct table table_of(const struct link_map *map) {
@@ -97,7 +100,7 @@ static const ElfW(Sym) *find_by_gnu_hash(const struct table *table, const char *
   const uint32_t *hashes = &buckets[buckets_count];
   const ElfW(Sym) *found = NULL;
   uint32_t index = buckets_count ? buckets[hash % buckets_count] : 0;
-  if (index < first) return NULL;
+  if (index == 0 || index < first) return NULL;
   for (bool last = false; !last; index++) {
     uint32_t here = hashes[index - first];
     if ((here | 1) == (hash | 1)) consider(table, index, name, &found);
