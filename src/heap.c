@@ -285,6 +285,20 @@ static size_t bytes_in_use(const struct theap *heap, size_t *slab_bytes) {
   return bytes + *slab_bytes - heap->cached_bytes;
 }
 
+/* Asked by trying, and that takes room from under other threads for a moment. So what was refused just now is not tried again: a thread that asked for too much
+ * in a loop, under ulimit -v, had others' small mmaps refused, one in five. */
+static bool may_be_mapped(size_t bytes, uint64_t now) {
+  enum { STANDS_NS = 50 * 1000 * 1000 };
+  static uint64_t refused_at_ns; /* atomic, */
+  static size_t refused_bytes;   /* and that */
+  size_t least = __atomic_load_n(&refused_bytes, __ATOMIC_RELAXED);
+  if (least && bytes >= least && now - __atomic_load_n(&refused_at_ns, __ATOMIC_RELAXED) < STANDS_NS) return false;
+  if (!large_refuses_size(bytes)) return true;
+  __atomic_store_n(&refused_at_ns, now, __ATOMIC_RELAXED);
+  __atomic_store_n(&refused_bytes, bytes, __ATOMIC_RELAXED);
+  return false;
+}
+
 /* Can it be that a request which was refused is served once all is given up that is merely kept? No, if it would still be refused with all
  * that does not serve the program out of the way; and not soon after a trim that did not help, unless as much has been freed since. (A
  * trim for every one: 72 ms for each malloc(1 << 46) over a heap of 512 MB, now 15 us.) */
@@ -292,11 +306,11 @@ static bool giving_up_may_help(struct theap *heap, size_t bytes) {
   theap_reclaim();
   slab_collect(heap);
   size_t slab_bytes, used = bytes_in_use(heap, &slab_bytes), held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
+  uint64_t now = sys_coarse_time(), since_ns = now - __atomic_load_n(&vain.at_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
+  bool pausing = since_ns < __atomic_load_n(&vain.pause_ns, __ATOMIC_RELAXED);
+  if (pausing && used + max_size(bytes, MMAP_THRESHOLD) > __atomic_load_n(&vain.bytes_in_use, __ATOMIC_RELAXED)) return false;
   size_t kept = held - min_size(held, used - slab_bytes);
-  if (bytes > kept && large_refuses_size(bytes - kept)) return false;
-  uint64_t since_ns = sys_coarse_time() - __atomic_load_n(&vain.at_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
-  if (since_ns >= __atomic_load_n(&vain.pause_ns, __ATOMIC_RELAXED)) return true;
-  return used + max_size(bytes, MMAP_THRESHOLD) <= __atomic_load_n(&vain.bytes_in_use, __ATOMIC_RELAXED);
+  return bytes <= kept || may_be_mapped(bytes - kept, now);
 }
 
 /* It has taken since `began`. */
