@@ -250,6 +250,7 @@ static void look_away(struct theap *heap) {
 static void take_along(struct theap *heap) {
   if (heap->generation != fork_generation) heap->mail = heap->unread = NULL; /* its slabs will be posted again */
   heap->generation = fork_generation;
+  heap->known_dead = false; /* that list is dropped */
   arena_count_thread(heap->arena);
   hold_alive(heap);
 }
@@ -316,14 +317,14 @@ static void renew(struct theap *heap) {
   lock_leave(&birth_lock);
 }
 
-/* Some gone heaps, or all, when their slabs have been taken over. */
-static size_t renew_gone(bool all) {
+/* Gone heaps, when their slabs have been taken over. */
+static size_t renew_gone(size_t most) {
   static struct theap *cursor; /* atomic; all before it are done, */
   static uint32_t generation;  /* atomic; of that number */
   bool goes_on = __atomic_load_n(&generation, __ATOMIC_RELAXED) == fork_generation;
   struct theap *heap = goes_on ? __atomic_load_n(&cursor, __ATOMIC_RELAXED) : theap_list();
   size_t renewed = 0;
-  for (; heap && (all || renewed < LOOK_AT_HEAPS); heap = heap->next)
+  for (; heap && renewed < most; heap = heap->next)
     if (take_if_gone(heap)) renew(heap), renewed++;
   __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
   __atomic_store_n(&generation, fork_generation, __ATOMIC_RELAXED);
@@ -334,7 +335,8 @@ static size_t renew_gone(bool all) {
 static size_t inherit(size_t most) {
   if (LIKELY(!__atomic_load_n(&heirs_wanted, __ATOMIC_RELAXED)) || !theap_is_born(self)) return 0;
   size_t found = heirs_adopt(self, most);
-  return heirs_are_done() ? found + renew_gone(most == HEIRS_ALL) : found;
+  size_t renewals = most == HEIRS_A_PORTION ? LOOK_AT_HEAPS : most; /* a birth would make a new one for each that it does not find */
+  return heirs_are_done() ? found + renew_gone(renewals) : found;
 }
 
 bool theap_inherit(void) { return inherit(HEIRS_A_PORTION) > 0; }
