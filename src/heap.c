@@ -289,13 +289,13 @@ static size_t bytes_in_use(const struct theap *heap, size_t *slab_bytes) {
  * in a loop, under ulimit -v, had others' small mmaps refused, one in five. */
 static bool may_be_mapped(size_t bytes, uint64_t now) {
   enum { STANDS_NS = 50 * 1000 * 1000 };
-  static uint64_t refused_at_ns; /* atomic, */
-  static size_t refused_bytes;   /* and that */
-  size_t least = __atomic_load_n(&refused_bytes, __ATOMIC_RELAXED);
-  if (least && bytes >= least && now - __atomic_load_n(&refused_at_ns, __ATOMIC_RELAXED) < STANDS_NS) return false;
+  static uint64_t refused_at_ns; /* atomic: written last and read first, so that no lesser size of long ago counts as refused just now */
+  static size_t refused_bytes = SIZE_MAX; /* atomic */
+  bool just_now = now - __atomic_load_n(&refused_at_ns, __ATOMIC_ACQUIRE) < STANDS_NS;
+  if (just_now && bytes >= __atomic_load_n(&refused_bytes, __ATOMIC_RELAXED)) return false;
   if (!large_refuses_size(bytes)) return true;
-  __atomic_store_n(&refused_at_ns, now, __ATOMIC_RELAXED);
   __atomic_store_n(&refused_bytes, bytes, __ATOMIC_RELAXED);
+  __atomic_store_n(&refused_at_ns, now, __ATOMIC_RELEASE);
   return false;
 }
 

@@ -1,4 +1,5 @@
-/* The gate to the kernel: all that the library wants of it goes through here, and nothing through libc's functions for it.
+/* The gate to the kernel: all that the library wants of it goes through here, and nothing by the names that libc has for it. (By the code of four of
+ * its functions all the same, which some write over to hear of memory that goes: kernel.c.)
  *
  * Their names are not reserved (C11, 7.1.3): a program may have a mmap(), a syscall(), a clock_gettime() of its own that does something else. Tools
  * wrap them: libfaketime's clock takes a mutex and frees, ThreadSanitizer's wrappers do not work before its start. And libc's write() is a point

@@ -2,7 +2,7 @@
 #ifndef OSMEM_LIBC_H
 #define OSMEM_LIBC_H
 
-/* The version of libc's oldest names, malloc's among them. Those of other allocators have none, which dlvsym() passes over. */
+/* The version of libc's oldest names, malloc's among them. */
 #ifdef __x86_64__
 #define LIBC_VERSION "GLIBC_2.2.5"
 #else
