@@ -465,7 +465,10 @@ static void keep_what_was_emptied(void) {
 }
 
 void large_after_fork(bool child) {
-  if (child && lock_is_held_for_fork(&large_lock)) keep_what_was_emptied();
+  if (child && lock_is_held_for_fork(&large_lock)) {
+    keep_what_was_emptied();
+    registry_forget_other_threads();
+  }
   lock_leave_after_fork(&large_lock, child);
   if (child) lock_abandon_orphan(&large_lock);
 }

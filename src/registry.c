@@ -25,8 +25,10 @@ struct mapping_list mappings[MAPPING_STATES];
 
 static struct mapping first_records[FIRST_RECORDS];
 static struct mapping *unused = first_records, *unused_end = first_records + FIRST_RECORDS;
-static size_t records_made = FIRST_RECORDS;
+static struct mapping *leftover; /* of older segments: the first record of each rest has its end as base, the next rest as older */
+static size_t records_made = FIRST_RECORDS, unused_records = FIRST_RECORDS;
 static size_t claimed;
+static __thread size_t own_claims; /* of it */
 
 static struct bucket first_buckets[FIRST_BUCKETS];
 static struct bucket *segments[BUCKET_SEGMENTS] = {first_buckets}; /* the first, then as many buckets as all before */
@@ -125,35 +127,58 @@ static void list_in(struct mapping *mapping, enum mapping_state state) {
   if (state == MAPPING_SPARE) chain_in(mapping, MAPPING_END);
 }
 
-static size_t unused_records(void) { return (size_t)(unused_end - unused); }
-
-/* (The last few of the old segment are left lying: two in each, for there is room for three or none is mapped.) */
-static void add_segment(void) {
+/* What is left of the segment before is used when the new one is. */
+static bool add_segment(void) {
   size_t bytes = round_up(min_size(records_made, RECORDS_SEGMENT_MAX) * sizeof *unused, page_bytes);
   struct mapping *segment;
   while (!(segment = sys_map(bytes)) && bytes > page_bytes) bytes = round_up(bytes / 2, page_bytes);
-  if (!segment) return;
+  if (!segment) return false;
+  if (unused < unused_end) {
+    unused->base = (uintptr_t)unused_end;
+    unused->older = leftover;
+    leftover = unused;
+  }
   unused = segment;
   unused_end = segment + bytes / sizeof *segment;
-  records_made += unused_records();
-}
-
-bool registry_claim(size_t records) {
-  size_t freed = mappings[MAPPING_FREED].count, wanted = claimed + records;
-  if (unused_records() + freed < wanted + REMEMBERED && unused_records() < wanted) add_segment();
-  if (unused_records() + freed < wanted) return false;
-  claimed = wanted;
+  records_made += bytes / sizeof *segment;
+  unused_records += bytes / sizeof *segment;
   return true;
 }
 
-void registry_unclaim(size_t records) { claimed -= records; }
+static struct mapping *next_unused(void) {
+  if (unused == unused_end) {
+    unused = leftover;
+    unused_end = (struct mapping *)leftover->base;
+    leftover = leftover->older;
+  }
+  unused_records--;
+  return unused++;
+}
+
+/* (By as many threads at a time as are in the kernel for a mapping.) */
+bool registry_claim(size_t records) {
+  size_t freed = mappings[MAPPING_FREED].count, wanted = claimed + records;
+  if (unused_records + freed < wanted + REMEMBERED && unused_records < wanted) add_segment();
+  while (unused_records + freed < wanted)
+    if (!add_segment()) return false;
+  claimed = wanted;
+  own_claims += records;
+  return true;
+}
+
+void registry_unclaim(size_t records) {
+  claimed -= records;
+  own_claims -= records;
+}
+
+void registry_forget_other_threads(void) { claimed = own_claims; }
 
 /* A record for `base`: that of its own past, the one that was freed first, or a new one. (That of its past may be live: in the child of a
  * fork, whose parent has kept the mapping for itself with MADV_DONTFORK.) */
 static struct mapping *record_for(uintptr_t base) {
   struct mapping *record = registry_find(base);
-  bool anew = !record && unused < unused_end && mappings[MAPPING_FREED].count <= REMEMBERED;
-  if (!record) record = anew ? unused++ : mappings[MAPPING_FREED].oldest;
+  bool anew = !record && unused_records > 0 && mappings[MAPPING_FREED].count <= REMEMBERED;
+  if (!record) record = anew ? next_unused() : mappings[MAPPING_FREED].oldest;
   if (!record) DIE("a mapping's record was not claimed");
   if (anew) {
     chained++;

@@ -42,6 +42,9 @@ extern struct mapping_list mappings[MAPPING_STATES];
 bool registry_claim(size_t records);
 void registry_unclaim(size_t records);
 
+/* In the child of a fork: what other threads had claimed is free. */
+void registry_forget_other_threads(void);
+
 /* The record of what begins at `base`, whatever its state; or NULL. */
 struct mapping *registry_find(uintptr_t base);
 

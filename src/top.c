@@ -48,7 +48,10 @@ static bool start_chunk(struct arena *arena, size_t bytes) {
   if (arena->chunks && arena->top + HEADER_BYTES > arena->limit) return false; /* see follow_limit() */
   struct chunk *chunk = region_new_chunk(arena, bytes);
   if (!chunk) return false;
-  if (arena->chunks) retire_top(arena);
+  if (arena->chunks) {
+    follow_limit(arena);
+    retire_top(arena);
+  }
   chunk->info.next = arena->chunks;
   arena->chunks = chunk;
   arena->top = (uintptr_t)chunk + sizeof *chunk - HEADER_BYTES;
@@ -106,7 +109,9 @@ size_t discard_pages(uintptr_t start, uintptr_t end) {
   return first < last && sys_discard((void *)first, last - first) ? last - first : 0;
 }
 
+/* (A stranger who lowered the break into the top may have come back above it.) */
 size_t discard_top(struct arena *arena, uintptr_t keep, size_t most) {
+  follow_break(arena);
   uintptr_t resident = arena->resident;
   if (resident <= keep) return 0;
   uintptr_t from = resident - keep > most ? round_up(resident - most, page_bytes) : keep;

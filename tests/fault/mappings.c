@@ -153,6 +153,41 @@ static void a_large_trim_does_not_hold_the_lock(void)
   require(met >= 8 && now().cached_bytes <= 1 * MB && os_check());
 }
 
+/* Each that is in the kernel for a mapping has claimed a place in our records: there are places for all, and none asks twice. */
+enum { AT_ONCE = 100, TOGETHER = 10 * MB, SEGMENTS = 16 };
+
+static size_t in_kernel;
+static sem_t all_in;
+
+static void waits_for_all(enum kind kind)
+{
+  if (kind != MMAP || map_asked != TOGETHER) return;
+  if (__atomic_add_fetch(&in_kernel, 1, __ATOMIC_RELAXED) == AT_ONCE) sem_post(&all_in);
+  sem_wait(&all_in);
+  sem_post(&all_in);
+}
+
+static void *maps_together(void *unused)
+{
+  void *p = os_malloc(TOGETHER);
+  require(p);
+  os_free(p);
+  return unused;
+}
+
+static void many_threads_map_at_once(void)
+{
+  pthread_t threads[AT_ONCE];
+  require(sem_init(&all_in, 0, 0) == 0);
+  size_t before = kernel.seen[MMAP];
+  kernel.visit = waits_for_all;
+  for (size_t i = 0; i < AT_ONCE; i++) threads[i] = spawn(maps_together, NULL);
+  for (size_t i = 0; i < AT_ONCE; i++) join(threads[i]);
+  kernel.visit = NULL;
+  say("# %zu calls of mmap\n", kernel.seen[MMAP] - before);
+  require(in_kernel == AT_ONCE && kernel.seen[MMAP] - before <= AT_ONCE + SEGMENTS && os_check());
+}
+
 /* The child of a fork has what another thread was about to give back, and gives it back itself. */
 static size_t mapped_before;
 
@@ -202,6 +237,7 @@ int main(int argc, char **argv)
       TEST(what_was_only_asked_for_is_kept),
       TEST(a_large_free_does_not_hold_the_lock),
       TEST(a_large_trim_does_not_hold_the_lock),
+      TEST(many_threads_map_at_once),
       TEST(a_child_gives_back_what_was_being_emptied),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

@@ -286,6 +286,15 @@ static void two_arenas(void)
   world.refusals = SIZE_MAX;
 }
 
+/* The other thread has the end of the heap. */
+static void two_tops(void)
+{
+  two_arenas();
+  switch_threads(false);
+  keep(BLOCK_MAX / 2, LAST);
+  switch_threads(false);
+}
+
 static void keeps_contents(void)
 {
   nearly_full(LEFT);
@@ -329,6 +338,7 @@ static const struct scenario {
     {"brk is refused", without_brk, BLOCK_SIZES, BLOCK_RESIZES, true, true, false, false, 4},
     {"every call is refused", without_anything, FEW_SIZES, RESIZES, true, true, false, false, 4},
     {"two arenas", two_arenas, LARGE_SIZES, NONE, false, false, true, true, 6},
+    {"two tops", two_tops, LARGE_SIZES, NONE, false, false, true, true, 5},
     {"discarding keeps contents", keeps_contents, BIG_ONLY, BLOCK_RESIZES, true, true, false, false, 4},
 };
 
