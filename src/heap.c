@@ -418,7 +418,11 @@ static void *move(struct found found, void *payload, size_t bytes, const char *c
   void *moved = heap_malloc(bytes + ahead);
   if (!moved && ahead && (moved = heap_malloc(bytes))) errno = saved;
   if (!moved) return NULL;
-  memcpy(moved, payload, min_size(found.usable, bytes));
+  size_t kept = min_size(found.usable, bytes);
+  if (found.kind == MAPPING && kept > COPY_MAX)
+    large_copy(moved, payload, kept);
+  else
+    memcpy(moved, payload, kept);
   free_found(found, payload, call);
   return moved;
 }

@@ -28,6 +28,7 @@ enum {
   SLACK_SHARE = 8,
   RECORDS_MAX = 3,                /* that one call may add: a mapping, what is before and behind it */
   REFUSALS_MAX = 2,               /* then the kernel is asked no more, in one call */
+  PORTION_MIN = 8 * 1024 * 1024,  /* of spares that are due one call releases as much as it freed, but no less than this: half a millisecond */
   HOLD_BYTES = 32 * 1024 * 1024,  /* so much may be unmapped before the lock is left: 1 to 3 ms */
   UNMAP_COST_BYTES = 64 * 1024    /* the call itself */
 };
@@ -156,14 +157,18 @@ static void make_way(size_t bytes) {
   }
 }
 
-/* No more than a few spares are kept, and no more bytes than the budget has us keep. May drop the lock. */
-static void release_spares(void) {
+/* No more than a few spares are kept, and no more bytes than the budget has us keep: a portion of what is too much goes, for `freed` bytes. (All of it
+ * at once, when the budget allowed it at last: 171 ms for a free of 200 kB.) May drop the lock. */
+static void release_spares(size_t freed) {
   const struct mapping_list *spares = &mappings[MAPPING_SPARE];
-  for (int calls = 0, refusals = 0; spares->oldest && calls < SPARES_MAX && refusals < REFUSALS_MAX; calls++) {
-    size_t limit = max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE);
+  size_t left = max_size(freed, PORTION_MIN);
+  for (int calls = 0, refusals = 0; spares->oldest && left > 0 && calls < SPARES_MAX && refusals < REFUSALS_MAX; calls++) {
+    size_t limit = max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE), dirty_bytes = min_size(spares->oldest->dirty_bytes, left);
     bool too_many = spares->count > SPARES_MAX;
-    if (!too_many && !(cached_bytes() > limit && budget_spend(spares->oldest->dirty_bytes / page_bytes))) return;
-    refusals += release(spares->oldest, SIZE_MAX) == 0;
+    if (!too_many && !(cached_bytes() > limit && budget_spend(dirty_bytes / page_bytes))) return;
+    size_t released = release(oldest_spare(), left);
+    refusals += released == 0;
+    left -= released;
   }
 }
 
@@ -284,6 +289,20 @@ void large_clear(void *payload, size_t bytes) {
   }
 }
 
+/* ---- copying -------------------------------------------------------------------------------------------------------- */
+
+static bool is_zero(const uint64_t *page) { return !page[0] && memcmp(page, page + 1, page_bytes - sizeof *page) == 0; }
+
+/* Two spares that were joined are still two areas to the kernel, and mremap moves no two. So what is huge may have to be copied, and nobody knows whether it was
+ * ever touched: 2 GB that were not took 2 GB of memory. */
+void large_copy(void *to, const void *from, size_t bytes) {
+  size_t at = 0;
+  for (; bytes - at >= page_bytes; at += page_bytes)
+    if (!is_zero((const uint64_t *)((uintptr_t)from + at)) || !is_zero((const uint64_t *)((uintptr_t)to + at)))
+      memcpy((char *)to + at, (const char *)from + at, page_bytes);
+  memcpy((char *)to + at, (const char *)from + at, bytes - at);
+}
+
 /* ---- interface ------------------------------------------------------------------------------------------------------ */
 
 /* What alignment asked for too much goes back at both ends. */
@@ -325,7 +344,7 @@ void *large_take(size_t size, size_t alignment, enum large_growth growth, bool *
   }
   allocations += taken != NULL;
   void *payload = taken ? (void *)taken->base : NULL;
-  if (mappings[MAPPING_SPARE].count > SPARES_MAX) release_spares();
+  if (mappings[MAPPING_SPARE].count > SPARES_MAX) release_spares(bytes);
   leave();
   return payload;
 }
@@ -351,8 +370,9 @@ enum large_state large_give(void *payload) {
   struct mapping *mapping = registry_find((uintptr_t)payload);
   enum large_state state = state_of(mapping);
   if (state == LARGE_LIVE) {
-    keep(mapping, mapping->bytes);
-    release_spares();
+    size_t freed = mapping->bytes;
+    keep(mapping, freed);
+    release_spares(freed);
   }
   leave();
   return state;
@@ -398,10 +418,11 @@ void *large_resize(void *payload, size_t size) {
   struct mapping *mapping = registry_find((uintptr_t)payload);
   uintptr_t base = 0;
   if (state_of(mapping) == LARGE_LIVE && registry_claim(RECORDS_MAX)) {
+    size_t old_bytes = mapping->bytes;
     mapping = resized(mapping, round_up(size, page_bytes));
     base = mapping ? mapping->base : 0;
     registry_unclaim(RECORDS_MAX);
-    release_spares();
+    release_spares(old_bytes);
   }
   leave();
   return (void *)base;

@@ -23,6 +23,8 @@ enum large_growth {
 void *large_take(size_t bytes, size_t alignment, enum large_growth growth, bool *zeroed);
 /* A mapping's first `bytes` read as zero from now on. Takes no lock; O(what was written to it before), more or less. */
 void large_clear(void *payload, size_t bytes);
+/* memcpy() to memory of this file, but pages that are zero on both sides stay as they are: untouched, maybe. Takes no lock; O(bytes). */
+void large_copy(void *to, const void *from, size_t bytes);
 
 /* Are there as many mappings of ours as we want to have? */
 bool large_is_crowded(void);

@@ -91,6 +91,72 @@ static void what_was_only_asked_for_is_kept(void)
   require(now().cached_bytes == 0 && kernel.mapped <= before + RECORDS_MAX && os_check());
 }
 
+/* ---- copied, where mremap is refused, as it is where the kernel has two areas ---- */
+
+enum { HERE_AND_THERE = 8 };
+
+static size_t place_in(size_t bytes, size_t i)
+{
+  return bytes / HERE_AND_THERE * i + 100;
+}
+
+static char *hardly_used(size_t bytes)
+{
+  char *p = os_malloc(bytes);
+  require(p);
+  for (size_t i = 0; i < HERE_AND_THERE; i++) fill(p + place_in(bytes, i), 100, i);
+  return p;
+}
+
+static bool is_as_it_was(const char *p, size_t bytes)
+{
+  for (size_t i = 0; i < HERE_AND_THERE; i++)
+    if (!holds(p + place_in(bytes, i), 100, i) || !all_zero(p + place_in(bytes, i) + 100, bytes / HERE_AND_THERE - 200)) return false;
+  return true;
+}
+
+static void a_copy_does_not_touch_what_was_not_touched(void)
+{
+  refuse_for_good(1 << MREMAP);
+  char *p = hardly_used(GB / 2);
+  p = os_realloc(p, (size_t)GB);
+  require(p && kernel.refused > 0 && resident_bytes() < 32 * MB && is_as_it_was(p, GB / 2));
+}
+
+/* A spare that others wrote to has zeros, too, where they belong. */
+static void a_copy_is_whole_where_others_wrote(void)
+{
+  enum { BYTES = 20 * MB };
+  refuse_for_good(1 << MREMAP | 1 << MUNMAP | 1 << MADVISE);
+  char *spare = os_malloc(3 * (size_t)BYTES), *between = os_malloc(1 * MB), *p = hardly_used(BYTES);
+  require(spare && between);
+  memset(spare, 0xA5, 3 * (size_t)BYTES);
+  os_free(spare);
+  p = os_realloc(p, 2 * (size_t)BYTES);
+  require(p == spare && is_as_it_was(p, BYTES));
+}
+
+/* Spares were kept that are too many; what is freed later takes portions of them along, and only portions. */
+static void a_small_free_gives_back_a_portion(void)
+{
+  enum { LARGE = 40, EACH = 16 * MB, SMALL = 200000, PORTION_MAX = 9 * MB };
+  refuse_for_good(1 << MUNMAP | 1 << MADVISE);
+  for (size_t i = 0; i < LARGE; i++) require((blocks[i] = os_malloc(EACH)));
+  for (size_t i = 0; i < LARGE; i++) os_free(blocks[i]);
+  kernel.refuse = 0;
+  require(now().cached_bytes >= LARGE * (size_t)EACH);
+  size_t before = kernel.mapped, portions = 0;
+  for (int i = 0; i < 200; i++) {
+    os_free(os_malloc(SMALL));
+    require(kernel.mapped + PORTION_MAX >= before && os_check());
+    portions += kernel.mapped < before;
+    before = kernel.mapped;
+  }
+  say("# %zu portions, %zu MB are left\n", portions, before / MB);
+  os_trim(0);
+  require(portions > 0 && now().cached_bytes == 0 && os_check());
+}
+
 /* ---- nobody waits ---- */
 
 static pthread_t main_thread;
@@ -235,6 +301,9 @@ int main(int argc, char **argv)
       TEST(pages_stay_for_a_while),
       TEST(what_was_refused_is_offered_again),
       TEST(what_was_only_asked_for_is_kept),
+      TEST(a_copy_does_not_touch_what_was_not_touched),
+      TEST(a_copy_is_whole_where_others_wrote),
+      TEST(a_small_free_gives_back_a_portion),
       TEST(a_large_free_does_not_hold_the_lock),
       TEST(a_large_trim_does_not_hold_the_lock),
       TEST(many_threads_map_at_once),
