@@ -153,6 +153,12 @@ static struct theap *take_unused(void) {
   return heap;
 }
 
+static bool few_are_unused(void) {
+  const struct theap *heap = unused_heaps;
+  for (int i = 0; i < LOOK_AT_HEAPS && heap; i++) heap = heap->link;
+  return !heap;
+}
+
 static struct theap *take_dead(void) {
   struct theap *heap = take_from_predecessor();
   if (heap) return heap;
@@ -347,16 +353,16 @@ struct theap *theap_birth(void) {
   if (!lock_enter(&birth_lock)) return NULL;
   set_up();
   struct theap *heap = take_dead();
-  bool all_in_use = !heap;
-  if (all_in_use) heap = new_heap();
+  if (!heap) heap = new_heap();
   if (heap) {
     if (!heap->arena) arena_join(heap, arena_least_crowded());
     if (theap_list()->next) move_in(heap);
     self = heap;
     if (heap->generation != fork_generation) take_along(heap); /* a handler forked before that, so we are the child */
   }
+  bool few = few_are_unused();
   lock_leave(&birth_lock);
-  if (all_in_use) inherit(HEIRS_FOR_BIRTH); /* so that a long line of forks does not need more and more heaps */
+  if (few) inherit(HEIRS_FOR_BIRTH); /* before births at the same moment find none: each would make one, and a long line of forks need more and more */
   return heap;
 }
 

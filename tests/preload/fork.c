@@ -407,6 +407,31 @@ static void a_long_line_of_threaded_forks(void)
   }
 }
 
+/* Without a trim, and births come eight at the same moment. (With a look at what is gone only when all heaps were used up: 41 heaps.) */
+enum { SLEEPERS = 8, LINE = 100 };
+
+static pthread_barrier_t asleep;
+
+static void *sleeps(void *unused)
+{
+  use_each_tier();
+  pthread_barrier_wait(&asleep);
+  pause();
+  return unused;
+}
+
+static void a_long_line_of_forks_beside_sleepers(void)
+{
+  for (int generation = 0; generation < LINE; generation++) {
+    require(pthread_barrier_init(&asleep, NULL, SLEEPERS + 1) == 0);
+    for (size_t i = 0; i < SLEEPERS; i++) spawn(sleeps, NULL);
+    pthread_barrier_wait(&asleep);
+    pid_t pid = fork();
+    if (pid) _exit(wait_for(pid) == 0 ? 0 : 1);
+    require(thread_heaps() <= 3 * SLEEPERS && heap_is_sound());
+  }
+}
+
 /* ---- at every instruction of another thread ---- */
 
 /* The thread traps after each instruction of what it does and stands still there, while the main thread forks. Where the fork waits for a lock
@@ -1036,6 +1061,7 @@ int main(int argc, char **argv)
       TEST(a_child_uses_what_was_free_in_other_threads),
       TEST(threads_of_a_child_share_what_other_threads_owned),
       TEST(a_long_line_of_threaded_forks),
+      TEST(a_long_line_of_forks_beside_sleepers),
       TEST(a_fork_at_every_instruction_of_a_free_to_the_forker),
       TEST(a_fork_at_many_instructions_of_another_thread),
       TEST(a_fork_out_of_a_handler_while_a_long_mail_is_read),
