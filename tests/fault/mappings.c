@@ -91,6 +91,17 @@ static void what_was_only_asked_for_is_kept(void)
   require(now().cached_bytes == 0 && kernel.mapped <= before + RECORDS_MAX && os_check());
 }
 
+/* And not again at once: what is tried takes room from under other threads' mmap. (The clock is asked: so some are tried.) */
+static void what_was_refused_just_now_is_not_tried(void)
+{
+  enum { REQUESTS = 1000, EACH_ASKS = 2 };
+  kernel.most = (size_t)GB;
+  size_t before = kernel.seen[MMAP];
+  for (int i = 0; i < REQUESTS; i++) require(!os_malloc(2 * (size_t)GB));
+  say("# %zu calls of mmap\n", kernel.seen[MMAP] - before);
+  require(kernel.seen[MMAP] - before < REQUESTS * EACH_ASKS + REQUESTS / 2);
+}
+
 /* ---- copied, where mremap is refused, as it is where the kernel has two areas ---- */
 
 enum { HERE_AND_THERE = 8 };
@@ -128,7 +139,7 @@ static void a_copy_is_whole_where_others_wrote(void)
 {
   enum { BYTES = 20 * MB };
   refuse_for_good(1 << MREMAP | 1 << MUNMAP | 1 << MADVISE);
-  char *spare = os_malloc(3 * (size_t)BYTES), *between = os_malloc(1 * MB), *p = hardly_used(BYTES);
+  char *spare = os_malloc(3 * (size_t)BYTES), *between = os_malloc(BYTES), *p = hardly_used(BYTES);
   require(spare && between);
   memset(spare, 0xA5, 3 * (size_t)BYTES);
   os_free(spare);
@@ -301,6 +312,7 @@ int main(int argc, char **argv)
       TEST(pages_stay_for_a_while),
       TEST(what_was_refused_is_offered_again),
       TEST(what_was_only_asked_for_is_kept),
+      TEST(what_was_refused_just_now_is_not_tried),
       TEST(a_copy_does_not_touch_what_was_not_touched),
       TEST(a_copy_is_whole_where_others_wrote),
       TEST(a_small_free_gives_back_a_portion),

@@ -40,7 +40,7 @@ plant 'in-place realloc' 'a shrunk mapping keeps its size in the table' large.c 
   '/^static void cut_off/,/^}/ s/  registry_resize(mapping, bytes);//' \
   'not so|ended by|SIGSEGV|counters of mappings' $model
 plant 'in-place realloc' 'a move copies 8 bytes too few' heap.c \
-  's/memcpy(moved, payload, min_size(found.usable, bytes));/memcpy(moved, payload, min_size(found.usable, bytes) - 8);/' \
+  's/memcpy(moved, payload, kept);/memcpy(moved, payload, kept - 8);/' \
   'not so: contents_are_kept' $model
 
 plant 'calloc zeroing' 'a block from the cache is not cleared' heap.c \
@@ -209,7 +209,7 @@ plant mappings 'a gigabyte goes back under the lock' large.c \
   's/return lock_is_only(&large_lock);/return false;/' \
   'not so: met >= 8' $fault/mappings.c a_large_free_does_not_hold_the_lock
 plant mappings 'a child knows nothing of what was being emptied' large.c \
-  's/  if (child \&\& lock_is_held_for_fork(&large_lock)) keep_what_was_emptied();//' \
+  's/^    keep_what_was_emptied();//' \
   'not so: fate_of|not so: now\(\).cached_bytes == 0' $fault/mappings.c a_child_gives_back_what_was_being_emptied
 plant mappings 'no end to them' large.c \
   's/return mapping_count() >= MAPPINGS_SHARE;/return false;/' \
@@ -252,6 +252,9 @@ plant 'mail protocol' 'the mail of sleepers is not looked through' thread.c \
 plant 'fork handler' 'handlers are registered during a fork' fork.c \
   's/  bool entered = lock_enter(&atfork_lock);/  bool entered = false;/' \
   'hangs|ended by' $preload/fork.c handlers_are_registered_while_others_fork
+plant 'fork handler' 'births look at what is gone when all heaps are used up' thread.c \
+  's/  if (few) inherit/  if (heap \&\& !heap->generation) inherit/' \
+  'not so: thread_heaps' $preload/fork.c a_long_line_of_forks_beside_sleepers
 plant 'fork handler' 'a heap that was just made anew counts as dead' thread.c \
   's/bool taken = !heap->unused \&\& !theap_is_gone(heap) \&\& hold_dead(heap)/bool taken = hold_dead(heap)/' \
   'not so|double free|write after free|ended by' $preload/fork.c a_heap_made_anew_is_one_threads
@@ -273,3 +276,21 @@ plant 'other allocators' 'a freed mapping is never what glibc has now' heap.c \
 plant 'other allocators' 'who writes over libc hears nothing' kernel.c \
   's/  if (!asks_only \&\& .*//' \
   'not so: heard_remap' $preload/dl.c who_writes_over_libc_hears_what_goes
+plant 'large blocks' 'records of older segments do not count' registry.c \
+  's/  unused_records += bytes/  unused_records = bytes/; s/  while (unused_records + freed < wanted)/  if (unused_records + freed < wanted)/; s/    if (!add_segment()) return false;/    return false;/' \
+  'not so: p' build/tiny/fault/mappings many_threads_map_at_once
+plant 'large blocks' 'a copy touches what was not touched' heap.c \
+  's/if (found.kind == MAPPING \&\& kept > COPY_MAX)/if (0)/' \
+  'not so: p ' $fault/mappings.c a_copy_does_not_touch_what_was_not_touched
+plant 'large blocks' 'a copy leaves what others wrote' large.c \
+  's/ || !is_zero((const uint64_t .)((uintptr_t)to + at))//' \
+  'not so: p ' $fault/mappings.c a_copy_is_whole_where_others_wrote
+plant 'large blocks' 'a small free releases all that is too much' large.c \
+  's/release(oldest_spare(), left)/release(oldest_spare(), SIZE_MAX)/' \
+  'not so: kernel.mapped' $fault/mappings.c a_small_free_gives_back_a_portion
+plant 'the tiny heap' 'pages go up to where the break was' top.c \
+  '/^size_t discard_top/,/^}/ s/  follow_break(arena);//' \
+  'a stranger.s memory is its own' build/tiny/exhaustive 'two tops'
+plant 'large blocks' 'a size is tried each time' heap.c \
+  's/  if (just_now \&\& bytes >= .*//' \
+  'not so: kernel.seen' $fault/mappings.c what_was_refused_just_now_is_not_tried
