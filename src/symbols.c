@@ -63,7 +63,7 @@ struct table {
 static uintptr_t distance(uintptr_t a, uintptr_t b) { return a < b ? b - a : a - b; }
 
 /* glibc relocates most addresses there in place, but not those of the vDSO, nor on every machine: it is the one that lies in the image. */
-static const void *at(const struct link_map *map, ElfW(Addr) address) {
+static const void *at(const struct link_map *map, uintptr_t address) {
   uintptr_t here = (uintptr_t)map->l_ld, relocated = map->l_addr + address;
   return (const void *)(distance(address, here) < distance(relocated, here) ? address : relocated);
 }
