@@ -3,7 +3,9 @@
  * Either put libosmem.so under a program (LD_PRELOAD) and say nothing here, or
  * link with it and call the functions below. The standard names (malloc, free,
  * posix_memalign, operator new, ...) and the os_* names share one heap: memory
- * from one may be given to the other.
+ * from one may be given to the other. (Where another malloc comes first, as for a
+ * library that a program on glibc's malloc opens, os_* work beside it: then
+ * what os_malloc gave is for os_free and os_realloc alone.)
  *
  * What holds for every function of this header:
  *   units        sizes and alignments are in bytes;
