@@ -108,27 +108,27 @@ static void cut_off(struct mapping *mapping, size_t bytes, size_t dirty_bytes) {
   keep(registry_add(mapping->base + bytes, rest), dirty_bytes);
 }
 
-/* Drop a spare's pages without the lock. It is on record meanwhile, and nobody's. In pieces: the kernel has a lock, too. */
-static struct mapping *emptied(struct mapping *spare) {
+/* Drop the pages of a spare's last `most` bytes without the lock. It is on record meanwhile, and nobody's. In pieces: the kernel has a lock, too. */
+static struct mapping *emptied(struct mapping *spare, size_t most) {
   bool done = true;
   spare->emptier = thread_number;
   registry_become(spare, MAPPING_EMPTYING);
-  size_t left = spare->dirty_bytes ? spare->bytes : 0;
+  size_t kept = spare->bytes - min_size(most, spare->bytes), left = spare->dirty_bytes ? spare->bytes - kept : 0;
   leave();
   while (done && left > 0) {
     size_t piece = min_size(left, HOLD_BYTES);
     left -= piece;
-    done = sys_discard((void *)(spare->base + left), piece);
+    done = sys_discard((void *)(spare->base + kept + left), piece);
   }
   enter_again();
-  return keep(spare, done ? 0 : spare->dirty_bytes);
+  return keep(spare, done ? min_size(spare->dirty_bytes, kept) : spare->dirty_bytes);
 }
 
 /* Unmap the last `most` bytes of a spare, or all of it: how many. 0: the kernel refused, or shall not be asked. The pages at least are given
  * back, and it is the last to be offered again. May drop the lock. */
 static size_t release(struct mapping *spare, size_t most) {
   bool long_hold = hold_bytes + min_size(spare->dirty_bytes, most) > HOLD_BYTES;
-  if (long_hold && !__libc_single_threaded && may_drop_lock()) spare = emptied(spare);
+  if (long_hold && !__libc_single_threaded && may_drop_lock()) spare = emptied(spare, most);
   size_t cut = min_size(most, spare->bytes);
   void *from = (void *)(spare->base + spare->bytes - cut);
   hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);
