@@ -1,4 +1,4 @@
-/* See dynamic.h; and what stands before functions of libc's: dlopen without RTLD_DEEPBIND, and the registration of handlers for fork; and cfree.
+/* See dynamic.h; and what stands before functions of libc's: dlopen without RTLD_DEEPBIND, dlsym, and the registration of handlers for fork; and cfree.
  *
  * A plugin opened with that flag binds to libc's own malloc and free, and hands libc our pointers: php, Apache and Qt open plugins so,
  * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here. dlmopen into the base namespace
@@ -50,6 +50,50 @@ __attribute__((visibility("default"))) void *dlmopen(Lmid_t namespace, const cha
   if (namespace == LM_ID_BASE) mode = without_deepbind(mode);
   return ((dlmopen_function *)next_function(&next, "dlmopen"))(namespace, file, mode);
 }
+
+/* ---- libc's malloc and free, asked for by its handle ------------------------------------------------------------------- */
+
+/* Python's ctypes, PHP's FFI and whoever else takes "free" out of "libc.so.6" frees with it what libc and others allocated, by our malloc, and glibc's free takes
+ * what stands before that for a size: live memory was handed out again, with no message. So where libc's function would be the answer, and we have one of that
+ * name that serves the process, it is ours: for a block of libc's own ours is as good, see foreign.c. */
+
+/* Ours of that name, if libc has it, too, and our malloc is everybody's. */
+static void *ours_for_all(const char *name) {
+  void *ours = symbol_of_ours(name);
+  return ours && symbol_of_libc(name) && symbol_is_ours("malloc") && symbol_is_ours("free") ? ours : NULL;
+}
+
+static void *ours_for_libcs(const char *name, void *found, void *ours) { return found && found == symbol_of_libc(name) ? ours : found; }
+
+/* Does RTLD_NEXT mean libc's for who calls from `address`? He stands behind us, and nobody else between him and libc has that name. (Then the call itself tells: it must
+ * see its caller, so it cannot be made from here.) */
+static bool next_is_libcs(const char *name, const void *address) {
+  const struct link_map *caller = image_of(address).map, *map = image_of_ours().map;
+  while (map && map != caller) map = map->l_next;
+  void *found = map ? symbol_from(map->l_next, name) : NULL;
+  return map && (!found || found == symbol_of_libc(name));
+}
+
+typedef void *dlsym_function(void *handle, const char *name);
+typedef void *dlvsym_function(void *handle, const char *name, const char *version);
+
+__attribute__((visibility("default"))) void *dlsym(void *handle, const char *name) {
+  static void *next; /* atomic */
+  dlsym_function *real = (dlsym_function *)next_function(&next, "dlsym");
+  void *ours = handle == RTLD_DEFAULT ? NULL : ours_for_all(name);
+  if (ours && handle == RTLD_NEXT && next_is_libcs(name, __builtin_return_address(0))) return ours;
+  return ours && handle != RTLD_NEXT ? ours_for_libcs(name, real(handle, name), ours) : real(handle, name);
+}
+
+__attribute__((visibility("default"))) void *dlvsym(void *handle, const char *name, const char *version) {
+  static void *next; /* atomic */
+  dlvsym_function *real = (dlvsym_function *)next_function(&next, "dlvsym");
+  void *ours = handle == RTLD_DEFAULT ? NULL : ours_for_all(name);
+  if (ours && handle == RTLD_NEXT && next_is_libcs(name, __builtin_return_address(0))) return ours;
+  return ours && handle != RTLD_NEXT ? ours_for_libcs(name, real(handle, name, version), ours) : real(handle, name, version);
+}
+
+/* ---- fork, cfree --------------------------------------------------------------------------------------------------------- */
 
 /* What pthread_atfork() of every library comes to, ours too: see fork.c. (ThreadSanitizer's library calls it before it can bear code that it
  * watches.) */

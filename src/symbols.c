@@ -148,6 +148,11 @@ static const struct link_map *first_of(const struct link_map *map) {
 
 void *symbol_of_all(const char *name) { return symbol_from(first_of(image_of_ours().map), name); }
 
+void *symbol_of_ours(const char *name) {
+  struct image ours = image_of_ours();
+  return ours.map ? symbol_in(ours.map, name) : NULL;
+}
+
 void *symbol_behind_ours(const char *name) {
   struct image ours = image_of_ours();
   return ours.map ? symbol_from(ours.map->l_next, name) : NULL;

@@ -30,8 +30,9 @@ static inline bool lies_in(struct image image, const void *address) {
  * O(1) for each. */
 void *symbol_from(const struct link_map *map, const char *name);
 
-/* The first definition, which is everybody's; the next one behind ours; libc's, whatever there is before it. */
+/* The first definition, which is everybody's; ours; the next one behind ours; libc's, whatever there is before it. */
 void *symbol_of_all(const char *name);
+void *symbol_of_ours(const char *name);
 void *symbol_behind_ours(const char *name);
 void *symbol_of_libc(const char *name);
 

@@ -294,3 +294,9 @@ plant 'the tiny heap' 'pages go up to where the break was' top.c \
 plant 'large blocks' 'a size is tried each time' heap.c \
   's/  if (just_now \&\& bytes >= .*//' \
   'not so: kernel.seen' $fault/mappings.c what_was_refused_just_now_is_not_tried
+plant 'other allocators' 'libc by its handle is libc' dynamic.c \
+  's/return found \&\& found == symbol_of_libc(name) ? ours : found;/return ours ? found : NULL;/' \
+  'not so: function_of|invalid pointer' $preload/dl.c who_asks_libc_by_its_handle_gets_ours
+plant 'other allocators' 'behind us libc is next' dynamic.c \
+  's/  return map \&\& (!found || found == symbol_of_libc(name));/  return map \&\& found == map;/' \
+  'not so|invalid pointer' $preload/dl.c the_next_malloc_is_ours

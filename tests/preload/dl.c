@@ -1,5 +1,6 @@
 /* Objects that come and go, and memory that crosses between allocators: plugins, RTLD_DEEPBIND, libc's own blocks. */
 #include "verbs.h"
+#include "../../src/libc.h"
 
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -200,6 +201,58 @@ static void dlerror_outlives_blocks_of_libc(void)
   require(dlerror());
 }
 
+/* ---- libc's functions by its handle ---- */
+
+static const char *const FAMILY[] = {"malloc",  "calloc", "realloc",            "free",        "reallocarray", "aligned_alloc", "memalign", "posix_memalign",
+                                     "valloc", "pvalloc", "malloc_usable_size", "malloc_trim", "mallinfo2",    "malloc_stats"};
+
+static void *libc_handle(void)
+{
+  void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+  require(libc);
+  return libc;
+}
+
+/* Foreign function interfaces do so; what libc itself allocates comes from us. */
+static void who_asks_libc_by_its_handle_gets_ours(void)
+{
+  void *libc = libc_handle();
+  for (size_t i = 0; i < COUNT(FAMILY); i++) {
+    void *ours = function_of(RTLD_DEFAULT, FAMILY[i]);
+    require(function_of(libc, FAMILY[i]) == ours);
+  }
+  require(dlvsym(libc, "free", LIBC_VERSION) == function_of(libc, "free"));
+  require(dlvsym(libc, "free", "NONE") == NULL && strstr(dlerror(), "free"));
+  void (*libc_free)(void *) = (void (*)(void *))function_of(libc, "free");
+  for (int i = 0; i < 1000; i++) libc_free(strdup("allocated by libc, by our malloc"));
+  void *(*libc_malloc)(size_t) = (void *(*)(size_t))function_of(libc, "malloc");
+  free(libc_malloc(100));
+  require(heap_is_sound());
+}
+
+static void all_else_of_libc_is_as_it_was(void)
+{
+  void *libc = libc_handle();
+  char *(*duplicates)(const char *) = (char *(*)(const char *))function_of(libc, "strdup");
+  char *copy = duplicates("a copy");
+  require(copy && strcmp(copy, "a copy") == 0);
+  free(copy);
+  require(dlsym(libc, "no such name") == NULL && strstr(dlerror(), "no such name"));
+  require(dlsym(libc, "os_malloc") == NULL && strstr(dlerror(), "os_malloc"));
+}
+
+/* From the executable on that is us, from a plugin on what would be libc's: ours as well. */
+static void the_next_malloc_is_ours(void)
+{
+  require(dlsym(RTLD_NEXT, "malloc") == (void *)malloc && dlsym(RTLD_NEXT, "free") == (void *)free);
+  void *plugin = open_plugin("next.so", RTLD_NOW | RTLD_LOCAL);
+  void (*releases)(void *) = (void (*)(void *))function_of(plugin, "releases");
+  for (int i = 0; i < 1000; i++) releases(strdup("allocated by libc, by our malloc"));
+  void *(*next_of)(const char *) = (void *(*)(const char *))function_of(plugin, "next_of");
+  require(next_of("malloc") == (void *)malloc && next_of("strdup") == function_of(RTLD_DEFAULT, "strdup") && !next_of("os_malloc"));
+  require(heap_is_sound());
+}
+
 /* A thread that frees one of libc's is waited for by the constructor of a plugin. */
 static int waiting[2];
 
@@ -320,6 +373,9 @@ int main(int argc, char **argv)
       TEST(many_blocks_of_libc),
       TEST(blocks_of_libc_where_a_mapping_was),
       TEST(dlerror_outlives_blocks_of_libc),
+      TEST(who_asks_libc_by_its_handle_gets_ours),
+      TEST(all_else_of_libc_is_as_it_was),
+      TEST(the_next_malloc_is_ours),
       TEST(a_plugin_waits_for_a_free_of_a_libc_block),
       TEST(who_writes_over_libc_hears_what_goes),
       TEST(cxx_plugin_local),

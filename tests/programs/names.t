@@ -13,9 +13,9 @@ forms='nwm nam nwmRKSt9nothrow_t namRKSt9nothrow_t nwmSt11align_val_t namSt11ali
 names() { printf '%s\n' "$@" | LC_ALL=C sort | tr '\n' ' '; }
 defined() { names $(nm "$@" | awk 'NF == 3 { print $3 }'); }
 
-is 'the shared library defines malloc and its family, os_*, the C++ operators, dlopen, dlmopen, an old cfree, and what pthread_atfork calls' \
+is 'the shared library defines malloc and its family, os_*, the C++ operators, dlopen, dlmopen, dlsym, dlvsym, an old cfree, and what pthread_atfork calls' \
   "$(defined -D --defined-only "$lib" | tr ' ' '\n' | grep -v -e ^GLIBC_ -e ^OSMEM_ | tr '\n' ' ' | sed 's/@GLIBC_2[.0-9]* /@OLD /')" \
-  "$(names $family $functions $(printf '_Z%s ' $forms) dlopen dlmopen __register_atfork cfree@OLD)"
+  "$(names $family $functions $(printf '_Z%s ' $forms) dlopen dlmopen dlsym dlvsym __register_atfork cfree@OLD)"
 [ -f "$archive" ] || { skip 'libosmem.a' 'no archive beside this build'; finish; }
 is 'libosmem.a defines malloc and its family and os_*' "$(defined -g --defined-only "$archive")" "$(names $family $functions)"
 
@@ -30,7 +30,7 @@ for how in '' -static -static-pie; do
 done
 
 # What is used of libc has names that are reserved (C11, 7.1.3: _*, str*, mem*, what the standard defines), but for these: no other way leads there.
-unreserved='dladdr dlclose dlsym'
+unreserved='dladdr dlclose'
 used() { nm -u "$@" | awk 'NF == 2 { sub("@.*", "", $2); print $2 }' | grep -vE '^(_|str|mem|abort$|fprintf$)' | sort -u; }
 is 'the shared library uses no other name that a program may have for itself' "$(names $(used -D "$lib"))" "$(names $unreserved)"
 is 'nor does libosmem.a, but for pthread_*, that wholly static programs have under no other name' \
