@@ -20,9 +20,10 @@ prepare() {
     tests/fault/*) needs=build/${1%.c} ;;
     build/tests/tsan/*) needs=build/tsan/libosmem.so ;;
     build/tiny/*) needs=$1 ;;
+    *.t) needs='libosmem.so libosmem.a' ;;
     *) needs=libosmem.so ;;
   esac
-  nice make -s -C "$tree" "$needs"
+  nice make -s -C "$tree" $needs
 }
 
 # try TEST...: its status; what it says, and how it ended if not by itself, is in said.

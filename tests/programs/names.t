@@ -29,6 +29,21 @@ for how in '' -static -static-pie; do
   ok "a program with functions of the same names links with libosmem.a $how" sh -c "cc $how -w own.c '$archive' -o own && ./own"
 done
 
+# Where no function of libc's is found by name, sbrk() hears of our growth all the same.
+cat >behind.c <<'C'
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+  for (int i = 0; i < 64; i++)
+    if (!malloc(100000) || (long)(intptr_t)sbrk(0) != syscall(SYS_brk, 0)) return 1;
+  return 0;
+}
+C
+ok 'sbrk() goes on behind our growth in a wholly static program' sh -c "cc -static -w behind.c '$archive' -o behind && ./behind"
+
 # What is used of libc has names that are reserved (C11, 7.1.3: _*, str*, mem*, what the standard defines), but for these: no other way leads there.
 unreserved='dladdr dlclose'
 used() { nm -u "$@" | awk 'NF == 2 { sub("@.*", "", $2); print $2 }' | grep -vE '^(_|str|mem|abort$|fprintf$)' | sort -u; }
