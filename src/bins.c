@@ -27,22 +27,20 @@ static void bin_insert(struct arena *arena, struct block *block, size_t bytes, s
   arena->bin_map[bin / 64] |= (uint64_t)1 << bin % 64;
 }
 
-size_t bin_remove(struct arena *arena, struct block *block) {
-  size_t bytes = block_bytes(block), bin = bin_of(bytes), clean_bytes = block_clean_bytes(block);
+clean_part bin_remove(struct arena *arena, struct block *block) {
+  size_t bytes = block_bytes(block), bin = bin_of(bytes);
+  clean_part clean = block_clean(block);
   struct block *next = block->next, *prev = block->prev;
   bool linked = block_is_tagged(block) && (prev ? prev->next : arena->bins[bin]) == block && (!next || next->prev == block);
   if (UNLIKELY(!linked)) report_misuse("free", MISUSE_CORRUPTED, block_payload(block));
-  count_free(arena, -bytes, -clean_bytes);
-  if (UNLIKELY(arena->sweep == block)) {
-    arena->sweep = next;
-    arena->swept = 0;
-  }
+  count_free(arena, -bytes, -clean_bytes_of(clean));
+  if (UNLIKELY(arena->sweep == block)) arena->sweep = next;
   if (next) next->prev = prev;
   if (prev)
     prev->next = next;
   else if (!(arena->bins[bin] = next))
     arena->bin_map[bin / 64] &= ~((uint64_t)1 << bin % 64);
-  return clean_bytes;
+  return clean;
 }
 
 /* The first non-empty bin from `bin` on, or BINS. */
@@ -123,23 +121,31 @@ void set_prev_free(struct arena *arena, uintptr_t start, size_t bytes) {
   set_flags(block, bytes ? 0 : BLOCK_PREV_USED, bytes ? BLOCK_PREV_USED : 0);
 }
 
-void make_free(struct arena *arena, uintptr_t start, size_t bytes, size_t clean_bytes) {
+/* Of two parts of a block; the longer stretch is remembered. */
+static clean_part joined(clean_part a, clean_part b) {
+  if (LIKELY(!a)) return b;
+  clean_part longer = clean_stretch_bytes(a) < clean_stretch_bytes(b) ? b : a;
+  return clean_part_of(clean_bytes_of(a) + clean_bytes_of(b), clean_from(longer), clean_to(longer));
+}
+
+void make_free(struct arena *arena, uintptr_t start, size_t bytes, clean_part clean) {
   struct block *block = (struct block *)start;
+  size_t clean_bytes = clean_bytes_of(clean);
   if (UNLIKELY(clean_bytes)) clean_bytes = min_size(clean_bytes, whole_page_bytes(start, start + bytes));
   set_header(block, bytes, BLOCK_PREV_USED | (clean_bytes ? BLOCK_PURGED : 0));
-  if (UNLIKELY(clean_bytes)) *block_clean_word(block) = clean_bytes;
+  if (UNLIKELY(clean_bytes)) *block_clean_word(block) = clean - clean_bytes_of(clean) + clean_bytes;
   set_prev_free(arena, start + bytes, bytes);
   bin_insert(arena, block, bytes, clean_bytes);
 }
 
 void coalesce(struct arena *arena, uintptr_t start, size_t bytes, size_t prev_free_bytes) {
   uintptr_t end = start + bytes;
-  size_t clean_bytes = 0;
+  clean_part clean = 0;
   if (prev_free_bytes) {
     start -= prev_free_bytes;
     struct block *prev = (struct block *)start;
     if (UNLIKELY(block_bytes(prev) != prev_free_bytes)) report_misuse("free", MISUSE_CORRUPTED, block_payload(prev));
-    clean_bytes += bin_remove(arena, prev);
+    clean = bin_remove(arena, prev);
   }
   if (end == arena->top) {
     arena->top = start;
@@ -150,8 +156,8 @@ void coalesce(struct arena *arena, uintptr_t start, size_t bytes, size_t prev_fr
     check_header(next, block_header(next));
     if (!(block_header(next) & BLOCK_USED)) {
       end += block_bytes(next);
-      clean_bytes += bin_remove(arena, next);
+      clean = joined(clean, bin_remove(arena, next));
     }
   }
-  make_free(arena, start, end - start, clean_bytes);
+  make_free(arena, start, end - start, clean);
 }

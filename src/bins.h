@@ -69,14 +69,14 @@ static inline void block_unseal(struct block *block) {
 /* Tell what starts at `start` that the block before it is free and has `bytes`, or is in use (0). */
 void set_prev_free(struct arena *arena, uintptr_t start, size_t bytes);
 
-/* Returns how much of the block is not in memory. */
-size_t bin_remove(struct arena *arena, struct block *block);
+/* Returns what of the block is not in memory. */
+clean_part bin_remove(struct arena *arena, struct block *block);
 
 /* The smallest of the first few of the request's own bin that fits, else of the next bin that has one; or NULL. */
 struct block *best_fit(const struct arena *arena, size_t bytes, size_t alignment);
 
-/* Free space that has no free neighbour becomes a block in a bin. Up to `clean_bytes` of it are not in memory. */
-void make_free(struct arena *arena, uintptr_t start, size_t bytes, size_t clean_bytes);
+/* Free space that has no free neighbour becomes a block in a bin. `clean` of it is not in memory, or less. */
+void make_free(struct arena *arena, uintptr_t start, size_t bytes, clean_part clean);
 
 /* Space in use becomes free and coalesces with what is free around it. */
 void coalesce(struct arena *arena, uintptr_t start, size_t bytes, size_t prev_free_bytes);

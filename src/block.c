@@ -29,9 +29,13 @@ static inline bool take_back(struct arena *arena, size_t bytes) {
   return true;
 }
 
-/* How much at least of a free block is not in memory when it begins at `start` no more, but at `rest`. */
-static size_t clean_rest(size_t clean_bytes, uintptr_t start, uintptr_t rest) {
-  return clean_bytes ? clean_bytes - min_size(clean_bytes, whole_pages_from(rest) - whole_pages_from(start)) : 0;
+/* What of a free block is not in memory when it begins at `start` no more, but at `rest`. */
+static clean_part clean_rest(clean_part clean, uintptr_t start, uintptr_t rest) {
+  if (!clean) return 0;
+  size_t gone = whole_pages_from(rest) - whole_pages_from(start), base = clean_unit(whole_pages_from(start));
+  size_t from = max_size(clean_bytes_between(base, clean_from(clean)), gone), to = max_size(clean_bytes_between(base, clean_to(clean)), gone);
+  size_t bytes = max_size(clean_bytes_of(clean) - min_size(clean_bytes_of(clean), gone), to - from);
+  return clean_part_of(bytes, base + clean_unit(from), base + clean_unit(to));
 }
 
 /* Take space out of the best fitting free block, or of the top; what is before and behind is split off. Its start, or 0. */
@@ -40,14 +44,14 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
   struct block *block = best_fit(arena, bytes, alignment);
   if (block && !take_back(arena, min_size(bytes, block_clean_bytes(block)))) block = NULL;
   uintptr_t start, end, at;
-  size_t clean_bytes = 0, clean_before = 0;
+  clean_part clean = 0, clean_before = 0;
   if (block) {
     start = (uintptr_t)block;
     end = start + block_bytes(block);
     at = place_in(start, end - start, bytes, alignment);
-    clean_bytes = bin_remove(arena, block);
+    clean = bin_remove(arena, block);
     if (end - at - bytes < BLOCK_MIN) bytes = end - at;
-    if (clean_bytes) budget_regret_on_heap(min_size(bytes, clean_bytes) / page_bytes);
+    if (clean) budget_regret_on_heap(min_size(bytes, clean_bytes_of(clean)) / page_bytes);
     *zero_from = UINTPTR_MAX; /* nothing is known */
   } else {
     if (growth == ARENA_WARM && !top_is_warm(arena, bytes, alignment)) return 0;
@@ -62,7 +66,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
   }
   claim(at, bytes, owner);
   if (at + bytes < end)
-    make_free(arena, at + bytes, end - at - bytes, clean_rest(clean_bytes, start, at + bytes));
+    make_free(arena, at + bytes, end - at - bytes, clean_rest(clean, start, at + bytes));
   else
     set_prev_free(arena, end, 0);
   if (at != start) make_free(arena, start, at - start, clean_before);
@@ -93,7 +97,7 @@ void arena_give_locked(struct arena *arena, struct block *block) {
 }
 
 /* Take the free neighbour behind `end`, or as much of the top as is missing to `want_end`: the new end, or 0. */
-static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, size_t *clean_bytes) {
+static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, clean_part *clean) {
   if (end == arena->top) {
     if (!reach(arena, want_end, ARENA_MAY_GROW)) return 0;
     touch_top(arena, want_end, 0, false);
@@ -102,9 +106,9 @@ static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, 
   struct block *next = (struct block *)end;
   if (slab_starting(end) || (block_header(next) & BLOCK_USED) || end + block_bytes(next) < want_end) return 0;
   if (!take_back(arena, min_size(want_end - end, block_clean_bytes(next)))) return 0;
-  *clean_bytes = bin_remove(arena, next);
-  if (*clean_bytes) budget_regret_on_heap(min_size(want_end - end, *clean_bytes) / page_bytes);
-  *clean_bytes = clean_rest(*clean_bytes, end, want_end);
+  *clean = bin_remove(arena, next);
+  if (*clean) budget_regret_on_heap(min_size(want_end - end, clean_bytes_of(*clean)) / page_bytes);
+  *clean = clean_rest(*clean, end, want_end);
   end += block_bytes(next);
   set_prev_free(arena, end, 0);
   return end;
@@ -112,16 +116,17 @@ static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, 
 
 bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes) {
   uintptr_t start = (uintptr_t)block;
-  size_t old_bytes = block_bytes(block), clean_bytes = 0;
+  clean_part clean = 0;
+  size_t old_bytes = block_bytes(block);
   uintptr_t end = start + old_bytes;
   bool grows = bytes > old_bytes;
-  if (grows && !(end = expand(arena, end, start + bytes, &clean_bytes))) return false;
+  if (grows && !(end = expand(arena, end, start + bytes, &clean))) return false;
   size_t rest = end - start - bytes;
   if (rest < BLOCK_MIN) rest = 0;
   size_t now = end - start - rest;
   set_header(block, now, (unsigned)(block_header(block) & BLOCK_FLAGS));
   if (rest && grows)
-    make_free(arena, end - rest, rest, clean_bytes);
+    make_free(arena, end - rest, rest, clean);
   else if (rest)
     coalesce(arena, end - rest, rest, 0);
   count_live(arena, 0, now - old_bytes);

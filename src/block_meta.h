@@ -112,6 +112,32 @@ struct block {
   };
 };
 
+/* What of a free block's whole pages was given back: so many bytes at least. Where they lie is known of one stretch, which a round of giving back (purge.c)
+ * makes longer, so that nothing is advised twice: from unit to unit, each as many low bits of an address as fit in here. 0: nothing. (A struct of the three is taken
+ * apart and put together again by gcc, on the way of every block into a bin and out of it.)
+ *
+ *   | to: 15 bits | from: 15 bits | bytes: 32 bits | */
+typedef uint64_t clean_part;
+
+enum { CLEAN_UNIT = 2 * KIB /* no page is smaller */, CLEAN_UNITS_MASK = (1 << 15) - 1, CLEAN_FROM_SHIFT = 32, CLEAN_TO_SHIFT = 47 };
+_Static_assert(CHUNK_BYTES / CLEAN_UNIT < CLEAN_UNITS_MASK, "a block has fewer units than a stretch can tell apart");
+
+static inline size_t clean_bytes_of(clean_part clean) { return (uint32_t)clean; }
+
+static inline size_t clean_from(clean_part clean) { return clean >> CLEAN_FROM_SHIFT & CLEAN_UNITS_MASK; }
+
+static inline size_t clean_to(clean_part clean) { return clean >> CLEAN_TO_SHIFT & CLEAN_UNITS_MASK; }
+
+static inline size_t clean_unit(uintptr_t address) { return address / CLEAN_UNIT; }
+
+static inline size_t clean_bytes_between(size_t from, size_t to) { return ((to - from) & CLEAN_UNITS_MASK) * CLEAN_UNIT; }
+
+static inline size_t clean_stretch_bytes(clean_part clean) { return clean_bytes_between(clean_from(clean), clean_to(clean)); }
+
+static inline clean_part clean_part_of(size_t bytes, size_t from, size_t to) {
+  return bytes | (from & CLEAN_UNITS_MASK) << CLEAN_FROM_SHIFT | (to & CLEAN_UNITS_MASK) << CLEAN_TO_SHIFT;
+}
+
 enum {
   BLOCK_USED = 1,      /* handed out, or in a thread's cache, or deferred */
   BLOCK_PREV_USED = 2, /* the block before is not free: prev_bytes is not ours to read */
@@ -164,7 +190,6 @@ struct arena {
   size_t told_bytes;      /* and as many, at the last look, are this arena's part of sys_counters.bytes_back */
   size_t patience;        /* so many bytes are freed before pages are given back again */
   struct block *sweep;    /* the next free block that a round of giving back (purge.c) looks at; NULL: the first of the bin below */
-  uintptr_t swept;        /* from here on to its end that block is not in memory; 0: not begun */
   size_t sweep_bin;       /* the bin that it is in */
   size_t sweep_min;       /* shorter runs are left alone; 0: no round is under way */
   bool sweep_trims;       /* it is a trim's: whatever it costs, and however little is dirty */
@@ -316,13 +341,12 @@ static inline struct block *block_of(const void *payload) { return (struct block
 
 static inline void *block_payload(const struct block *block) { return (char *)block + HEADER_BYTES; }
 
-/* Of a free block with BLOCK_PURGED: a word behind the links. Such a block has a page at least. It says how much of its whole pages is not in
- * memory, or less: which ones these are nobody knows. */
-static inline size_t *block_clean_word(const struct block *block) { return (size_t *)(block + 1); }
+/* Of a free block with BLOCK_PURGED: a word behind the links. Such a block has a page at least. */
+static inline clean_part *block_clean_word(const struct block *block) { return (clean_part *)(block + 1); }
 
 /* The pages that a free block at `start` has for itself, behind its links and that word, begin here; */
 static inline uintptr_t whole_pages_from(uintptr_t start) {
-  return round_up(start + sizeof(struct block) + sizeof(size_t), page_bytes);
+  return round_up(start + sizeof(struct block) + sizeof(clean_part), page_bytes);
 }
 
 /* and they are so many bytes. */
@@ -331,9 +355,11 @@ static inline size_t whole_page_bytes(uintptr_t start, uintptr_t end) {
   return last > first ? last - first : 0;
 }
 
-static inline size_t block_clean_bytes(const struct block *block) {
+static inline clean_part block_clean(const struct block *block) {
   return UNLIKELY(block_header(block) & BLOCK_PURGED) ? *block_clean_word(block) : 0;
 }
+
+static inline size_t block_clean_bytes(const struct block *block) { return clean_bytes_of(block_clean(block)); }
 
 static inline size_t block_usable(const struct block *block) { return block_bytes(block) - sizeof block->header; }
 

@@ -27,6 +27,16 @@ static const char *check_slab_start(struct walk *walk, const struct slab *slab) 
   return NULL;
 }
 
+/* What is said of a free block's pages can be so. */
+static bool clean_is_inside(const struct block *block) {
+  clean_part clean = block_clean(block);
+  uintptr_t first = whole_pages_from((uintptr_t)block);
+  size_t whole = whole_page_bytes((uintptr_t)block, (uintptr_t)block + block_bytes(block));
+  size_t bytes = clean_bytes_of(clean), stretch = clean_stretch_bytes(clean);
+  size_t before = stretch ? clean_bytes_between(clean_unit(first), clean_from(clean)) : 0;
+  return bytes <= whole && stretch <= bytes && before + stretch <= whole;
+}
+
 static const char *check_block(struct walk *walk, const struct block *block) {
   uint64_t header = block_header(block);
   bool used = header & BLOCK_USED;
@@ -35,8 +45,7 @@ static const char *check_block(struct walk *walk, const struct block *block) {
   if ((header & BLOCK_PREV_USED) ? walk->prev_free_bytes != 0 : walk->prev_free_bytes != block->prev_bytes)
     return "a block and the one before it disagree";
   if (!used && walk->prev_free_bytes) return "two free neighbours were not coalesced";
-  if (!used && block_clean_bytes(block) > whole_page_bytes((uintptr_t)block, (uintptr_t)block + bytes))
-    return "more of a free block is given back than it has";
+  if (!used && !clean_is_inside(block)) return "more of a free block is given back than it has";
   walk->prev_free_bytes = used ? 0 : bytes;
   walk->free_blocks += !used;
   walk->free_bytes += used ? 0 : bytes;

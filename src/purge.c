@@ -3,10 +3,11 @@
  * What is dirty beyond its share goes back in runs of 64 KiB and more, while the budget pays for it (budget.h). Short runs only where dirt
  * abounds: cc1plus would make 99 calls more.
  *
- * How far a round has come stands in the arena (`sweep...`); bin_remove() moves it on when the block that it stands at leaves its bin. Where
- * in a run its clean bytes are nobody knows, only that there are so many at least. A run with no more than a portion of dirt is discarded
- * whole: pages that are not there cost nothing (1.7 us for a MB of them). Others are swept from the end down, and then so many bytes are
- * clean at least as lie behind `swept`.
+ * How far a round has come stands in the arena (`sweep...`); bin_remove() moves it on when the block that it stands at leaves its bin. How far a
+ * run was swept stands in the run (`clean_part`), and what coalesces with it leaves that known. (When each visit began at a run's end anew, of
+ * blocks freed in order 63 % of the pages advised had been advised, and paid for, before: 235 of 502 MB stayed.) Where else in a run its clean bytes
+ * are nobody knows, only that there are so many at least. One with no more than a portion of dirt is discarded at once: pages that are not there
+ * cost nothing (1.7 us for a MB of them).
  *
  * (All at once, under the lock: when 4 GB of blocks were freed one of the frees took 775 ms, and another thread's malloc 424.) */
 #include "purge.h"
@@ -27,10 +28,7 @@ static void begin(struct arena *arena, size_t run_min) {
 
 static void end(struct arena *arena) { begin(arena, 0); }
 
-static void next_block(struct arena *arena) {
-  arena->sweep = arena->sweep->next;
-  arena->swept = 0;
-}
+static void next_block(struct arena *arena) { arena->sweep = arena->sweep->next; }
 
 static size_t block_whole_bytes(const struct block *block) {
   return whole_page_bytes((uintptr_t)block, (uintptr_t)block + block_bytes(block));
@@ -42,10 +40,7 @@ static size_t block_dirty_bytes(const struct block *block) { return block_whole_
 /* The next run, after some looks; NULL: not yet, or the round is over. */
 static struct block *next_run(struct arena *arena, uint32_t looks) {
   for (size_t last = bin_of(arena->sweep_min); looks > 0; looks--) {
-    while (!arena->sweep && arena->sweep_bin > last) {
-      arena->sweep = arena->bins[--arena->sweep_bin];
-      arena->swept = 0;
-    }
+    while (!arena->sweep && arena->sweep_bin > last) arena->sweep = arena->bins[--arena->sweep_bin];
     if (!arena->sweep) {
       end(arena);
       return NULL;
@@ -56,30 +51,52 @@ static struct block *next_run(struct arena *arena, uint32_t looks) {
   return NULL;
 }
 
-static void set_clean(struct arena *arena, struct block *block, size_t clean_bytes) {
-  arena->clean_bytes += clean_bytes - block_clean_bytes(block);
-  *block_clean_word(block) = clean_bytes;
-  set_flags(block, BLOCK_PURGED, 0);
+struct stretch {
+  uintptr_t from, to;
+};
+
+static struct stretch whole_pages(const struct block *block) {
+  return (struct stretch){whole_pages_from((uintptr_t)block), round_down((uintptr_t)block + block_bytes(block), page_bytes)};
 }
 
-/* How much of the run that the round stands at goes next. */
-static size_t portion_bytes(const struct arena *arena) {
-  size_t dirty = block_dirty_bytes(arena->sweep);
-  return dirty > PORTION + RUN_MIN ? PORTION : dirty;
+/* What is known to be clean, where it lies; at first nothing, at the end. */
+static struct stretch clean_stretch(const struct block *block, struct stretch whole) {
+  clean_part clean = block_clean(block);
+  size_t bytes = clean_stretch_bytes(clean);
+  uintptr_t from = bytes ? whole.from + clean_bytes_between(clean_unit(whole.from), clean_from(clean)) : whole.to;
+  return (struct stretch){from, from + bytes};
+}
+
+/* What of a run goes next: a portion beside what is clean, on the side where more is left; if it has no more dirt than that, all that is on either. */
+static struct stretch next_portion(const struct block *block) {
+  struct stretch whole = whole_pages(block), clean = clean_stretch(block, whole);
+  size_t above = whole.to - clean.to, below = clean.from - whole.from;
+  if (block_dirty_bytes(block) <= PORTION + RUN_MIN) return (struct stretch){below ? whole.from : clean.to, above ? whole.to : clean.from};
+  if (above > below) return (struct stretch){clean.to, clean.to + min_size(above, PORTION)};
+  return (struct stretch){clean.from - min_size(below, PORTION), clean.from};
+}
+
+static size_t portion_bytes(const struct block *block) {
+  struct stretch portion = next_portion(block);
+  return min_size(portion.to - portion.from, block_dirty_bytes(block));
+}
+
+static void set_clean(struct arena *arena, struct block *block, struct stretch clean) {
+  size_t before = block_clean_bytes(block), bytes = max_size(before, clean.to - clean.from);
+  arena->clean_bytes += bytes - before;
+  *block_clean_word(block) = clean_part_of(bytes, clean_unit(clean.from), clean_unit(clean.to));
+  set_flags(block, BLOCK_PURGED, 0);
 }
 
 /* Bytes released. */
 static size_t sweep_portion(struct arena *arena) {
   struct block *block = arena->sweep;
-  size_t dirty = block_dirty_bytes(block);
-  uintptr_t first = whole_pages_from((uintptr_t)block), last = round_down((uintptr_t)block + block_bytes(block), page_bytes);
-  uintptr_t to = arena->swept ? arena->swept : last, from = first;
-  if (portion_bytes(arena) < dirty && to - first > PORTION) from = to - PORTION;
-  size_t released = discard_pages(from, to);
-  if (released) set_clean(arena, block, max_size(block_clean_bytes(block), last - from));
-  arena->swept = from;
-  if (from == first || !released) next_block(arena);
-  return min_size(released, dirty);
+  struct stretch whole = whole_pages(block), clean = clean_stretch(block, whole), portion = next_portion(block);
+  size_t bytes = portion_bytes(block), released = discard_pages(portion.from, portion.to);
+  clean = (struct stretch){min_size(clean.from, portion.from), max_size(clean.to, portion.to)};
+  if (released) set_clean(arena, block, clean);
+  if (!released || (clean.from == whole.from && clean.to == whole.to)) next_block(arena);
+  return min_size(released, bytes);
 }
 
 /* ---- after a free --------------------------------------------------------------------------------------------------- */
@@ -102,7 +119,7 @@ static bool purge_top(struct arena *arena, size_t pad) {
 /* A portion of the next run. False: the budget is used up. */
 static bool purge_run(struct arena *arena) {
   if (!next_run(arena, LOOKS)) return true;
-  if (!budget_spend_on_heap(portion_bytes(arena) / page_bytes)) return false;
+  if (!budget_spend_on_heap(portion_bytes(arena->sweep) / page_bytes)) return false;
   sweep_portion(arena);
   return true;
 }
