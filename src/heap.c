@@ -157,6 +157,7 @@ static inline bool free_to_cache(void *payload) {
 }
 
 __attribute__((noinline)) void free_slow(void *payload) {
+  large_give_due();
   uintptr_t address = (uintptr_t)payload, base = brk_base();
   if (LIKELY(address - base < brk_bytes())) {
     struct slab *slab = slab_at(base, address);

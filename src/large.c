@@ -30,7 +30,8 @@ enum {
   REFUSALS_MAX = 2,               /* then the kernel is asked no more, in one call */
   PORTION_MIN = 8 * 1024 * 1024,  /* of spares that are due one call releases as much as it freed, but no less than this: half a millisecond */
   HOLD_BYTES = 32 * 1024 * 1024,  /* so much may be unmapped before the lock is left: 1 to 3 ms */
-  UNMAP_COST_BYTES = 64 * 1024    /* the call itself */
+  UNMAP_COST_BYTES = 64 * 1024,   /* the call itself */
+  FREES_MAX = 255                 /* of others, between two looks at the clock */
 };
 
 static struct lock large_lock = {.rank = LOCK_LARGE};
@@ -157,19 +158,31 @@ static void make_way(size_t bytes) {
   }
 }
 
+struct large_due large_due;
+
+static bool too_much_is_kept(void) {
+  return oldest_spare() && cached_bytes() > max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE);
+}
+
+static void note_what_is_due(void) {
+  bool some = too_much_is_kept();
+  if (some != large_due.some) __atomic_store_n(&large_due.some, some, __ATOMIC_RELAXED);
+}
+
 /* No more than a few spares are kept, and no more bytes than the budget has us keep: a portion of what is too much goes, for `freed` bytes. (All of it
  * at once, when the budget allowed it at last: 171 ms for a free of 200 kB.) May drop the lock. */
 static void release_spares(size_t freed) {
   const struct mapping_list *spares = &mappings[MAPPING_SPARE];
   size_t left = max_size(freed, PORTION_MIN);
   for (int calls = 0, refusals = 0; spares->oldest && left > 0 && calls < SPARES_MAX && refusals < REFUSALS_MAX; calls++) {
-    size_t limit = max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE), dirty_bytes = min_size(spares->oldest->dirty_bytes, left);
+    size_t dirty_bytes = min_size(spares->oldest->dirty_bytes, left);
     bool too_many = spares->count > SPARES_MAX;
-    if (!too_many && !(cached_bytes() > limit && budget_spend(dirty_bytes / page_bytes))) return;
+    if (!too_many && !(too_much_is_kept() && budget_spend(dirty_bytes / page_bytes))) break;
     size_t released = release(oldest_spare(), left);
     refusals += released == 0;
     left -= released;
   }
+  note_what_is_due();
 }
 
 /* Of the youngest `looks` spares the nearest to `bytes`: the smallest that is large enough, else the largest that makes up at least
@@ -426,6 +439,27 @@ void *large_resize(void *payload, size_t size) {
   }
   leave();
   return (void *)base;
+}
+
+/* A portion for each tick of the clock that a thread frees in. One that frees all the time looks at it no more than once in FREES_MAX frees, one that frees
+ * now and then each time. Not out of a handler that interrupted the library; and nobody waits for the lock: who holds it is here, too. */
+COLD void large_give_due_slow(void) {
+  static __thread struct {
+    uint64_t tick;
+    uint32_t pause, left; /* in frees */
+  } look __attribute__((tls_model("initial-exec")));
+  if (look.left > 0) {
+    look.left--;
+    return;
+  }
+  uint64_t now = sys_coarse_time();
+  bool new_tick = now != look.tick;
+  look.tick = now;
+  look.left = look.pause = new_tick ? 0 : (uint32_t)min_size(2 * look.pause + 1, FREES_MAX);
+  if (!new_tick || thread_locks || !lock_try(&large_lock)) return;
+  hold_bytes = 0;
+  release_spares(0);
+  leave();
 }
 
 void large_make_way(size_t bytes) {

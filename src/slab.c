@@ -26,6 +26,7 @@
 #include "slab.h"
 
 #include "heirs.h"
+#include "large.h"
 #include "report.h"
 
 const struct object list_end;
@@ -81,7 +82,10 @@ static void settle(struct slab *slab, size_t used) {
   }
 }
 
-void slab_wake(struct slab *slab) { settle(slab, slab_used(slab)); }
+void slab_wake(struct slab *slab) {
+  settle(slab, slab_used(slab));
+  large_give_due();
+}
 
 /* ---- purged pages --------------------------------------------------------------------------------------------------- */
 

@@ -33,6 +33,124 @@ static void a_free_gives_back_a_portion(void)
   require(kernel.discarded > 300 * MB && most <= MOST_AT_ONCE);
 }
 
+/* In whatever order neighbours are freed, nothing that went back is paid for again, so that nearly all does. */
+static void blocks_freed_in_a_row_go_back(int step)
+{
+  fill_with_blocks(100000);
+  for (size_t i = 0; i < COUNT(blocks); i++) {
+    os_free(blocks[step > 0 ? i : COUNT(blocks) - 1 - i]);
+    require(i % 64 || os_check());
+  }
+  say("# %zu MB given back\n", kernel.discarded / MB);
+  require(kernel.discarded > 350 * MB);
+}
+
+static void blocks_freed_in_order_go_back(void)
+{
+  blocks_freed_in_a_row_go_back(1);
+}
+
+static void blocks_freed_in_reverse_go_back(void)
+{
+  blocks_freed_in_a_row_go_back(-1);
+}
+
+/* ---- mappings ---- */
+
+/* Two uses of a large buffer: the second one wants again what the first gave back, so nothing can be paid for when it is freed. */
+enum { BUFFER = 400 * MB, DUE_PORTION = 9 * MB };
+
+static void a_buffer_is_kept(void)
+{
+  kernel.mapped = 0;
+  kernel.stopped = true;
+  for (int i = 0; i < 2; i++) {
+    char *buffer = os_malloc(BUFFER);
+    touch(buffer, BUFFER);
+    os_free(buffer);
+  }
+  require(kernel.mapped >= BUFFER);
+}
+
+/* How many of so many times, a second apart, gave back some of it; each a portion, at most. */
+static size_t portions_of(void (*frees_something)(void), size_t times)
+{
+  size_t portions = 0;
+  for (size_t i = 0; i < times; i++) {
+    size_t before = kernel.mapped;
+    kernel.ahead_s++;
+    frees_something();
+    require(kernel.mapped + DUE_PORTION >= before && os_check());
+    portions += kernel.mapped < before;
+  }
+  return portions;
+}
+
+static void free_a_medium_block(void)
+{
+  os_free(os_malloc(20000));
+}
+
+static void fill_and_free_slabs(void)
+{
+  static char *small[100];
+  for (size_t i = 0; i < COUNT(small); i++) require((small[i] = os_malloc(OBJECT_BYTES)));
+  for (size_t i = 0; i < COUNT(small); i++) os_free(small[i]);
+}
+
+static void it_goes_when(void (*frees_something)(void))
+{
+  a_buffer_is_kept();
+  size_t portions = portions_of(frees_something, 150);
+  say("# %zu portions, %zu MB are left\n", portions, kernel.mapped / MB);
+  require(portions >= 40 && kernel.mapped < 2 * MB);
+}
+
+static void a_kept_buffer_goes_when_blocks_are_freed(void)
+{
+  it_goes_when(free_a_medium_block);
+}
+
+static void a_kept_buffer_goes_when_objects_are_freed(void)
+{
+  it_goes_when(fill_and_free_slabs);
+}
+
+/* In one tick of the clock it is one portion, and the clock is not looked at each time. */
+static void frees_look_at_the_clock_now_and_then(void)
+{
+  a_buffer_is_kept();
+  portions_of(free_a_medium_block, 30);
+  size_t before = kernel.mapped, looks = kernel.clock_looks;
+  for (int i = 0; i < 100000; i++) free_a_medium_block();
+  say("# %zu looks at the clock\n", kernel.clock_looks - looks);
+  require(kernel.mapped + DUE_PORTION >= before && kernel.clock_looks - looks < 1000);
+}
+
+/* Who frees out of a handler that interrupted the library does not wait for that. */
+static size_t frees_in_there;
+
+static void free_in_there(enum kind kind)
+{
+  if (kind != BRK || frees_in_there++) return;
+  size_t before = kernel.mapped;
+  for (int i = 0; i < 20; i++, kernel.ahead_s++) free_a_medium_block();
+  require(kernel.mapped == before);
+}
+
+static void a_handler_leaves_it_to_others(void)
+{
+  free_a_medium_block();
+  a_buffer_is_kept();
+  kernel.ahead_s = 60;
+  kernel.visit = free_in_there;
+  while (!frees_in_there) require(os_malloc(100000));
+  kernel.visit = NULL;
+  require(portions_of(free_a_medium_block, 10) > 5);
+}
+
+/* ---- locks ---- */
+
 /* The same when another thread holds the lock meanwhile, and what was put off comes to one free. */
 static sem_t held, go_on;
 
@@ -327,6 +445,12 @@ int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
       TEST(a_free_gives_back_a_portion),
+      TEST(blocks_freed_in_order_go_back),
+      TEST(blocks_freed_in_reverse_go_back),
+      TEST(a_kept_buffer_goes_when_blocks_are_freed),
+      TEST(a_kept_buffer_goes_when_objects_are_freed),
+      TEST(frees_look_at_the_clock_now_and_then),
+      TEST(a_handler_leaves_it_to_others),
       TEST(what_was_put_off_goes_back_in_portions),
       TEST(a_malloc_gives_back_a_portion_of_what_sleepers_had),
       TEST(a_malloc_gives_back_a_portion_of_what_the_dead_had),

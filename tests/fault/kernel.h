@@ -8,6 +8,8 @@
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
  *   kernel.populate  if not 0: the error that MADV_POPULATE_WRITE ends in: EINVAL before Linux 5.14, a filter's
  *   kernel.ahead_s   the clock is so much ahead; it goes back, as in a child in another time namespace, when that becomes less
+ *   kernel.stopped   the clock stands still, but for that
+ *   kernel.clock_looks   how often it was looked at
  *   kernel.reborn    each file has another birth than it has: one that was given the number of the one before
  *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
  *   map_asked        the bytes that this thread's mmap asks for, at a visit
@@ -38,11 +40,11 @@ static struct {
   size_t from, to; /* counted from 1 over all calls of these kinds */
   size_t counted, refused;
   size_t seen[KINDS];
-  size_t mapped, page, most, discarded, populated;
+  size_t mapped, page, most, discarded, populated, clock_looks;
   uintptr_t break_asked;
   int populate;
   time_t ahead_s;
-  bool keeps, reborn;
+  bool keeps, reborn, stopped;
   void (*visit)(enum kind kind);
 } kernel;
 
@@ -201,8 +203,10 @@ static long test_statx(const uintptr_t a[6])
 
 static long test_clock(const uintptr_t a[6])
 {
-  long answer = real_kernel_call(SYS_clock_gettime, a);
-  ((struct timespec *)a[1])->tv_sec += kernel.ahead_s;
+  static struct timespec last;
+  long answer = kernel.stopped ? 0 : real_kernel_call(SYS_clock_gettime, (uintptr_t[6]){a[0], (uintptr_t)&last});
+  add(&kernel.clock_looks, 1);
+  *(struct timespec *)a[1] = (struct timespec){last.tv_sec + kernel.ahead_s, last.tv_nsec};
   return answer;
 }
 

@@ -299,3 +299,18 @@ plant 'other allocators' 'libc by its handle is libc' dynamic.c \
 plant 'other allocators' 'behind us libc is next' dynamic.c \
   's/  return map \&\& (!found || found == symbol_of_libc(name));/  return map \&\& found == map;/' \
   'not so|invalid pointer' $preload/dl.c the_next_malloc_is_ours
+plant 'large blocks' 'only who frees mappings gives them back' heap.c \
+  's/  large_give_due();//' \
+  'not so: portions' $fault/giving.c a_kept_buffer_goes_when_blocks_are_freed
+plant 'large blocks' 'who only frees objects keeps mappings' slab.c \
+  's/  large_give_due();//' \
+  'not so: portions' $fault/giving.c a_kept_buffer_goes_when_objects_are_freed
+plant 'large blocks' 'each free looks at the clock' large.c \
+  's/  if (look.left > 0) {/  if (0) {/' \
+  'not so: .*clock_looks' $fault/giving.c frees_look_at_the_clock_now_and_then
+plant 'large blocks' 'a handler in the library releases mappings' large.c \
+  's/if (!new_tick || thread_locks || /if (!new_tick || /' \
+  'not so: kernel.mapped' $fault/giving.c a_handler_leaves_it_to_others
+plant purging 'a run is swept from its end again' purge.c \
+  's/clean_part_of(bytes, clean_unit(clean.from), /clean_part_of(bytes, clean_unit(clean.to), /' \
+  'not so: kernel.discarded' $fault/giving.c blocks_freed_in_reverse_go_back
