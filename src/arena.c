@@ -53,15 +53,22 @@ static bool try_arena(struct arena *arena) {
   return true;
 }
 
+static bool spin_for(struct arena *arena) {
+  if (!lock_spin(&arena->lock)) return false;
+  give_deferred(arena);
+  return true;
+}
+
 bool arena_enter_this(struct arena *arena) {
   if (!lock_enter(&arena->lock)) return false;
   give_deferred(arena);
   return true;
 }
 
+/* (Beside threads that allocate there are always some more, and each portion would cost a wait of its own.) */
 bool arena_enter_settled(struct arena *arena) {
   while (arena_enter_this(arena)) {
-    if (!has_deferred(arena)) return true;
+    if (!has_deferred(arena) || lock_is_wanted(&arena->lock)) return true;
     arena_leave(arena);
   }
   return false;
@@ -154,17 +161,29 @@ COLD bool arena_join_orphan(struct theap *heap, size_t bytes) {
 
 /* ---- serving -------------------------------------------------------------------------------------------------------- */
 
+/* Each thread looks at them from another on: else all would meet in the first. */
+static struct arena *try_others(const struct arena *own) {
+  size_t count = arena_count();
+  for (size_t i = 0; i < count; i++) {
+    struct arena *arena = arenas[(thread_number + i) % count];
+    if (arena != own && try_arena(arena)) return arena;
+  }
+  return NULL;
+}
+
+/* For this once any other will do, also where a signal handler interrupted us in our own. (Before it was asked only by those, a thread slept until our own came: woken, it finds that taken
+ * again by one that runs, or by one that was preempted. Of 17 threads on two processors the one that allocates now and then waited for 70 ms at the 99th
+ * percentile.) */
 static COLD struct arena *enter_contended(struct theap *heap) {
   if (arena_is_abandoned(heap->arena)) {
     struct arena *other = arena_least_crowded();
     if (!other) return NULL;
     arena_join(heap, other);
   }
-  struct arena *own = heap->arena;
+  struct arena *own = heap->arena, *other;
+  if (spin_for(own)) return own;
+  if ((other = try_others(own))) return other;
   if (arena_enter_this(own)) return own;
-  /* A signal handler that interrupted us in there: any other arena will do. */
-  for (size_t i = 0; i < arena_count(); i++)
-    if (try_arena(arenas[i])) return arenas[i];
   struct arena *added = make_arena();
   return added && try_arena(added) ? added : NULL;
 }

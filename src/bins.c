@@ -11,7 +11,8 @@ enum { LOOK_AT = 4 /* blocks of one bin: 1, 2, 4 and 8 differ by no more than no
 
 /* ---- bins ----------------------------------------------------------------------------------------------------------- */
 
-static void count_free(struct arena *arena, size_t bytes, size_t clean_bytes) {
+static void count_free(struct arena *arena, size_t blocks, size_t bytes, size_t clean_bytes) {
+  __atomic_store_n(&arena->free_blocks, arena->free_blocks + blocks, __ATOMIC_RELAXED);
   __atomic_store_n(&arena->free_bytes, arena->free_bytes + bytes, __ATOMIC_RELAXED);
   arena->clean_bytes += clean_bytes;
 }
@@ -23,7 +24,7 @@ static void bin_insert(struct arena *arena, struct block *block, size_t bytes, s
   block->prev = NULL;
   if (first) first->prev = block;
   arena->bins[bin] = block;
-  count_free(arena, bytes, clean_bytes);
+  count_free(arena, 1, bytes, clean_bytes);
   arena->bin_map[bin / 64] |= (uint64_t)1 << bin % 64;
 }
 
@@ -33,7 +34,7 @@ clean_part bin_remove(struct arena *arena, struct block *block) {
   struct block *next = block->next, *prev = block->prev;
   bool linked = block_is_tagged(block) && (prev ? prev->next : arena->bins[bin]) == block && (!next || next->prev == block);
   if (UNLIKELY(!linked)) report_misuse("free", MISUSE_CORRUPTED, block_payload(block));
-  count_free(arena, -bytes, -clean_bytes_of(clean));
+  count_free(arena, (size_t)-1, -bytes, -clean_bytes_of(clean));
   if (UNLIKELY(arena->sweep == block)) arena->sweep = next;
   if (next) next->prev = prev;
   if (prev)

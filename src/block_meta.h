@@ -168,7 +168,7 @@ struct chunk {
 
 enum { BINS = 320, BIN_WORDS = BINS / 64 };
 
-/* A block heap. Everything in it is guarded by `lock` but for `threads`, `free_bytes` and `deferred`.
+/* A block heap. Everything in it is guarded by `lock` but for `threads`, `free_bytes`, `free_blocks` and `deferred`.
  *
  *   free memory == blocks in bins (free_bytes) + [top, limit), of which clean_bytes and [resident, limit) are not in memory; no two free blocks are neighbours, none is next to top */
 struct arena {
@@ -185,7 +185,8 @@ struct arena {
   size_t dense_bytes;     /* taken from the top since the last block that may stay half empty */
   size_t live_bytes;      /* blocks in use, slabs not counted; atomic, read by others */
   size_t live_count;
-  size_t free_bytes;      /* in bins; atomic, read by others */
+  size_t free_bytes;      /* in bins; atomic, read by others; */
+  size_t free_blocks;     /* and so many they are, likewise */
   size_t clean_bytes;     /* of them: pages that were given back to the kernel, */
   size_t told_bytes;      /* and as many, at the last look, are this arena's part of sys_counters.bytes_back */
   size_t patience;        /* so many bytes are freed before pages are given back again */

@@ -16,7 +16,7 @@
 /* The walk so far: what the next thing must find to its left, and the sums. */
 struct walk {
   size_t prev_free_bytes;
-  size_t live_bytes, live_count, slabs, free_blocks, free_bytes, clean_bytes;
+  size_t live_bytes, live_count, slabs, free_blocks, blocks_in_bins, free_bytes, clean_bytes;
   bool sweep_found;
 };
 
@@ -83,11 +83,11 @@ static const char *check_bins(const struct arena *arena, struct walk *walk, cons
       if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of(block_bytes(block)) != bin)
         return "a bin holds a block that does not belong there";
       if (block == arena->sweep && bin == arena->sweep_bin) walk->sweep_found = true;
-      walk->free_blocks--;
+      walk->blocks_in_bins++;
     }
   }
   if (arena->sweep && !walk->sweep_found) return "giving back has lost its place";
-  return walk->free_blocks ? "a free block is in no bin" : NULL;
+  return walk->free_blocks != walk->blocks_in_bins ? "a free block is in no bin" : NULL;
 }
 
 COLD static const char *arena_check(struct arena *arena, const void **where) {
@@ -98,7 +98,7 @@ COLD static const char *arena_check(struct arena *arena, const void **where) {
     fault = check_chunk(arena, chunk, &walk, where);
   if (!fault) fault = check_bins(arena, &walk, where);
   if (!fault && (walk.live_bytes != arena->live_bytes || walk.live_count != arena->live_count || walk.slabs != arena->slabs ||
-                 walk.free_bytes != arena->free_bytes || walk.clean_bytes != arena->clean_bytes))
+                 walk.free_blocks != arena->free_blocks || walk.free_bytes != arena->free_bytes || walk.clean_bytes != arena->clean_bytes))
     fault = "the counters of an arena are off";
   arena_leave(arena);
   return fault;

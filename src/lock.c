@@ -19,12 +19,18 @@ static void lock_sleep(struct lock *lock, uint32_t at_most_ns) {
     sys_wait(&lock->word, marked, at_most_ns);
 }
 
-__attribute__((noinline)) bool lock_enter_slow(struct lock *lock, bool may_wait) {
+bool lock_spin(struct lock *lock) {
   for (int spin = 0; spin < LOCK_SPINS; spin++) {
     if (lock_try(lock)) return true;
-    if (!may_wait || lock_held_by_me(lock) || lock_is_abandoned(lock)) return false;
+    if (!lock_will_come(lock)) break;
     cpu_relax();
   }
+  return false;
+}
+
+__attribute__((noinline)) bool lock_enter_slow(struct lock *lock) {
+  if (lock_spin(lock)) return true;
+  if (!lock_will_come(lock)) return false;
   lock_count(lock);
   /* Whoever slept takes it marked: others may sleep still. */
   while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) lock_sleep(lock, FOREVER_NS);
@@ -56,7 +62,7 @@ __attribute__((noinline, cold)) void lock_enter_for_fork(struct lock *lock, uint
     if (!is_further_up(lock)) lock->forking++;
     return;
   }
-  if (*patience == LOCK_FOREVER ? !lock_enter_slow(lock, true) : !enter_in_time(lock, patience)) return;
+  if (*patience == LOCK_FOREVER ? !lock_enter_slow(lock) : !enter_in_time(lock, patience)) return;
   lock->forking = 1;
   lock_uncount(lock);
 }

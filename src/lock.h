@@ -106,13 +106,18 @@ static inline bool lock_try(struct lock *lock) {
 /* Held by us: may somebody sleep until we leave it? */
 static inline bool lock_is_wanted(const struct lock *lock) { return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) & LOCK_SLEEPERS; }
 
-bool lock_enter_slow(struct lock *lock, bool may_wait);
-
-/* Wait for the lock. False: this thread is inside the library already, one frame further up, where it holds this lock or one that
- * this lock's holder may wait for. */
-static inline bool lock_enter(struct lock *lock) {
-  return lock_try(lock) || lock_enter_slow(lock, thread_locks < lock_unit(lock));
+/* Will it come to us if we wait? No, if this thread is inside the library already, one frame further up, where it holds this lock or one
+ * that this lock's holder may wait for. */
+static inline bool lock_will_come(const struct lock *lock) {
+  return thread_locks < lock_unit(lock) && !lock_held_by_me(lock) && !lock_is_abandoned(lock);
 }
+
+/* A few looks. */
+bool lock_spin(struct lock *lock);
+bool lock_enter_slow(struct lock *lock);
+
+/* Wait for the lock. False: it will not come. */
+static inline bool lock_enter(struct lock *lock) { return lock_try(lock) || lock_enter_slow(lock); }
 
 static inline void lock_leave(struct lock *lock) {
   __atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -19,7 +19,7 @@ struct free_blocks {
 /* In the caller's cache; stats_collect() has them among the live ones. */
 struct free_blocks stats_kept_by_caller(void);
 
-/* In the bins of all block heaps. O(free blocks). */
+/* In the bins of all block heaps. Takes no lock. */
 size_t stats_count_free_blocks(void);
 
 /* Keep a copy of stderr, since many programs close theirs before they end; where that is not to be had, one line says so. */

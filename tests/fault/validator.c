@@ -55,6 +55,7 @@ static void lost_by_its_bin(void)
 }
 
 static void live_bytes(void) { arena()->live_bytes += 16; }
+static void free_blocks(void) { arena()->free_blocks++; }
 static void clean_bytes(void) { arena()->clean_bytes += 4096; }
 static void seal_of_an_object(void) { slab()->free->seal = 0; }
 static void ring_of_objects(void) { object_seal(slab(), slab()->free, slab()->free); }
@@ -82,6 +83,7 @@ static const struct {
     {"live_in_a_bin", live_in_a_bin, "a bin holds a block that does not belong there"},
     {"lost_by_its_bin", lost_by_its_bin, "a free block is in no bin"},
     {"live_bytes", live_bytes, "the counters of an arena are off"},
+    {"free_blocks", free_blocks, "the counters of an arena are off"},
     {"clean_bytes", clean_bytes, "the counters of an arena are off"},
     {"seal_of_an_object", seal_of_an_object, "a slab's free list leads astray"},
     {"ring_of_objects", ring_of_objects, "a slab's free list is a ring"},

@@ -134,13 +134,13 @@ plant preallocation 'the heap grows by the double' geometry.h \
   'failed malloc-growth: the trace differs' tests/run-tests.py --core engine malloc-growth
 
 plant purge 'a page too many' block_meta.h \
-  's/return round_up(start + sizeof(struct block) + sizeof(size_t), page_bytes);/return round_down(start, page_bytes);/' \
+  's/return round_up(start + sizeof(struct block) + sizeof(clean_part), page_bytes);/return round_down(start, page_bytes);/' \
   'a header was overwritten|corrupted block|not so|SIG' $model
 plant purge 'never' purge.h \
   '/^static inline void settle_dirt/,/^}/ s/if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;/return;/' \
   'not so: resident_bytes' $unit/strategy.c freed_blocks_go_back
 plant purge 'mappings that are kept too many' large.c \
-  '/^static void release_spares/,/^}/ s/size_t limit = max_size(SPARE_FLOOR, /size_t limit = max_size(1024 * SPARE_FLOOR, /' \
+  '/^static bool too_much_is_kept/,/^}/ s/max_size(SPARE_FLOOR, /max_size(1024 * SPARE_FLOOR, /' \
   'not so' $memory/churn.c a_burst_of_mappings_goes_back
 plant purge 'a slab gives back a page in use' slab.c \
   's/return whole & ~in_use;/(void)in_use; return whole;/' \
@@ -149,16 +149,16 @@ plant purge 'a slab may end meanwhile' slab.c \
   '/^static size_t purge_queue/,/^}/ s/    set_wake(slab, WAKE_NEVER);//' \
   'not so|ended by' $fault/giving.c a_purge_is_interrupted_at_every_call
 plant purge 'all of a run at once' purge.c \
-  's/return dirty > PORTION + RUN_MIN ? PORTION : dirty;/return dirty;/' \
+  's/if (block_dirty_bytes(block) <= PORTION + RUN_MIN) return/return/' \
   'not so: .*MOST_AT_ONCE' $fault/giving.c a_free_gives_back_a_portion
 plant purge 'a trim keeps the lock' purge.c \
   's/calls < CALLS_OF_TRIM && portion < PORTION; calls++/calls >= 0;/' \
   'not so: calls_of_the_trim' $fault/giving.c a_trim_lets_others_in
 plant purge 'the place of a round is lost' bins.c \
-  's/if (UNLIKELY(arena->sweep == block)) {/if (0) {/' \
+  's/  if (UNLIKELY(arena->sweep == block)) arena->sweep = next;//' \
   'giving back has lost its place' $fault/giving.c a_free_gives_back_a_portion
 plant purge 'the top is said to be resident no more' purge.c \
-  's/arena->clean_bytes += clean_bytes - block_clean_bytes(block);/arena->clean_bytes += clean_bytes;/' \
+  's/  arena->clean_bytes += bytes - before;/  arena->clean_bytes += bytes;/' \
   'the counters of an arena are off' $model
 
 plant cache 'nothing is given up before fresh memory is touched' cache.c \
@@ -314,3 +314,9 @@ plant 'large blocks' 'a handler in the library releases mappings' large.c \
 plant purging 'a run is swept from its end again' purge.c \
   's/clean_part_of(bytes, clean_unit(clean.from), /clean_part_of(bytes, clean_unit(clean.to), /' \
   'not so: kernel.discarded' $fault/giving.c blocks_freed_in_reverse_go_back
+plant locking 'who finds its block heap taken sleeps' arena.c \
+  's/  if ((other = try_others(own))) return other;/  other = NULL;/' \
+  'hangs|not so' $fault/giving.c who_finds_its_heap_taken_takes_from_another
+plant locking 'free blocks are not counted' bins.c \
+  's/arena->free_blocks + blocks, /arena->free_blocks + 0 * blocks, /' \
+  'the counters of an arena are off' $model
