@@ -51,6 +51,8 @@ __attribute__((visibility("default"))) void *dlmopen(Lmid_t namespace, const cha
   return ((dlmopen_function *)next_function(&next, "dlmopen"))(namespace, file, mode);
 }
 
+#ifndef __SANITIZE_THREAD__ /* its library calls these before it can bear code that it watches */
+
 /* ---- libc's malloc and free, asked for by its handle ------------------------------------------------------------------- */
 
 /* Python's ctypes, PHP's FFI and whoever else takes "free" out of "libc.so.6" frees with it what libc and others allocated, by our malloc, and glibc's free takes
@@ -93,17 +95,17 @@ __attribute__((visibility("default"))) void *dlvsym(void *handle, const char *na
   return ours && handle != RTLD_NEXT ? ours_for_libcs(name, real(handle, name, version), ours) : real(handle, name, version);
 }
 
-/* ---- fork, cfree --------------------------------------------------------------------------------------------------------- */
+/* ---- fork --------------------------------------------------------------------------------------------------------------- */
 
-/* What pthread_atfork() of every library comes to, ours too: see fork.c. (ThreadSanitizer's library calls it before it can bear code that it
- * watches.) */
-#ifndef __SANITIZE_THREAD__
+/* What pthread_atfork() of every library comes to, ours too: see fork.c. */
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
 __attribute__((visibility("default"))) int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
   static void *next; /* atomic */
   return fork_register((fork_registrar *)next_function(&next, "__register_atfork"), prepare, parent, child, library);
 }
-#endif
+#endif /* __SANITIZE_THREAD__ */
+
+/* ---- cfree --------------------------------------------------------------------------------------------------------------- */
 
 /* Programs linked before glibc 2.26 (2017) may call cfree. We have it as glibc has, hidden, in the version that they ask for, since the name is
  * nobody's: a library with a function cfree of its own must not find ours in its place. */
