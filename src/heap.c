@@ -191,7 +191,8 @@ struct block_wish {
 static void *take_block(struct arena *arena, void *what, enum arena_growth growth) {
   struct block_wish *wish = what;
   struct block *block = arena_take_locked(arena, wish->bytes, wish->alignment, growth, &wish->zero_from);
-  cache_set_limit(wish->heap, arena->live_bytes, arena_threads(arena));
+  if (arena == wish->heap->arena) /* of another's it has no share */
+    cache_set_limit(wish->heap, arena->live_bytes, arena_threads(arena));
   return block;
 }
 
