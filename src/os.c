@@ -74,8 +74,8 @@ static void conclude(enum sys_call call, size_t from, size_t to, bool done) {
     asking_bytes -= to - from;
   } else if (done) {
     counter_add(&sys_counters.bytes_out, from - to);
+    counter_add(&sys_counters.bytes_reserved, to - from); /* first, as above: else the child's books would go below nothing, and refuse everything */
     counter_add(&sys_counters.bytes_held, to - from);
-    counter_add(&sys_counters.bytes_reserved, to - from);
   }
 }
 

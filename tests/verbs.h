@@ -234,11 +234,13 @@ static inline void use_each_tier(void)
   for (size_t i = 0; i < COUNT(OF_EACH_TIER); i++) {
     size_t bytes = OF_EACH_TIER[i], marked = bytes < 500 ? bytes : 500;
     char *p = (char *)malloc(bytes), *zero = (char *)calloc(1, bytes);
-    require(p && zero && all_zero(zero, bytes));
+    require(p && zero);
+    require(all_zero(zero, bytes));
     fill(p, marked, i);
     memset(zero, 0xEE, bytes);
     p = (char *)realloc(p, bytes * 2);
-    require(p && holds(p, marked, i));
+    require(p);
+    require(holds(p, marked, i));
     free(zero);
     free(p);
   }

@@ -320,3 +320,6 @@ plant locking 'who finds its block heap taken sleeps' arena.c \
 plant locking 'free blocks are not counted' bins.c \
   's/arena->free_blocks + blocks, /arena->free_blocks + 0 * blocks, /' \
   'the counters of an arena are off' $model
+plant 'fork handler' 'the books of a child go below nothing' os.c \
+  '/^static void conclude/,/^}/ { /bytes_reserved, to - from); .. first/d; s/^    counter_add(&sys_counters.bytes_held, to - from);/&\n    counter_add(\&sys_counters.bytes_reserved, to - from);/ }' \
+  'not so: block' $preload/fork.c a_handler_forks_while_a_mapping_goes_back

@@ -617,6 +617,28 @@ static void a_fork_out_of_a_handler_while_a_long_mail_is_read(void)
   require(instructions / every > 50);
 }
 
+/* And at each instruction of giving a mapping back: in the child the books of what we hold are not below nothing, or all would be refused. */
+enum { GIVEN_BACK = 10 * MB };
+
+static void gives_a_mapping_back(void)
+{
+  free(malloc(GIVEN_BACK));
+  malloc_trim(0);
+}
+
+static void a_handler_forks_while_a_mapping_goes_back(void)
+{
+  gives_a_mapping_back();
+  every = 1;
+  step(gives_a_mapping_back, forks_and_goes_on);
+  if (in_child) {
+    void *block = malloc(GIVEN_BACK);
+    require(block);
+    _exit(0);
+  }
+  require(instructions > 500);
+}
+
 /* And while it looks after those that ended. A trim takes the heap of each ended thread and tidies it up. No lock is held meanwhile: a handler may fork at any instruction, and the frame below goes
  * on in the child, where that heap must be its own still, and nobody else's. */
 enum { ENDED = 4, LEFT = 400, LATER = 9, HANDFUL = 2000, HANDFUL_BYTES = 48 };
@@ -1072,6 +1094,7 @@ int main(int argc, char **argv)
       TEST(handlers_are_registered_while_others_fork),
       TEST(a_heap_made_anew_is_one_threads),
       TEST(forks_inside_of_forks),
+      TEST(a_handler_forks_while_a_mapping_goes_back),
       TEST(a_handler_forks_out_of_a_trim),
       TEST(vfork_spawn_and_system),
   };
