@@ -275,10 +275,12 @@ static bool is_blank(const uint64_t *page) {
   return !(page[0] | page[step] | page[2 * step] | page[3 * step]);
 }
 
-/* Was a good part of it written to, as far as a few words tell? That decides how it becomes zero, not whether. */
+/* Was a good part of it written to, as far as a few words tell? That decides how it becomes zero, not whether. (Each look is a ninth of a step further behind its step than
+ * the one before: what has a page written at every so many MB looked dense, and 500 MB of it were filled.) */
 static bool looks_dense(uintptr_t at, size_t bytes) {
   size_t step = round_down(bytes / CLEAR_LOOKS, page_bytes), blank = 0;
-  for (size_t i = 0; i < CLEAR_LOOKS && blank <= CLEAR_LOOKS / 2; i++) blank += is_blank((const uint64_t *)(at + i * step));
+  for (size_t i = 0; i < CLEAR_LOOKS && blank <= CLEAR_LOOKS / 2; i++)
+    blank += is_blank((const uint64_t *)(at + i * step + round_down((i + 1) * step / (CLEAR_LOOKS + 1), page_bytes)));
   return blank <= CLEAR_LOOKS / 2;
 }
 

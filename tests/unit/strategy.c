@@ -621,6 +621,21 @@ static void a_huge_block_that_was_hardly_used_is_not_filled(void)
   }
 }
 
+/* Nor one that has a page written at the start of every so many, as heaps and tables that are made of segments have. */
+static void a_huge_block_of_segments_is_not_filled(void)
+{
+  size_t before = resident_bytes();
+  for (size_t segment = 256 * KB; segment <= 16 * MB; segment *= 2) {
+    char *block = os_calloc(1, 4 * HUGE_BLOCK);
+    for (size_t at = 0; at < 4 * HUGE_BLOCK; at += segment) {
+      require(block[at] == 0);
+      block[at] = 1;
+    }
+    require(resident_bytes() < before + 4 * HUGE_BLOCK / segment * 4 * KB + 16 * MB);
+    os_free(block);
+  }
+}
+
 /* Nor is one copied that grows, though there is a spare where it would fit: the kernel moves it. */
 static void a_huge_block_that_was_hardly_used_grows_without_being_copied(void)
 {
@@ -718,6 +733,7 @@ int main(int argc, char **argv)
       TEST(chunks_reopen_wherever_they_end),
       TEST(a_tight_cycle_makes_no_system_calls),
       TEST(a_huge_block_that_was_hardly_used_is_not_filled),
+      TEST(a_huge_block_of_segments_is_not_filled),
       TEST(a_huge_block_that_was_hardly_used_grows_without_being_copied),
       TEST(a_huge_block_that_was_filled_keeps_its_pages),
       TEST(huge_blocks_are_zero),
