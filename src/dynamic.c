@@ -76,23 +76,29 @@ static bool next_is_libcs(const char *name, const void *address) {
   return map && (!found || found == symbol_of_libc(name));
 }
 
+/* Ours, where it may be what the handle means; NULL: it is not, whatever the call answers. */
+static void *ours_by(void *handle, const char *name, const void *caller) {
+  void *ours = handle == RTLD_DEFAULT ? NULL : ours_for_all(name);
+  return ours && handle == RTLD_NEXT && !next_is_libcs(name, caller) ? NULL : ours;
+}
+
 typedef void *dlsym_function(void *handle, const char *name);
 typedef void *dlvsym_function(void *handle, const char *name, const char *version);
 
 __attribute__((visibility("default"))) void *dlsym(void *handle, const char *name) {
   static void *next; /* atomic */
   dlsym_function *real = (dlsym_function *)next_function(&next, "dlsym");
-  void *ours = handle == RTLD_DEFAULT ? NULL : ours_for_all(name);
-  if (ours && handle == RTLD_NEXT && next_is_libcs(name, __builtin_return_address(0))) return ours;
-  return ours && handle != RTLD_NEXT ? ours_for_libcs(name, real(handle, name), ours) : real(handle, name);
+  void *ours = ours_by(handle, name, __builtin_return_address(0));
+  if (!ours) return real(handle, name);
+  return handle == RTLD_NEXT ? ours : ours_for_libcs(name, real(handle, name), ours);
 }
 
 __attribute__((visibility("default"))) void *dlvsym(void *handle, const char *name, const char *version) {
   static void *next; /* atomic */
   dlvsym_function *real = (dlvsym_function *)next_function(&next, "dlvsym");
-  void *ours = handle == RTLD_DEFAULT ? NULL : ours_for_all(name);
-  if (ours && handle == RTLD_NEXT && next_is_libcs(name, __builtin_return_address(0))) return ours;
-  return ours && handle != RTLD_NEXT ? ours_for_libcs(name, real(handle, name, version), ours) : real(handle, name, version);
+  void *ours = ours_by(handle, name, __builtin_return_address(0));
+  if (!ours) return real(handle, name, version);
+  return handle == RTLD_NEXT ? ours : ours_for_libcs(name, real(handle, name, version), ours);
 }
 
 /* ---- fork --------------------------------------------------------------------------------------------------------------- */
