@@ -436,12 +436,12 @@ static void a_long_line_of_forks_beside_sleepers(void)
 
 /* The thread traps after each instruction of what it does and stands still there, while the main thread forks. Where the fork waits for a lock
  * that the thread holds, it goes on after a while. */
-enum { STANDS_MS = 20, SLABS = 40, SLAB_OBJECTS = 32, OBJECTS = SLABS * SLAB_OBJECTS, OBJECT = 1000, KEPT = 100 };
+enum { STANDS_MS = 20, SLABS = 40, SLAB_OBJECTS = 32, OBJECTS = SLABS * SLAB_OBJECTS, OBJECT = 1000, SLAB_BYTES = 32 * 1024, KEPT = 100 };
 static sem_t standing, go_on;
 static volatile bool done;
 static unsigned every, instructions;
 static void *objects[OBJECTS], *kept[KEPT];
-static size_t small_before;
+static size_t small_before, slabs_before;
 
 static void wait_a_while(void)
 {
@@ -504,18 +504,21 @@ static void *frees_the_objects(void *unused)
   return unused;
 }
 
-/* The child cannot have again what was on its way to us, but all else, as far as that its threads free it in their turn. */
+/* The child cannot have again what was on its way to us, but all else, as far as that its threads free it in their turn; and nothing waits in a list
+ * that nobody reads: that would hold its slab. */
 static void all_else_comes_back(void)
 {
   run_thread(frees_the_objects, NULL);
   malloc_trim(0);
   require(heap_is_sound());
   require(library_stats().small_live_count <= small_before + 1);
+  require(library_stats().slab_bytes <= slabs_before + SLAB_BYTES);
 }
 
 static void a_fork_at_every_instruction_of_a_free_to_the_forker(void)
 {
   small_before = library_stats().small_live_count;
+  slabs_before = library_stats().slab_bytes;
   for (size_t i = 0; i < OBJECTS; i++) require(objects[i] = malloc(OBJECT));
   fork_at_every_step((struct steps){NULL, frees_into_three_slabs, all_else_comes_back, 1});
 }
@@ -677,6 +680,32 @@ static void live_together(void *(*body)(void *), size_t count)
 }
 
 static void trims(void) { malloc_trim(0); }
+
+/* The child has threads before the frame below goes on. */
+static pthread_t beside_the_frame[ENDED];
+
+static void forks_and_has_threads(void)
+{
+  forks_and_goes_on();
+  if (!in_child) return;
+  pthread_barrier_init(&together, NULL, 1); /* each for itself */
+  for (size_t i = 0; i < COUNT(beside_the_frame); i++) beside_the_frame[i] = spawn(has_objects_of_its_own, (void *)i);
+}
+
+static void a_handler_forks_out_of_a_trim_and_has_threads(void)
+{
+  live_together(leaves_a_heap, ENDED);
+  every = 499;
+  step(trims, forks_and_has_threads);
+  if (in_child) {
+    alarm(30);
+    for (size_t i = 0; i < COUNT(beside_the_frame); i++) join(beside_the_frame[i]);
+    malloc_trim(0);
+    require(heap_is_sound());
+    _exit(0);
+  }
+  require(instructions / every > 30);
+}
 
 static void a_handler_forks_out_of_a_trim(void)
 {
@@ -1096,6 +1125,7 @@ int main(int argc, char **argv)
       TEST(forks_inside_of_forks),
       TEST(a_handler_forks_while_a_mapping_goes_back),
       TEST(a_handler_forks_out_of_a_trim),
+      TEST(a_handler_forks_out_of_a_trim_and_has_threads),
       TEST(vfork_spawn_and_system),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
