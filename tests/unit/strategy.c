@@ -658,20 +658,22 @@ static size_t minor_faults(void)
   return (size_t)usage.ru_minflt;
 }
 
-/* And one that was is: its pages stay, but for some time at which the budget may have let them go. */
+/* And one that was is: its pages stay. (Now and then the budget lets it go, more often on a busy machine: then it is another mapping.) */
 static void a_huge_block_that_was_filled_keeps_its_pages(void)
 {
-  enum { ROUNDS = 12 };
+  enum { ROUNDS = 6 };
   char *block = os_calloc(1, HUGE_BLOCK);
   memset(block, 0x5A, HUGE_BLOCK);
-  size_t faults = minor_faults();
-  for (size_t round = 0; round < ROUNDS; round++) {
+  for (size_t kept = 0; kept < ROUNDS;) {
+    size_t mapped = library_stats().calls_mmap, faults = minor_faults();
     os_free(block);
     block = os_calloc(1, HUGE_BLOCK);
     require(all_zero(block, HUGE_BLOCK));
     memset(block, 0x5A, HUGE_BLOCK);
+    if (library_stats().calls_mmap != mapped) continue;
+    require(minor_faults() - faults < HUGE_BLOCK / 4096 / 8);
+    kept++;
   }
-  require(minor_faults() - faults < ROUNDS / 2 * (HUGE_BLOCK / 4096));
   os_free(block);
 }
 
