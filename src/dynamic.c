@@ -56,30 +56,30 @@ __attribute__((visibility("default"))) void *dlmopen(Lmid_t namespace, const cha
 /* ---- libc's malloc and free, asked for by its handle ------------------------------------------------------------------- */
 
 /* Python's ctypes, PHP's FFI and whoever else takes "free" out of "libc.so.6" frees with it what libc and others allocated, by our malloc, and glibc's free takes
- * what stands before that for a size: live memory was handed out again, with no message. So where libc's function would be the answer, and we have one of that
- * name that serves the process, it is ours: for a block of libc's own ours is as good, see foreign.c. */
-
-/* Ours of that name, if libc has it, too, and our malloc is everybody's. */
-static void *ours_for_all(const char *name) {
-  void *ours = symbol_of_ours(name);
-  return ours && symbol_of_libc(name) && symbol_is_ours("malloc") && symbol_is_ours("free") ? ours : NULL;
+ * what stands before that for a size: live memory was handed out again, with no message. So where libc's function would be the answer it is ours: for a block
+ * of libc's own ours is as good, see foreign.c. Likewise for RTLD_NEXT, for who stands behind us: no malloc there is anybody's but the one that asks for another, and whatever
+ * he gets and hands on comes to our free.
+ *
+ * These names and no others. (With all that libc and we have in common a tool behind us that stands before dlopen() had ours for the next one, which calls his:
+ * fakechroot, heaptrack, ThreadSanitizer's library, each program that they were used with ended by a stack overflow.) */
+static bool is_of_family(const char *name) {
+  static const char family[][20] = {"malloc", "free", "calloc", "realloc", "reallocarray", "aligned_alloc", "posix_memalign", "memalign", "valloc", "pvalloc",
+                                    "malloc_usable_size", "malloc_trim", "mallinfo", "mallinfo2", "malloc_stats", "malloc_info", "mallopt"};
+  for (size_t i = 0; i < sizeof family / sizeof *family; i++)
+    if (same_name(family[i], name)) return true;
+  return false;
 }
+
+/* Ours of that name, if our malloc is everybody's. */
+static void *ours_for_all(const char *name) { return is_of_family(name) && symbol_is_ours("malloc") && symbol_is_ours("free") ? symbol_of_ours(name) : NULL; }
 
 static void *ours_for_libcs(const char *name, void *found, void *ours) { return found && found == symbol_of_libc(name) ? ours : found; }
 
-/* Does RTLD_NEXT mean libc's for who calls from `address`? He stands behind us, and nobody else between him and libc has that name. (Then the call itself tells: it must
- * see its caller, so it cannot be made from here.) */
-static bool next_is_libcs(const char *name, const void *address) {
-  const struct link_map *caller = image_of(address).map, *map = image_of_ours().map;
-  while (map && map != caller) map = map->l_next;
-  void *found = map ? symbol_from(map->l_next, name) : NULL;
-  return map && (!found || found == symbol_of_libc(name));
-}
-
-/* Ours, where it may be what the handle means; NULL: it is not, whatever the call answers. */
+/* Ours, where it may be what the handle means; NULL: it is not, whatever the call answers. (With RTLD_NEXT the call itself tells, by its caller, so it cannot be made from
+ * here.) */
 static void *ours_by(void *handle, const char *name, const void *caller) {
-  void *ours = handle == RTLD_DEFAULT ? NULL : ours_for_all(name);
-  return ours && handle == RTLD_NEXT && !next_is_libcs(name, caller) ? NULL : ours;
+  if (handle == RTLD_DEFAULT || (handle == RTLD_NEXT && !symbol_stands_behind_us(caller))) return NULL;
+  return ours_for_all(name);
 }
 
 typedef void *dlsym_function(void *handle, const char *name);

@@ -135,7 +135,7 @@ static void *symbol_in(const struct link_map *map, const char *name) {
   return ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC ? ((void *(*)(void))address)() : address;
 }
 
-void *symbol_from(const struct link_map *map, const char *name) {
+static void *symbol_from(const struct link_map *map, const char *name) {
   void *symbol = NULL;
   for (; map && !symbol; map = map->l_next) symbol = symbol_in(map, name);
   return symbol;
@@ -164,6 +164,13 @@ extern unsigned long __getauxval(unsigned long type);
 void *symbol_of_libc(const char *name) {
   struct image libc = image_of((const void *)__getauxval);
   return libc.map ? symbol_in(libc.map, name) : NULL;
+}
+
+/* Upwards: what comes before ours was there from the start, and stays. */
+bool symbol_stands_behind_us(const void *address) {
+  const struct link_map *of_address = image_of(address).map, *map = image_of_ours().map;
+  while (map && map != of_address) map = map->l_prev;
+  return of_address && !map;
 }
 
 bool symbol_is_ours(const char *name) {

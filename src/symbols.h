@@ -2,7 +2,8 @@
  *
  * Not by dlsym(): tools stand before that, too, whose own state is not made yet when we start, or who answer for themselves (MangoHud ended
  * each program that was started on us so), and it allocates, takes the loader's lock and makes dlerror() forget. What is looked through here
- * never changes, but that images come and go at the list's end. */
+ * never changes, but that images come and go at the list's end, behind libc, at any moment (the table of one that is going may be unmapped): so once a
+ * program runs nothing is asked for that libc has not. */
 #ifndef OSMEM_SYMBOLS_H
 #define OSMEM_SYMBOLS_H
 
@@ -26,15 +27,14 @@ static inline bool lies_in(struct image image, const void *address) {
   return (uintptr_t)address >= image.start && (uintptr_t)address < image.end;
 }
 
-/* What `name` means to whoever looks from `map` on, in the order of the list, which is ld.so's own for all that a program starts with; or NULL.
- * O(1) for each. */
-void *symbol_from(const struct link_map *map, const char *name);
-
-/* The first definition, which is everybody's; ours; the next one behind ours; libc's, whatever there is before it. */
+/* The first definition, in the order of the list, which is ld.so's own for all that a program starts with, which is everybody's; ours; the next one behind ours; libc's, whatever there is before it. */
 void *symbol_of_all(const char *name);
 void *symbol_of_ours(const char *name);
 void *symbol_behind_ours(const char *name);
 void *symbol_of_libc(const char *name);
+
+/* Does the image that an address lies in come after ours? Of what is in no image: no. */
+bool symbol_stands_behind_us(const void *address);
 
 /* Is `name` ours for the whole process? Not where somebody stands before us, and not where we were loaded later, or into a namespace of its own. */
 bool symbol_is_ours(const char *name);

@@ -297,8 +297,11 @@ plant 'other allocators' 'libc by its handle is libc' dynamic.c \
   's/return found \&\& found == symbol_of_libc(name) ? ours : found;/return ours ? found : NULL;/' \
   'not so: function_of|invalid pointer' $preload/dl.c who_asks_libc_by_its_handle_gets_ours
 plant 'other allocators' 'behind us libc is next' dynamic.c \
-  's/  return map \&\& (!found || found == symbol_of_libc(name));/  return map \&\& found == map;/' \
+  's/  if (handle == RTLD_DEFAULT || (handle == RTLD_NEXT \&\& .*$/  if (handle == RTLD_DEFAULT || handle == RTLD_NEXT || caller == name) return NULL;/' \
   'not so|invalid pointer' $preload/dl.c the_next_malloc_is_ours
+plant 'other allocators' 'what the loader has is ours, too' dynamic.c \
+  's/  return false;/  return symbol_of_libc(name);/' \
+  'not ok' tests/programs/beside.t
 plant 'large blocks' 'only who frees mappings gives them back' heap.c \
   's/  large_give_due();//' \
   'not so: portions' $fault/giving.c a_kept_buffer_goes_when_blocks_are_freed

@@ -253,6 +253,29 @@ static void the_next_malloc_is_ours(void)
   require(heap_is_sound());
 }
 
+/* Where another opens and closes a plugin meanwhile: the loader's list of images is not looked at behind libc, where they come and go. */
+static volatile bool enough;
+
+static void *opens_and_closes(void *unused)
+{
+  for (int i = 0; i < 3000; i++) require(dlclose(open_plugin("allocates.so", RTLD_NOW | RTLD_LOCAL)) == 0);
+  enough = true;
+  return unused;
+}
+
+static void who_asks_for_the_next_while_plugins_come_and_go(void)
+{
+  void *(*next_of)(const char *) = (void *(*)(const char *))function_of(open_plugin("next.so", RTLD_NOW | RTLD_LOCAL), "next_of");
+  void *libc = libc_handle();
+  pthread_t thread = spawn(opens_and_closes, NULL);
+  while (!enough)
+    for (size_t i = 0; i < COUNT(FAMILY); i++) {
+      void *ours = dlsym(RTLD_DEFAULT, FAMILY[i]);
+      require(next_of(FAMILY[i]) == ours && dlsym(RTLD_NEXT, FAMILY[i]) == ours && dlsym(libc, FAMILY[i]) == ours);
+    }
+  join(thread);
+}
+
 /* A thread that frees one of libc's is waited for by the constructor of a plugin. */
 static int waiting[2];
 
@@ -376,6 +399,7 @@ int main(int argc, char **argv)
       TEST(who_asks_libc_by_its_handle_gets_ours),
       TEST(all_else_of_libc_is_as_it_was),
       TEST(the_next_malloc_is_ours),
+      TEST(who_asks_for_the_next_while_plugins_come_and_go),
       TEST(a_plugin_waits_for_a_free_of_a_libc_block),
       TEST(who_writes_over_libc_hears_what_goes),
       TEST(cxx_plugin_local),

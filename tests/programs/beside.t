@@ -157,21 +157,69 @@ void *dlsym(void *handle, const char *name)
 }
 C
 cat >plugged.c <<'C'
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int prepared;
+static void prepares(void) { prepared++; }
 static void nothing(void) { }
 int main(void)
 {
-  printf("%d %d\n", pthread_atfork(nothing, nothing, nothing), dlopen("libm.so.6", RTLD_NOW) != NULL);
+  void *libm = dlopen("libm.so.6", RTLD_NOW);
+  printf("%d %d %d %d\n", libm != NULL, dlmopen(LM_ID_BASE, "libm.so.6", RTLD_NOW) == libm, dlsym(libm, "cos") != NULL,
+         dlvsym(libm, "cos", LIBC_VERSION) == dlsym(libm, "cos"));
+  printf("%d\n", pthread_atfork(prepares, nothing, nothing));
+  fflush(stdout);
+  if (fork() == 0) _exit(0);
+  printf("%d %d\n", wait(NULL) > 0, prepared);
+}
+C
+# And before the loader's other functions: fakechroot, heaptrack and ThreadSanitizer's library do so, wherever they are loaded.
+cat >loads.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#define REAL(type, name) static __typeof__(type) real; if (!real && !(real = (type)dlsym(RTLD_NEXT, name))) abort()
+typedef void handler(void);
+void *dlopen(const char *file, int mode)
+{
+  REAL(void *(*)(const char *, int), "dlopen");
+  void *opened = real(file, mode);
+  return opened;
+}
+void *dlmopen(Lmid_t space, const char *file, int mode)
+{
+  REAL(void *(*)(Lmid_t, const char *, int), "dlmopen");
+  void *opened = real(space, file, mode);
+  return opened;
+}
+void *dlvsym(void *handle, const char *name, const char *version)
+{
+  REAL(void *(*)(void *, const char *, const char *), "dlvsym");
+  void *symbol = real(handle, name, version);
+  return symbol;
+}
+int __register_atfork(handler *prepare, handler *parent, handler *child, void *library)
+{
+  REAL(int (*)(handler *, handler *, handler *, void *), "__register_atfork");
+  return real(prepare, parent, child, library);
 }
 C
 cc -w -O0 -fPIC -shared -I"$top/src" -include foreign.h -o finds.so finds.c
-cc -o plugged plugged.c
-for order in "$tmp/finds.so:$lib" "$lib:$tmp/finds.so"; do
+cc -w -O0 -fPIC -shared -o loads.so loads.c
+cc -w -I"$top/src" -include foreign.h -o plugged plugged.c
+for order in "$tmp/finds.so:$lib" "$lib:$tmp/finds.so" "$tmp/loads.so:$lib" "$lib:$tmp/loads.so"; do
   same "preloaded $(echo "$order" | sed 's|[^:]*/||g'): a program that opens a library and registers handlers" ./plugged "$order"
   same "preloaded $(echo "$order" | sed 's|[^:]*/||g'): python3" "$python_work" "$order"
 done
+cc -w -I"$top/src" -include foreign.h -o plugged-linked plugged.c loads.so -Wl,-rpath,"$tmp"
+same 'linked with loads.so: a program that opens a library and registers handlers' ./plugged-linked
+if can "a program with ThreadSanitizer that opens a library" cc -w -fsanitize=thread -I"$top/src" -include foreign.h -o plugged-tsan plugged.c; then
+  same 'a program with ThreadSanitizer that opens a library' ./plugged-tsan
+fi
 
 # Opened later, for os_malloc: the break stays glibc's, which may move it at the same moment.
 cat >later.c <<'C'
