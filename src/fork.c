@@ -15,7 +15,8 @@
  * signal handler may fork, at any instruction of a fork, and its child may go on with the fork that was interrupted.
  *
  * A handler that interrupted the library while it held a lock cannot wait for long: another's holder may wait for that one. What it
- * does not get in some milliseconds it goes without. In the child a lock whose holder did not come along is then abandoned: nobody has
+ * does not get in some milliseconds it goes without. Stdio's lock it must have, since glibc's fork takes that, too; so no other fork holds it while it waits for
+ * the heap for longer than that: it lets go of all, and begins again. (Two that waited for each other ended all forks of a process.) In the child a lock whose holder did not come along is then abandoned: nobody has
  * it any more, an arena serves nobody and takes what is freed without looking at it. */
 #include "fork.h"
 
@@ -28,7 +29,7 @@
 #include "region.h"
 #include "thread.h"
 
-enum { PATIENCE_MS = 20 };
+enum { PATIENCE_MS = 20, PATIENCE_MAX_MS = 320, LET_IN_NS = 1000 * 1000 };
 
 static struct lock atfork_lock = {.rank = LOCK_ATFORK};
 
@@ -40,34 +41,59 @@ extern void _IO_list_unlock(void) __attribute__((weak));
  * that do not hold it are the outer ones.) */
 static __thread uint32_t stdio_held __attribute__((tls_model("initial-exec")));
 
-COLD static void before_fork(void) {
-  uint32_t patience = thread_locks ? PATIENCE_MS : LOCK_FOREVER;
-  lock_enter_for_fork(&atfork_lock, &patience);
-  if (!__libc_single_threaded && _IO_list_lock && _IO_list_unlock) {
-    _IO_list_lock();
-    stdio_held++;
-  }
+static void enter_stdio(void) {
+  if (__libc_single_threaded || !_IO_list_lock || !_IO_list_unlock) return;
+  _IO_list_lock();
+  stdio_held++;
+}
+
+static void leave_stdio(void) {
+  if (stdio_held == 0) return;
+  stdio_held--;
+  _IO_list_unlock();
+}
+
+/* Stdio's lock and the heap's. False: the patience is used up, and some may be missing. */
+static bool enter_heap(uint32_t patience) {
+  enter_stdio();
   theaps_before_fork(&patience);
   large_before_fork(&patience);
   arenas_before_fork(&patience);
   lock_enter_for_fork(&growth_lock, &patience);
+  return patience > 0;
 }
 
-COLD static void leave_all(bool child) {
+static void leave_heap(bool child) {
   lock_leave_after_fork(&growth_lock, child);
   if (child) lock_abandon_orphan(&growth_lock);
   arenas_after_fork(child);
   large_after_fork(child);
   theaps_after_fork(child);
+}
+
+COLD static void before_fork(void) {
+  bool interrupted = thread_locks;
+  uint32_t patience = interrupted ? PATIENCE_MS : LOCK_FOREVER;
+  lock_enter_for_fork(&atfork_lock, &patience);
+  if (!interrupted) patience = PATIENCE_MS;
+  while (!enter_heap(patience) && !interrupted) {
+    static uint32_t nobody;
+    leave_heap(false);
+    leave_stdio();
+    sys_wait(&nobody, 0, LET_IN_NS);
+    if (patience < PATIENCE_MAX_MS) patience *= 2;
+  }
+}
+
+COLD static void leave_all(bool child) {
+  leave_heap(child);
   lock_leave_after_fork(&atfork_lock, child);
   if (child) lock_free_orphan(&atfork_lock);
 }
 
 COLD static void after_fork_in_parent(void) {
   leave_all(false);
-  if (stdio_held == 0) return;
-  stdio_held--;
-  _IO_list_unlock();
+  leave_stdio();
 }
 
 COLD static void after_fork_in_child(void) {

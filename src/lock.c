@@ -28,13 +28,18 @@ bool lock_spin(struct lock *lock) {
   return false;
 }
 
+/* It does not count while it sleeps: who sleeps for his first lock holds nothing, and a handler on top of him that forks may wait like any other fork. And each time he wakes he asks
+ * again whether the lock will come: not in the child of a handler's fork that went without it. (There he slept for good.) */
 __attribute__((noinline)) bool lock_enter_slow(struct lock *lock) {
   if (lock_spin(lock)) return true;
-  if (!lock_will_come(lock)) return false;
-  lock_count(lock);
-  /* Whoever slept takes it marked: others may sleep still. */
-  while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) lock_sleep(lock, FOREVER_NS);
-  return true;
+  while (lock_will_come(lock)) {
+    lock_count(lock);
+    /* Whoever slept takes it marked: others may sleep still. */
+    if (lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) return true;
+    lock_uncount(lock);
+    lock_sleep(lock, FOREVER_NS);
+  }
+  return false;
 }
 
 /* ---- fork ----------------------------------------------------------------------------------------------------------- */
@@ -42,14 +47,13 @@ __attribute__((noinline)) bool lock_enter_slow(struct lock *lock) {
 /* The same for a fork out of a signal handler that interrupted the library: the lock's holder may wait for what the frame below
  * holds, so for a time only. */
 static bool enter_in_time(struct lock *lock, uint32_t *patience) {
-  lock_count(lock);
-  bool entered;
-  while (!(entered = lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) && !lock_is_abandoned(lock) && *patience > 0) {
+  for (;; (*patience)--) {
+    lock_count(lock);
+    if (lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) return true;
+    lock_uncount(lock);
+    if (lock_is_abandoned(lock) || *patience == 0) break;
     lock_sleep(lock, PATIENCE_NS);
-    (*patience)--;
   }
-  if (entered) return true;
-  lock_uncount(lock);
   sys_wake(&lock->word); /* for whoever sleeps as well: the last wake may have been ours */
   return false;
 }

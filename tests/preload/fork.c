@@ -764,6 +764,61 @@ static void fork_out_of_a_handler(void)
   require(heap_is_sound());
 }
 
+/* The same in threads, which wait for each other in the heap, beside one that forks all the time: each fork comes back, and each child goes on in what was interrupted. In there the heap
+ * may say no. (A child slept for a lock that would not come; or a fork waited for the heap with stdio's lock in hand, and a handler on top of who had the heap for that.) */
+enum { STORMY = 4, STORM_FORKS = 30, GOES_ON = 300 };
+static volatile sig_atomic_t storm_forks, storm_child;
+
+static void forks_in_a_storm(int signal_number)
+{
+  (void)signal_number;
+  int saved = errno;
+  if (!storm_child) {
+    pid_t pid = fork();
+    storm_child = pid == 0;
+    if (storm_child) alarm(20);
+    else require(wait_for(pid) == 0);
+    __atomic_fetch_add(&storm_forks, 1, __ATOMIC_RELAXED);
+  }
+  errno = saved;
+}
+
+static void *is_stormy(void *seed)
+{
+  uint32_t dice = (uint32_t)(size_t)seed;
+  for (int left = GOES_ON; left > 0 && storm_forks < STORM_FORKS; left -= storm_child) replace(&dice, dice % 2 ? 130 * KB + dice % (300 * KB) : random_size(&dice));
+  if (storm_child) _exit(0);
+  return NULL;
+}
+
+static void *forks_beside_a_storm(void *unused)
+{
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, NULL);
+  while (storm_forks < STORM_FORKS) {
+    pid_t pid = fork();
+    if (pid == 0) _exit(0);
+    require(wait_for(pid) == 0);
+  }
+  return unused;
+}
+
+static void forks_out_of_handlers_in_a_storm(void)
+{
+  struct sigaction action = {.sa_handler = forks_in_a_storm, .sa_flags = SA_RESTART};
+  require(sigaction(SIGUSR1, &action, NULL) == 0);
+  pthread_t stormy[STORMY], forker = spawn(forks_beside_a_storm, NULL);
+  for (size_t i = 0; i < STORMY; i++) stormy[i] = spawn(is_stormy, (void *)(i + 1));
+  for (size_t i = 0; storm_forks < STORM_FORKS; i++) {
+    pthread_kill(stormy[i % STORMY], SIGUSR1);
+    usleep(20000);
+  }
+  for (size_t i = 0; i < STORMY; i++) join(stormy[i]);
+  join(forker);
+  require(heap_is_sound());
+}
+
 /* At any instruction of a fork a handler forks, and a handler of that fork again. The children go back into the fork that was interrupted,
  * which so has many ends. In the handler the heap may say no; afterwards everything must be as ever. */
 enum { NESTED_FORKS = 200, NESTED_DEPTH = 2 };
@@ -1124,6 +1179,7 @@ int main(int argc, char **argv)
       TEST(a_heap_made_anew_is_one_threads),
       TEST(forks_inside_of_forks),
       TEST(a_handler_forks_while_a_mapping_goes_back),
+      TEST(forks_out_of_handlers_in_a_storm),
       TEST(a_handler_forks_out_of_a_trim),
       TEST(a_handler_forks_out_of_a_trim_and_has_threads),
       TEST(vfork_spawn_and_system),
