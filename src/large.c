@@ -109,12 +109,12 @@ static void cut_off(struct mapping *mapping, size_t bytes, size_t dirty_bytes) {
   keep(registry_add(mapping->base + bytes, rest), dirty_bytes);
 }
 
-/* Drop the pages of a spare's last `most` bytes without the lock. It is on record meanwhile, and nobody's. In pieces: the kernel has a lock, too. */
-static struct mapping *emptied(struct mapping *spare, size_t most) {
+/* Drop the pages of a spare's last `cut` bytes without the lock. It is on record meanwhile, and nobody's, and stays as long as it is. In pieces: the kernel has a lock, too. */
+static void drop_pages(struct mapping *spare, size_t cut) {
   bool done = true;
   spare->emptier = thread_number;
   registry_become(spare, MAPPING_EMPTYING);
-  size_t kept = spare->bytes - min_size(most, spare->bytes), left = spare->dirty_bytes ? spare->bytes - kept : 0;
+  size_t kept = spare->bytes - cut, left = spare->dirty_bytes ? cut : 0;
   leave();
   while (done && left > 0) {
     size_t piece = min_size(left, HOLD_BYTES);
@@ -122,24 +122,24 @@ static struct mapping *emptied(struct mapping *spare, size_t most) {
     done = sys_discard((void *)(spare->base + kept + left), piece);
   }
   enter_again();
-  return keep(spare, done ? min_size(spare->dirty_bytes, kept) : spare->dirty_bytes);
+  if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);
 }
 
 /* Unmap the last `most` bytes of a spare, or all of it: how many. 0: the kernel refused, or shall not be asked. The pages at least are given
- * back, and it is the last to be offered again. May drop the lock. */
+ * back, and it is the last to be offered again. May drop the lock. (What became free beside it meanwhile is joined with the rest: it was joined first, and the
+ * neighbour, full of pages, was unmapped under the lock in place of what had been emptied. 300 ms.) */
 static size_t release(struct mapping *spare, size_t most) {
-  bool long_hold = hold_bytes + min_size(spare->dirty_bytes, most) > HOLD_BYTES;
-  if (long_hold && !__libc_single_threaded && may_drop_lock()) spare = emptied(spare, most);
-  size_t cut = min_size(most, spare->bytes);
-  void *from = (void *)(spare->base + spare->bytes - cut);
+  size_t cut = min_size(most, spare->bytes), rest = spare->bytes - cut;
+  bool long_hold = hold_bytes + min_size(spare->dirty_bytes, cut) > HOLD_BYTES;
+  if (long_hold && !__libc_single_threaded && may_drop_lock()) drop_pages(spare, cut);
+  void *from = (void *)(spare->base + rest);
   hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);
-  if (!may_unmap() || !sys_unmap(from, cut)) {
-    if (spare->dirty_bytes && sys_discard(from, cut)) spare->dirty_bytes -= min_size(spare->dirty_bytes, cut);
-    registry_become(spare, MAPPING_SPARE);
-    return 0;
-  }
-  registry_resize(spare, spare->bytes - cut);
-  return cut;
+  bool gone = may_unmap() && sys_unmap(from, cut);
+  if (!gone && spare->dirty_bytes && sys_discard(from, cut)) spare->dirty_bytes -= min_size(spare->dirty_bytes, cut);
+  if (gone) registry_resize(spare, rest);
+  bool stays = !gone || (rest > 0 && spare->state == MAPPING_EMPTYING);
+  if (stays) keep(spare, spare->dirty_bytes);
+  return gone ? cut : 0;
 }
 
 /* Memory that was never handed out. What the kernel will not take back is a spare. */
@@ -147,10 +147,29 @@ static void unmap_or_keep(uintptr_t base, size_t bytes) {
   if (bytes > 0 && !(may_unmap() && sys_unmap((void *)base, bytes))) keep(registry_add(base, bytes), 0);
 }
 
+/* What the kernel would not take back. */
+static void keep_unclaimed(void *base, size_t bytes) {
+  if (!registry_claim(1)) return;
+  keep(registry_add((uintptr_t)base, bytes), 0);
+  registry_unclaim(1);
+}
+
+/* Much would go for a request of many times all that is kept: is it one that the kernel refuses for its size, with or without that? (malloc(1 << 46) took 0.8 s
+ * beside 2 GB of spares, and left none.) */
+static bool is_way_in_vain(size_t bytes) {
+  enum { MANY_TIMES = 8 };
+  void *stays = NULL;
+  if (cached_bytes() < PORTION_MIN || bytes / MANY_TIMES < cached_bytes()) return false;
+  bool refused = sys_refuses_size(bytes, &stays);
+  if (stays) keep_unclaimed(stays, refused ? page_bytes : bytes);
+  return refused;
+}
+
 /* Fresh address space of `bytes` is about to be asked for: unmap as much as would raise the peak. May drop the lock. */
 static void make_way(size_t bytes) {
   budget_regret(bytes / page_bytes);
   size_t over = round_up(sys_bytes_over_peak(bytes), page_bytes), cached;
+  if (over > 0 && is_way_in_vain(bytes)) return;
   while (over > 0 && (cached = cached_bytes()) > SPARE_FLOOR && oldest_spare()) {
     size_t released = release(oldest_spare(), min_size(over, cached - SPARE_FLOOR));
     if (!released) return;
@@ -475,10 +494,7 @@ COLD bool large_refuses_size(size_t bytes) {
   size_t asked = round_up(bytes, page_bytes);
   bool refused = sys_refuses_size(asked, &stays);
   if (stays && enter()) {
-    if (registry_claim(1)) {
-      keep(registry_add((uintptr_t)stays, refused ? page_bytes : asked), 0);
-      registry_unclaim(1);
-    }
+    keep_unclaimed(stays, refused ? page_bytes : asked);
     leave();
   }
   return refused;

@@ -13,6 +13,7 @@
  *   kernel.reborn    each file has another birth than it has: one that was given the number of the one before
  *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
  *   map_asked        the bytes that this thread's mmap asks for, at a visit
+ *   unmap_asked      where and how much this thread's munmap asks for, at a visit
  *   kernel.discarded     bytes of MADV_DONTNEED so far that were in memory
  *   kernel.populated     bytes of MADV_POPULATE_WRITE so far
  *   kernel.mapped    bytes the library has mapped and not unmapped: what it really holds
@@ -49,6 +50,7 @@ static struct {
 } kernel;
 
 static __thread size_t map_asked;
+static __thread struct { uintptr_t base; size_t bytes; } unmap_asked;
 
 static inline void add(size_t *sum, size_t more)
 {
@@ -119,6 +121,8 @@ static long test_mmap(const uintptr_t a[6])
 
 static long test_munmap(const uintptr_t a[6])
 {
+  unmap_asked.base = a[0];
+  unmap_asked.bytes = a[1];
   visit(MUNMAP);
   if (!is_page(a[0])) return -EINVAL;
   if (refuses(MUNMAP)) return -ENOMEM;

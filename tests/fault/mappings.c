@@ -168,7 +168,67 @@ static void a_small_free_gives_back_a_portion(void)
   require(portions > 0 && now().cached_bytes == 0 && os_check());
 }
 
+/* Two uses of a large buffer that is kept after the second: there is no budget to let go of it. */
+enum { KEPT = 400 * MB };
+
+static void a_buffer_is_kept(void)
+{
+  kernel.stopped = true;
+  for (int i = 0; i < 2; i++) {
+    char *buffer = os_malloc(KEPT);
+    touch(buffer, KEPT);
+    os_free(buffer);
+  }
+  require(now().cached_bytes >= KEPT);
+}
+
+static void what_can_never_be_had_costs_no_spare(void)
+{
+  a_buffer_is_kept();
+  size_t before = kernel.mapped;
+  char *some = os_malloc(200 * KB);
+  require(!os_malloc((size_t)1 << 46) && !os_realloc(some, (size_t)1 << 46));
+  require(kernel.mapped == before && os_check());
+}
+
 /* ---- nobody waits ---- */
+
+/* While the pages of a spare are dropped without the lock its neighbour becomes free. Nothing is unmapped under the lock that has many pages. */
+static char *neighbour;
+static size_t most_pages;
+
+static void frees_the_neighbour(enum kind kind)
+{
+  static unsigned char pages[KEPT / 4096];
+  if (kind == MADVISE && neighbour) {
+    char *freed = neighbour;
+    neighbour = NULL;
+    os_free(freed);
+  }
+  if (kind != MUNMAP || unmap_asked.bytes > KEPT || mincore((void *)unmap_asked.base, unmap_asked.bytes, pages) != 0) return;
+  size_t there = 0;
+  for (size_t i = 0; i < unmap_asked.bytes / 4096; i++) there += pages[i] & 1;
+  if (there > most_pages) most_pages = there;
+}
+
+static void *does_nothing(void *unused) { return unused; }
+
+static void what_comes_free_beside_what_is_emptied_is_emptied_first(void)
+{
+  run_thread(does_nothing, NULL);
+  a_buffer_is_kept();
+  char *low = os_malloc(KEPT / 2);
+  require((neighbour = os_malloc(KEPT / 2)) == low + KEPT / 2);
+  touch(low, KEPT / 2);
+  touch(neighbour, KEPT / 2);
+  os_free(low);
+  kernel.visit = frees_the_neighbour;
+  os_trim(0);
+  os_trim(0);
+  kernel.visit = NULL;
+  say("# %zu MB of pages in an munmap at most\n", most_pages * 4 / KB);
+  require(!neighbour && most_pages * 4096 <= 32 * MB && now().cached_bytes == 0 && os_check());
+}
 
 static pthread_t main_thread;
 static sem_t go, done;
@@ -316,6 +376,8 @@ int main(int argc, char **argv)
       TEST(a_copy_does_not_touch_what_was_not_touched),
       TEST(a_copy_is_whole_where_others_wrote),
       TEST(a_small_free_gives_back_a_portion),
+      TEST(what_can_never_be_had_costs_no_spare),
+      TEST(what_comes_free_beside_what_is_emptied_is_emptied_first),
       TEST(a_large_free_does_not_hold_the_lock),
       TEST(a_large_trim_does_not_hold_the_lock),
       TEST(many_threads_map_at_once),
