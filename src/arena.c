@@ -27,10 +27,9 @@ static void defer(struct arena *arena, struct block *block) {
 COLD static void give_deferred_slow(struct arena *arena) {
   enum { AT_ONCE = 512 };
   size_t bytes = 0;
-  for (int i = 0; i < AT_ONCE; i++) {
-    if (!arena->waiting) arena->waiting = __atomic_exchange_n(&arena->deferred, NULL, __ATOMIC_ACQUIRE);
-    struct block *block = arena->waiting;
-    if (!block) break;
+  if (!arena->waiting) arena->waiting = __atomic_exchange_n(&arena->deferred, NULL, __ATOMIC_ACQUIRE);
+  struct block *block;
+  for (int i = 0; i < AT_ONCE && (block = arena->waiting); i++) {
     block_unseal(block);
     arena->waiting = block->next;
     bytes += block_bytes(block);
@@ -65,10 +64,12 @@ bool arena_enter_this(struct arena *arena) {
   return true;
 }
 
-/* (Beside threads that allocate there are always some more, and each portion would cost a wait of its own.) */
+/* What had been taken off the stack already, and what was there then. No more: beside threads that allocate or free there are always some, and all that they free would become this
+ * call's work. (mallinfo2 took 2.8 s beside two threads that freed 800,000 blocks.) */
 bool arena_enter_settled(struct arena *arena) {
-  while (arena_enter_this(arena)) {
-    if (!has_deferred(arena) || lock_is_wanted(&arena->lock)) return true;
+  for (int batches = 2; arena_enter_this(arena);) {
+    bool settled = !arena->waiting && (--batches == 0 || !has_deferred(arena));
+    if (settled || lock_is_wanted(&arena->lock)) return true;
     arena_leave(arena);
   }
   return false;
