@@ -326,3 +326,21 @@ plant locking 'free blocks are not counted' bins.c \
 plant 'fork handler' 'the books of a child go below nothing' os.c \
   '/^static void conclude/,/^}/ { /bytes_reserved, to - from); .. first/d; s/^    counter_add(&sys_counters.bytes_held, to - from);/&\n    counter_add(\&sys_counters.bytes_reserved, to - from);/ }' \
   'not so: block' $preload/fork.c a_handler_forks_while_a_mapping_goes_back
+plant 'fork handler' 'who sleeps for a lock sleeps on' lock.c \
+  's/  while (lock_will_come(lock)) {/  if (!lock_will_come(lock)) return false;\n  for (;;) {/' \
+  'hangs|not so' $preload/fork.c forks_out_of_handlers_in_a_storm
+plant 'fork handler' 'a fork waits for the heap with the lock of stdio' fork.c \
+  's/  if (!interrupted) patience = PATIENCE_MS;//' \
+  'hangs' $preload/fork.c forks_out_of_handlers_in_a_storm
+plant 'fork handler' 'a birth walks all of the heap' heirs.c \
+  's/--portions == 0/--portions == SIZE_MAX/' \
+  'not so: !is_all_walked' $fault/fork.c a_birth_walks_a_part_of_the_heap
+plant lock 'who settles a heap takes on all that comes' arena.c \
+  's/--batches == 0 || !has_deferred/!has_deferred/' \
+  'not so: times_put_off' $fault/giving.c who_wants_a_heap_settled_is_not_kept_for_ever
+plant 'large blocks' 'way is made for what cannot be had' large.c \
+  's/  if (over > 0 \&\& is_way_in_vain(bytes)) return;//' \
+  'not so: kernel.mapped' $fault/mappings.c what_can_never_be_had_costs_no_spare
+plant 'large blocks' 'what was emptied is joined first' large.c \
+  's/  if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);/  if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);\n  keep(spare, spare->dirty_bytes);/' \
+  'not so|ended by' $fault/mappings.c what_comes_free_beside_what_is_emptied_is_emptied_first
