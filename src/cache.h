@@ -41,16 +41,19 @@ static inline struct block *cache_pop(struct theap *heap, cached_block *bin) {
   return block;
 }
 
-static inline bool cached_fits(cached_block word, size_t bytes) { return bytes_of_cached(word) - bytes <= bytes / 8; }
+static inline bool cached_fits(cached_block word, size_t bytes, size_t alignment) {
+  bool aligned = alignment <= ALIGNMENT || ((uintptr_t)block_payload(block_of_cached(word)) & (alignment - 1)) == 0;
+  return bytes_of_cached(word) - bytes <= bytes / 8 && aligned;
+}
 
 /* A cached block of at least `bytes`, at most an eighth too large; or NULL. The request's own bin may hold one, the next always does
  * unless it is empty, the one after that sometimes. Whether the own one serves is branched on, since one size again and again is common (a
  * pair of 4 KiB 8 ns; 15 where that is computed, too); which of the others is computed, not branched on: nobody could predict it. */
-static inline struct block *cache_take(struct theap *heap, size_t bytes) {
+static inline __attribute__((always_inline)) struct block *cache_take(struct theap *heap, size_t bytes, size_t alignment) {
   cached_block *bin = &heap->cache[cache_bin(bytes)];
-  if (!cached_fits(*bin, bytes)) {
-    bin += cached_fits(bin[1], bytes) ? 1 : 2;
-    if (!cached_fits(*bin, bytes)) return NULL;
+  if (!cached_fits(*bin, bytes, alignment)) {
+    bin += cached_fits(bin[1], bytes, alignment) ? 1 : 2;
+    if (!cached_fits(*bin, bytes, alignment)) return NULL;
   }
   return cache_pop(heap, bin);
 }

@@ -161,6 +161,9 @@ plant purge 'the top is said to be resident no more' purge.c \
   's/  arena->clean_bytes += bytes - before;/  arena->clean_bytes += bytes;/' \
   'the counters of an arena are off' $model
 
+plant cache 'an aligned request takes what is not' cache.h \
+  's/  bool aligned = alignment <= ALIGNMENT/  bool aligned = alignment <= PTRDIFF_MAX/' \
+  'not so' $preload/align.c
 plant cache 'nothing is given up before fresh memory is touched' cache.c \
   's/if (heap->cached_bytes < keep) return false;/return false;/' \
   'not so: .*PEAKED' $memory/churn.c random_sizes_leave_little_in_the_cache

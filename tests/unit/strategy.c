@@ -603,6 +603,22 @@ static void aligned_mappings_reuse_freed_ones(void)
   require(after.calls_mmap == before.calls_mmap && os_check());
 }
 
+/* ---- aligned blocks ---- */
+
+/* What is freed serves the next request for the like, as without an alignment. */
+static void an_aligned_block_is_cached_like_any_other(void)
+{
+  for (size_t alignment = 32; alignment <= 64 * KB; alignment *= 4)
+    for (size_t bytes = 1100; bytes < 120 * KB; bytes += bytes / 3) {
+      void *block = os_aligned_alloc(alignment, bytes);
+      touch(block, bytes);
+      os_free(block);
+      require(os_aligned_alloc(alignment, bytes) == block);
+      os_free(block);
+    }
+  require(os_check());
+}
+
 /* ---- calloc of what was used before ---- */
 
 enum { HUGE_BLOCK = 64 * MB };
@@ -734,6 +750,7 @@ int main(int argc, char **argv)
       TEST(a_chunk_with_a_block_left_reopens),
       TEST(chunks_reopen_wherever_they_end),
       TEST(a_tight_cycle_makes_no_system_calls),
+      TEST(an_aligned_block_is_cached_like_any_other),
       TEST(a_huge_block_that_was_hardly_used_is_not_filled),
       TEST(a_huge_block_of_segments_is_not_filled),
       TEST(a_huge_block_that_was_hardly_used_grows_without_being_copied),
