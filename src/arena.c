@@ -3,6 +3,7 @@
  * Freeing never waits: when the lock is taken the block goes on the arena's deferred stack, and the next holder empties that. */
 #include "arena.h"
 
+#include "budget.h"
 #include "purge.h"
 #include "report.h"
 
@@ -82,6 +83,7 @@ COLD static void tell_clean(struct arena *arena) {
 }
 
 void arena_leave(struct arena *arena) {
+  note_least_dirt(arena);
   if (UNLIKELY(arena->clean_bytes != arena->told_bytes)) tell_clean(arena);
   lock_leave(&arena->lock);
 }
@@ -241,6 +243,26 @@ void slab_release(struct slab *slab) {
   if (!arena_enter_this(arena)) return; /* in a signal handler that interrupted us: the granule is lost, the heap is not */
   slab_release_locked(arena, slab);
   arena_leave(arena);
+}
+
+/* True: more is dirty there than its share still, or was when last seen. */
+static bool give_idle_of(struct arena *arena, uint64_t now, int *portions) {
+  bool more = true, too_dirty = !arena_is_abandoned(arena);
+  while (more && try_arena(arena)) {
+    more = *portions > 0 && give_idle(arena, now);
+    *portions -= more;
+    too_dirty = is_too_dirty(arena);
+    arena_leave(arena);
+  }
+  return too_dirty;
+}
+
+/* (The note is taken off first: who frees meanwhile makes it again.) */
+COLD void arenas_give_idle(uint64_t now) {
+  int portions = IDLE_PORTIONS;
+  budget_note_due(DUE_BLOCKS, false);
+  for (size_t i = 0; i < arena_count(); i++)
+    if (give_idle_of(arenas[i], now, &portions)) budget_note_due(DUE_BLOCKS, true);
 }
 
 /* Between two portions: whoever waits for the lock gets it before we come again. (We would be back sooner than a sleeper is up.) */

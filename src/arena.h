@@ -41,6 +41,9 @@ bool arena_trim_top(struct arena *arena, size_t pad, size_t *released);
 /* Release wholly free pages below; bytes released. */
 size_t arena_trim_bins(struct arena *arena);
 
+/* In each arena, a portion or some of what nobody has wanted for an age; waits for none of them. */
+void arenas_give_idle(uint64_t now);
+
 size_t arena_count(void);
 struct arena *arena_at(size_t index);
 

@@ -189,6 +189,9 @@ struct arena {
   size_t free_blocks;     /* and so many they are, likewise */
   size_t clean_bytes;     /* of them: pages that were given back to the kernel, */
   size_t told_bytes;      /* and as many, at the last look, are this arena's part of sys_counters.bytes_back */
+  size_t least_dirty;     /* of all that is free and in memory: the least there was since */
+  uint64_t looked_at;     /* that time (sys_coarse_time(); purge.c); */
+  size_t idle_bytes;      /* and then so much had not been wanted for an age, and was not given back yet */
   size_t patience;        /* so many bytes are freed before pages are given back again */
   struct block *sweep;    /* the next free block that a round of giving back (purge.c) looks at; NULL: the first of the bin below */
   size_t sweep_bin;       /* the bin that it is in */

@@ -79,6 +79,23 @@ bool budget_spend_on_heap(size_t pages) {
   return true;
 }
 
+bool budget_spend_on_idle(size_t pages) {
+  if (!budget_spend(pages)) return false;
+  SET(released_pages, GET(released_pages) + pages);
+  return true;
+}
+
+uint64_t budget_age(void) { return max_size(GET(hold_ns) / AGE_SHARE, AGE_MIN_MS * 1000000ull); }
+
+struct budget_due budget_due;
+
+void budget_note_due_slow(enum due which, bool some) {
+  if (some)
+    __atomic_fetch_or(&budget_due.what, which, __ATOMIC_RELAXED);
+  else
+    __atomic_fetch_and(&budget_due.what, ~(uint32_t)which, __ATOMIC_RELAXED);
+}
+
 /* The hold doubles, unless it was over for as long again. */
 static void note_mistake(void) {
   uint64_t now = sys_coarse_time(), hold = GET(hold_ns), least = HOLD_MIN_S * 1000000000ull;

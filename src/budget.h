@@ -13,6 +13,25 @@ void budget_start(void);
 /* May `pages` be released now? If so, they are paid for. The same for pages of the heap, which may be on hold. */
 bool budget_spend(size_t pages);
 bool budget_spend_on_heap(size_t pages);
+/* Of the heap, but nobody has wanted them for an age: there is no hold on these. */
+bool budget_spend_on_idle(size_t pages);
+
+/* For how long (ns) free memory of the heap must not have been wanted to count as idle: longer for whom it was a mistake to give back. */
+uint64_t budget_age(void);
+
+/* What is kept beyond its share and waits for budget, or to be idle: somebody has to come back to it (due.h). Atomic, written hardly ever: on a line that
+ * nobody writes to beside it. */
+enum due { DUE_MAPPINGS = 1, DUE_BLOCKS = 2 };
+extern struct budget_due {
+  uint32_t what;
+  char line[60];
+} budget_due __attribute__((aligned(64)));
+
+void budget_note_due_slow(enum due which, bool some);
+static inline void budget_note_due(enum due which, bool some) {
+  bool known = __atomic_load_n(&budget_due.what, __ATOMIC_RELAXED) & which;
+  if (some != known) budget_note_due_slow(which, some);
+}
 
 /* Fresh pages are wanted: if as many were released before, that is paid for. The same on the heap, where it is a mistake, too. */
 void budget_regret_slow(size_t pages);

@@ -97,6 +97,9 @@ enum {
   EARN_SHARE = SIZED(50, 1), /* of the time that passes is to spend; tiny: all of it, so that pages always go and come */
   HOLD_MIN_S = SIZED(4, 0),
   HOLD_MAX_S = SIZED(64, 0),
+  AGE_MIN_MS = SIZED(1000, 0), /* what was free all the time for so long is idle; */
+  AGE_SHARE = 4,               /* longer, after mistakes: for this share of the hold */
+  IDLE_PORTIONS = SIZED(16, 8),/* of what is idle go at one free */
 
   /* ---- mappings ---- */
   FIRST_RECORDS = SIZED(128, 16),

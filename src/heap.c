@@ -18,6 +18,7 @@
 
 #include "arena.h"
 #include "cache.h"
+#include "due.h"
 #include "foreign.h"
 #include "large.h"
 #include "purge.h"
@@ -157,7 +158,7 @@ static inline bool free_to_cache(void *payload) {
 }
 
 __attribute__((noinline)) void free_slow(void *payload) {
-  large_give_due();
+  due_give();
   uintptr_t address = (uintptr_t)payload, base = brk_base();
   if (LIKELY(address - base < brk_bytes())) {
     struct slab *slab = slab_at(base, address);

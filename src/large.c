@@ -30,8 +30,7 @@ enum {
   REFUSALS_MAX = 2,               /* then the kernel is asked no more, in one call */
   PORTION_MIN = 8 * 1024 * 1024,  /* of spares that are due one call releases as much as it freed, but no less than this: half a millisecond */
   HOLD_BYTES = 32 * 1024 * 1024,  /* so much may be unmapped before the lock is left: 1 to 3 ms */
-  UNMAP_COST_BYTES = 64 * 1024,   /* the call itself */
-  FREES_MAX = 255                 /* of others, between two looks at the clock */
+  UNMAP_COST_BYTES = 64 * 1024    /* the call itself */
 };
 
 static struct lock large_lock = {.rank = LOCK_LARGE};
@@ -177,15 +176,8 @@ static void make_way(size_t bytes) {
   }
 }
 
-struct large_due large_due;
-
 static bool too_much_is_kept(void) {
   return oldest_spare() && cached_bytes() > max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE);
-}
-
-static void note_what_is_due(void) {
-  bool some = too_much_is_kept();
-  if (some != large_due.some) __atomic_store_n(&large_due.some, some, __ATOMIC_RELAXED);
 }
 
 /* No more than a few spares are kept, and no more bytes than the budget has us keep: a portion of what is too much goes, for `freed` bytes. (All of it
@@ -201,7 +193,7 @@ static void release_spares(size_t freed) {
     refusals += released == 0;
     left -= released;
   }
-  note_what_is_due();
+  budget_note_due(DUE_MAPPINGS, too_much_is_kept());
 }
 
 /* Of the youngest `looks` spares the nearest to `bytes`: the smallest that is large enough, else the largest that makes up at least
@@ -462,22 +454,8 @@ void *large_resize(void *payload, size_t size) {
   return (void *)base;
 }
 
-/* A portion for each tick of the clock that a thread frees in. One that frees all the time looks at it no more than once in FREES_MAX frees, one that frees
- * now and then each time. Not out of a handler that interrupted the library; and nobody waits for the lock: who holds it is here, too. */
-COLD void large_give_due_slow(void) {
-  static __thread struct {
-    uint64_t tick;
-    uint32_t pause, left; /* in frees */
-  } look __attribute__((tls_model("initial-exec")));
-  if (look.left > 0) {
-    look.left--;
-    return;
-  }
-  uint64_t now = sys_coarse_time();
-  bool new_tick = now != look.tick;
-  look.tick = now;
-  look.left = look.pause = new_tick ? 0 : (uint32_t)min_size(2 * look.pause + 1, FREES_MAX);
-  if (!new_tick || thread_locks || !lock_try(&large_lock)) return;
+COLD void large_give_due(void) {
+  if (!lock_try(&large_lock)) return;
   hold_bytes = 0;
   release_spares(0);
   leave();

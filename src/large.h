@@ -44,18 +44,8 @@ void large_make_way(size_t bytes);
 /* Would the kernel refuse so many bytes for their size? Asked by trying. */
 bool large_refuses_size(size_t bytes);
 
-/* Is more cached than its share, and was left for want of budget? Atomic, written hardly ever: on a line that nobody writes to beside it. */
-extern struct large_due {
-  bool some;
-  char line[63];
-} large_due __attribute__((aligned(64)));
-
-/* At the frees of others, who hold no lock: a portion of that goes, if there is some and the budget has recovered. Else who frees no mapping for a
- * long time would keep it: after two uses of 1000 MB all of it for good, without a request of 128 KiB or more. */
-void large_give_due_slow(void);
-static inline void large_give_due(void) {
-  if (__atomic_load_n(&large_due.some, __ATOMIC_RELAXED)) large_give_due_slow();
-}
+/* A portion of what is cached beyond its share and was left for want of budget, if that has recovered; waits for nobody. */
+void large_give_due(void);
 
 /* Unmap all that is cached; bytes released. */
 size_t large_trim(void);

@@ -31,6 +31,18 @@ static inline void giving_end(bool begun) {
 
 void give_back(struct arena *arena);
 
+/* A portion of what is idle: dirty beyond its share, and was so all the time for an age (budget.h), hold or no hold. The time is sys_coarse_time()'s.
+ * False: there is no more for now. */
+bool give_idle(struct arena *arena, uint64_t now);
+/* Is more dirty than its share? */
+bool is_too_dirty(const struct arena *arena);
+
+/* The least that was dirty since the last look; before the lock is left. */
+static inline void note_least_dirt(struct arena *arena) {
+  size_t dirty = dirty_bytes(arena);
+  if (UNLIKELY(dirty < arena->least_dirty)) arena->least_dirty = dirty;
+}
+
 /* After each free, of `bytes`. */
 static inline void settle_dirt(struct arena *arena, size_t bytes) {
   if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;

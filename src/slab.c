@@ -25,8 +25,8 @@
  * Nothing here locks but slab birth and retirement, in the arena, and taking over what a fork orphaned. */
 #include "slab.h"
 
+#include "due.h"
 #include "heirs.h"
-#include "large.h"
 #include "report.h"
 
 const struct object list_end;
@@ -84,7 +84,7 @@ static void settle(struct slab *slab, size_t used) {
 
 void slab_wake(struct slab *slab) {
   settle(slab, slab_used(slab));
-  large_give_due();
+  due_give();
 }
 
 /* ---- purged pages --------------------------------------------------------------------------------------------------- */

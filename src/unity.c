@@ -16,6 +16,7 @@
 #include "arena.c"
 #include "registry.c"
 #include "large.c"
+#include "due.c"
 #include "slab.c"
 #include "heirs.c"
 #include "cache.c"

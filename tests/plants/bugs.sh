@@ -306,16 +306,25 @@ plant 'other allocators' 'what the loader has is ours, too' dynamic.c \
   's/  return false;/  return symbol_of_libc(name);/' \
   'not ok' tests/programs/beside.t
 plant 'large blocks' 'only who frees mappings gives them back' heap.c \
-  's/  large_give_due();//' \
+  's/  due_give();//' \
   'not so: portions' $fault/giving.c a_kept_buffer_goes_when_blocks_are_freed
 plant 'large blocks' 'who only frees objects keeps mappings' slab.c \
-  's/  large_give_due();//' \
+  's/  due_give();//' \
   'not so: portions' $fault/giving.c a_kept_buffer_goes_when_objects_are_freed
-plant 'large blocks' 'each free looks at the clock' large.c \
+plant purging 'nobody comes back to what is free too much' purge.c \
+  's/  if (dirty > limit) budget_note_due(DUE_BLOCKS, true);//' \
+  'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_when_blocks_are_freed
+plant purging 'who comes back comes once' arena.c \
+  's/    if (give_idle_of(\(.*\))) budget_note_due(DUE_BLOCKS, true);/    give_idle_of(\1);/' \
+  'not so: dirty_in_all' $fault/giving.c what_an_ended_thread_left_goes_when_another_frees
+plant purging 'what was wanted meanwhile is idle, too' purge.h \
+  's/  if (UNLIKELY(dirty < arena->least_dirty)) arena->least_dirty = dirty;/  (void)dirty;/' \
+  'not so: kernel.discarded' $fault/giving.c what_bursts_want_again_stays
+plant 'large blocks' 'each free looks at the clock' due.c \
   's/  if (look.left > 0) {/  if (0) {/' \
   'not so: .*clock_looks' $fault/giving.c frees_look_at_the_clock_now_and_then
-plant 'large blocks' 'a handler in the library releases mappings' large.c \
-  's/if (!new_tick || thread_locks || /if (!new_tick || /' \
+plant 'large blocks' 'a handler in the library releases mappings' due.c \
+  's/if (!new_tick || thread_locks)/if (!new_tick)/' \
   'not so: kernel.mapped' $fault/giving.c a_handler_leaves_it_to_others
 plant purging 'a run is swept from its end again' purge.c \
   's/clean_part_of(bytes, clean_unit(clean.from), /clean_part_of(bytes, clean_unit(clean.to), /' \
