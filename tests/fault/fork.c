@@ -294,6 +294,55 @@ static void another_unmaps(void)
   _exit(0);
 }
 
+/* ---- a wait that is interrupted ---- */
+
+/* Main waits for the growth of the heap, with its arena in hand; a handler forks there, and does not get what another has. The child goes on in that wait: nobody will end it. */
+static bool grows_there;
+static void *first_of_each[80];
+
+static void waits_for_growth(enum kind kind)
+{
+  if (!pthread_equal(pthread_self(), main_thread)) {
+    if (kind != BRK || !grows_there) return;
+    grows_there = false;
+    sem_post(&other_is_there);
+    sem_wait(&main_is_there);
+  } else if (kind == WAIT && forks_there) {
+    forks_there = false;
+    if ((born = fork()) == 0) alarm(10);
+    else sem_post(&main_is_there);
+  }
+}
+
+/* In a heap of its own, as who came to the first one often has. */
+static void *grows_its_own_heap(void *unused)
+{
+  for (size_t i = 0; i < COUNT(first_of_each); i++) require((first_of_each[i] = malloc(60000)));
+  wait_for_main();
+  for (int i = 0; i < 400; i++) require(malloc(60000));
+  return unused;
+}
+
+static void a_child_waits_for_nobody(void)
+{
+  main_thread = pthread_self();
+  sem_init(&main_is_there, 0, 0);
+  sem_init(&other_is_ready, 0, 0);
+  sem_init(&other_is_there, 0, 0);
+  pthread_t other = spawn(grows_its_own_heap, NULL);
+  sem_wait(&other_is_ready);
+  grows_there = forks_there = true;
+  kernel.visit = waits_for_growth;
+  sem_post(&main_is_there);
+  sem_wait(&other_is_there);
+  the_heap_grows();
+  kernel.visit = NULL;
+  require(!forks_there);
+  if (born == 0) is_a_whole_process();
+  join(other);
+  require(wait_for(born) == 0 && heap_is_sound());
+}
+
 /* ---- births in the child ---- */
 
 /* A birth looks through a part of a large heap for what others left, and the next one goes on. */
@@ -344,6 +393,7 @@ int main(int argc, char **argv)
       TEST(another_grows_the_heap),
       TEST(another_gives_pages_back),
       TEST(another_unmaps),
+      TEST(a_child_waits_for_nobody),
       TEST(a_birth_walks_a_part_of_the_heap),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

@@ -72,7 +72,7 @@ plant 'fork handler' 'a fork within a fork is not counted down' lock.c \
   's/^    lock->forking--;$//' \
   'not so|hangs' $fault/fork.c forks_in_prepare_handlers
 plant 'fork handler' 'a fork out of a handler waits for ever' fork.c \
-  's/thread_locks ? PATIENCE_MS : LOCK_FOREVER/LOCK_FOREVER/' \
+  's/interrupted ? PATIENCE_MS : LOCK_FOREVER/LOCK_FOREVER/' \
   'hangs' $fault/fork.c another_is_being_born
 plant 'fork handler' 'a list from before the fork counts as posted' slab.c \
   's/  if (is_listed(old, mark)) return;/  if (remote_list(old) != LIST_END) return;/' \
@@ -340,12 +340,12 @@ plant 'fork handler' 'the books of a child go below nothing' os.c \
   'not so: block' $preload/fork.c a_handler_forks_while_a_mapping_goes_back
 plant 'fork handler' 'who sleeps for a lock sleeps on' lock.c \
   's/  while (lock_will_come(lock)) {/  if (!lock_will_come(lock)) return false;\n  for (;;) {/' \
-  'hangs|not so' $preload/fork.c forks_out_of_handlers_in_a_storm
+  'not so: wait_for' $fault/fork.c a_child_waits_for_nobody
 plant 'fork handler' 'a fork waits for the heap with the lock of stdio' fork.c \
   's/  if (!interrupted) patience = PATIENCE_MS;//' \
   'hangs' $preload/fork.c forks_out_of_handlers_in_a_storm
 plant 'fork handler' 'a birth walks all of the heap' heirs.c \
-  's/--portions == 0/--portions == SIZE_MAX/' \
+  's/--portions == 0/--portions == SIZE_MAX \/ 2/' \
   'not so: !is_all_walked' $fault/fork.c a_birth_walks_a_part_of_the_heap
 plant lock 'who settles a heap takes on all that comes' arena.c \
   's/--batches == 0 || !has_deferred/!has_deferred/' \
