@@ -55,6 +55,7 @@ build/tests/plugin/%.so: tests/plugin/%.cc
 	$(CXX) -std=gnu++17 $(test_flags) -fPIC -shared -Wl,-rpath,'$$ORIGIN' $< -o $@
 
 build/tests/preload/fork build/tests/preload/threads: tests/steps.h
+build/tests/preload/fork: test_libs += -Wl,--export-dynamic-symbol=__pthread_mutex_unlock # stands before libc's, by the name that the library calls
 
 build/tests/%: tests/%.c tests/verbs.h include/osmem.h
 	@mkdir -p $(@D)

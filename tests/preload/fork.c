@@ -695,7 +695,7 @@ static void forks_and_has_threads(void)
 static void a_handler_forks_out_of_a_trim_and_has_threads(void)
 {
   live_together(leaves_a_heap, ENDED);
-  every = 499;
+  every = 997;
   step(trims, forks_and_has_threads);
   if (in_child) {
     alarm(30);
@@ -1055,12 +1055,13 @@ static void handlers_are_registered_while_others_fork(void)
 /* The library lets go of a heap's mutex, and only then writes down whose it is: whoever comes in between must not take it for one of the dead. */
 static bool dawdles;
 
-int pthread_mutex_unlock(pthread_mutex_t *mutex)
+int __pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
   static int (*next)(pthread_mutex_t *); /* atomic */
   if (!next) next = (int (*)(pthread_mutex_t *))dlsym(RTLD_NEXT, "pthread_mutex_unlock");
   int error = next(mutex);
-  if (dawdles) usleep(100);
+  if (dawdles) usleep(400);
   return error;
 }
 
