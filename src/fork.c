@@ -48,7 +48,7 @@ static void enter_stdio(void) {
 }
 
 static void leave_stdio(void) {
-  if (stdio_held == 0) return;
+  if (stdio_held == 0 || !_IO_list_unlock) return;
   stdio_held--;
   _IO_list_unlock();
 }
