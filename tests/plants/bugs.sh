@@ -71,9 +71,6 @@ plant 'fork handler' 'the heap of the forker is not held in the child' thread.c 
 plant 'fork handler' 'a fork within a fork is not counted down' lock.c \
   's/^    lock->forking--;$//' \
   'not so|hangs' $fault/fork.c forks_in_prepare_handlers
-plant 'fork handler' 'a fork out of a handler waits for ever' fork.c \
-  's/interrupted ? PATIENCE_MS : LOCK_FOREVER/LOCK_FOREVER/' \
-  'hangs' $fault/fork.c another_is_being_born
 plant 'fork handler' 'a list from before the fork counts as posted' slab.c \
   's/  if (is_listed(old, mark)) return;/  if (remote_list(old) != LIST_END) return;/' \
   'not so: library_stats' $preload/fork.c a_fork_at_every_instruction_of_a_free_to_the_forker

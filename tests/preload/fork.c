@@ -704,7 +704,7 @@ static void a_handler_forks_out_of_a_trim_and_has_threads(void)
     require(heap_is_sound());
     _exit(0);
   }
-  require(instructions / every > 30);
+  require(instructions / every > 15);
 }
 
 static void a_handler_forks_out_of_a_trim(void)
