@@ -73,7 +73,7 @@ static void leave_heap(bool child) {
 
 /* (Who interrupted a fork that waits cannot give up what that one has.) */
 COLD static void before_fork(void) {
-  bool interrupted = thread_locks || lock_is_held_for_fork(&atfork_lock);
+  bool interrupted = thread_locks || stdio_held || lock_is_held_for_fork(&atfork_lock);
   uint32_t patience = interrupted ? PATIENCE_MS : LOCK_FOREVER;
   lock_enter_for_fork(&atfork_lock, &patience);
   if (!interrupted) patience = PATIENCE_MS;

@@ -99,7 +99,7 @@ enum {
   HOLD_MAX_S = SIZED(64, 0),
   AGE_MIN_MS = SIZED(1000, 0), /* what was free all the time for so long is idle; */
   AGE_SHARE = 4,               /* longer, after mistakes: for this share of the hold */
-  IDLE_PORTIONS = SIZED(16, 8),/* of what is idle go at one free */
+  IDLE_PORTIONS = 8,           /* of what is idle go at one free */
 
   /* ---- mappings ---- */
   FIRST_RECORDS = SIZED(128, 16),

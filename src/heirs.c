@@ -76,17 +76,16 @@ static bool is_walked(const struct arena *arena) {
   return __atomic_load_n(&arena->walked_generation, __ATOMIC_RELAXED) == fork_generation;
 }
 
-/* The lock is left between portions, which are as many as it takes for `most`. (A birth in the child of a process with few orphans looked through all of its heap for
- * them: 13 ms.) */
+/* The lock is left between portions. */
 size_t heirs_adopt(struct theap *heir, size_t most) {
-  size_t adopted = 0, portions = (most + ADOPTIONS - 1) / ADOPTIONS;
+  size_t adopted = 0;
   for (size_t i = 0; i < arena_count(); i++)
     while (!is_walked(arena_at(i)) && arena_enter_this(arena_at(i))) {
       struct portion portion = {SLABS_LOOKED_AT, ADOPTIONS};
       bool done = walk_arena(heir, arena_at(i), &portion);
       arena_leave(arena_at(i));
       adopted += ADOPTIONS - portion.adoptions;
-      if (adopted >= most || (!done && --portions == 0)) return adopted;
+      if (adopted >= most || (!done && most == HEIRS_A_PORTION)) return adopted;
     }
   return adopted;
 }

@@ -22,7 +22,7 @@ static inline bool slab_is_orphan(const struct slab *slab) {
 /* In the child of a threaded process, by the thread that is left. */
 void heirs_begin(void);
 
-/* Take over a portion of slabs, or so many, in as many portions at most as these would take: how many it was. */
+/* Take over a portion of slabs, or portion by portion so many: how many it was. */
 enum { HEIRS_A_PORTION = 1, HEIRS_ALL = INT32_MAX };
 size_t heirs_adopt(struct theap *heir, size_t most);
 /* Was the whole heap looked at? */

@@ -153,14 +153,14 @@ static void keep_unclaimed(void *base, size_t bytes) {
   registry_unclaim(1);
 }
 
-/* Much would go for a request of many times all that is kept: is it one that the kernel refuses for its size, with or without that? (malloc(1 << 46) took 0.8 s
- * beside 2 GB of spares, and left none.) */
+/* Way would be made for a request that the kernel refuses for its size, also with all that is kept out of the way. (malloc(1 << 46) took 0.8 s beside 2 GB of spares, and left none. Only
+ * of what is absurd this is asked: near a limit the spares are what is in the way, and with mlockall() the trial would fault all of it in.) */
 static bool is_way_in_vain(size_t bytes) {
-  enum { MANY_TIMES = 8 };
+  const size_t absurd = (size_t)1 << 40;
   void *stays = NULL;
-  if (cached_bytes() < PORTION_MIN || bytes / MANY_TIMES < cached_bytes()) return false;
-  bool refused = sys_refuses_size(bytes, &stays);
-  if (stays) keep_unclaimed(stays, refused ? page_bytes : bytes);
+  if (bytes < absurd || cached_bytes() < PORTION_MIN) return false;
+  bool refused = sys_refuses_size(bytes - cached_bytes(), &stays);
+  if (stays) keep_unclaimed(stays, refused ? page_bytes : bytes - cached_bytes());
   return refused;
 }
 

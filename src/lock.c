@@ -13,7 +13,7 @@ enum { FOREVER_NS = 0, PATIENCE_NS = 1000 * 1000 };
 
 static void lock_sleep(struct lock *lock, uint32_t at_most_ns) {
   uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
-  if (seen == 0) return;
+  if (seen == 0 || seen == LOCK_ABANDONED) return;
   uint32_t marked = seen | LOCK_SLEEPERS;
   if (seen == marked || __atomic_compare_exchange_n(&lock->word, &seen, marked, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
     sys_wait(&lock->word, marked, at_most_ns);

@@ -161,7 +161,9 @@ COLD void give_back(struct arena *arena) {
 
 /* What was dirty all the time is idle: as much as the least that was. Which of it, nobody knows, nor matters. */
 static void grow_old(struct arena *arena, uint64_t now) {
-  if (now - arena->looked_at < budget_age()) return;
+  enum { LATE_NS = 1000 * 1000 * 1000 };
+  int64_t since = (int64_t)(now - arena->looked_at); /* a little less than nothing, where another thread came in between; much less, where the clock went back */
+  if (since < (int64_t)budget_age() && since > -LATE_NS) return;
   arena->idle_bytes = arena->least_dirty;
   arena->least_dirty = dirty_bytes(arena);
   arena->looked_at = now;

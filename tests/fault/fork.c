@@ -4,9 +4,6 @@
 
 #include <semaphore.h>
 
-#include "../../src/arena.h"
-#include "../../src/heirs.h"
-
 /* ---- handlers registered first of all ---- */
 
 static void (*in_prepare)(void), (*in_parent)(void), (*in_child)(void);
@@ -343,45 +340,6 @@ static void a_child_waits_for_nobody(void)
   require(wait_for(born) == 0 && heap_is_sound());
 }
 
-/* ---- births in the child ---- */
-
-/* A birth looks through a part of a large heap for what others left, and the next one goes on. */
-enum { UNTOUCHED = 15000, UNTOUCHED_BYTES = 100 * KB };
-static pthread_barrier_t lives;
-
-static void *lives_on(void *unused)
-{
-  use_each_tier();
-  pthread_barrier_wait(&lives);
-  pause();
-  return unused;
-}
-
-static void *comes_to_life(void *unused)
-{
-  free(malloc(100));
-  return unused;
-}
-
-static bool is_all_walked(void) { return arena_at(0)->walked_generation == fork_generation; }
-
-static void births_share_the_walk(void)
-{
-  run_thread(comes_to_life, NULL);
-  require(!is_all_walked());
-  for (int births = 0; births < 20 && !is_all_walked(); births++) run_thread(comes_to_life, NULL);
-  require(is_all_walked() && heap_is_sound());
-}
-
-static void a_birth_walks_a_part_of_the_heap(void)
-{
-  for (size_t i = 0; i < UNTOUCHED; i++) require(malloc(UNTOUCHED_BYTES));
-  pthread_barrier_init(&lives, NULL, 2);
-  spawn(lives_on, NULL);
-  pthread_barrier_wait(&lives);
-  require(fate_of(births_share_the_walk) == 0);
-}
-
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -394,7 +352,6 @@ int main(int argc, char **argv)
       TEST(another_gives_pages_back),
       TEST(another_unmaps),
       TEST(a_child_waits_for_nobody),
-      TEST(a_birth_walks_a_part_of_the_heap),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }

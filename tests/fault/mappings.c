@@ -191,6 +191,23 @@ static void what_can_never_be_had_costs_no_spare(void)
   require(kernel.mapped == before && os_check());
 }
 
+/* And what can be had without the spares has them go. Under a limit of the kernel's on address space, a growth of many times what is kept. */
+static void a_growth_near_a_limit_has_spares_go(void)
+{
+  enum { LIVE = 300 * MB, SPARE = 30 * MB, MORE = 250 * MB };
+  char *buffer = os_malloc(LIVE);
+  os_free(os_malloc(SPARE));
+  require(now().cached_bytes >= SPARE);
+  size_t pages;
+  FILE *statm = fopen("/proc/self/statm", "r");
+  require(statm && fscanf(statm, "%zu", &pages) == 1);
+  fclose(statm);
+  rlim_t limit = pages * 4096 + MORE - 10 * MB;
+  require(setrlimit(RLIMIT_AS, &(struct rlimit){limit, limit}) == 0);
+  require((buffer = os_realloc(buffer, LIVE + MORE)));
+  require(now().cached_bytes < SPARE && os_check());
+}
+
 /* ---- nobody waits ---- */
 
 /* While the pages of a spare are dropped without the lock its neighbour becomes free. Nothing is unmapped under the lock that has many pages. */
@@ -377,6 +394,7 @@ int main(int argc, char **argv)
       TEST(a_copy_is_whole_where_others_wrote),
       TEST(a_small_free_gives_back_a_portion),
       TEST(what_can_never_be_had_costs_no_spare),
+      TEST(a_growth_near_a_limit_has_spares_go),
       TEST(what_comes_free_beside_what_is_emptied_is_emptied_first),
       TEST(a_large_free_does_not_hold_the_lock),
       TEST(a_large_trim_does_not_hold_the_lock),

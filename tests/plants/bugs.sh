@@ -341,9 +341,6 @@ plant 'fork handler' 'who sleeps for a lock sleeps on' lock.c \
 plant 'fork handler' 'a fork waits for the heap with the lock of stdio' fork.c \
   's/  if (!interrupted) patience = PATIENCE_MS;//' \
   'hangs' $preload/fork.c forks_out_of_handlers_in_a_storm
-plant 'fork handler' 'a birth walks all of the heap' heirs.c \
-  's/--portions == 0/--portions == SIZE_MAX \/ 2/' \
-  'not so: !is_all_walked' $fault/fork.c a_birth_walks_a_part_of_the_heap
 plant lock 'who settles a heap takes on all that comes' arena.c \
   's/--batches == 0 || !has_deferred/!has_deferred/' \
   'not so: times_put_off' $fault/giving.c who_wants_a_heap_settled_is_not_kept_for_ever
