@@ -269,10 +269,9 @@ COLD void arenas_give_idle(uint64_t now) {
 /* Between two portions: whoever waits for the lock gets it before we come again. (We would be back sooner than a sleeper is up.) */
 static void leave_to_others(struct arena *arena) {
   enum { LET_IN_NS = 100 * 1000 };
-  static uint32_t nobody;
   bool wanted = lock_is_wanted(&arena->lock);
   arena_leave(arena);
-  if (wanted) sys_wait(&nobody, 0, LET_IN_NS);
+  if (wanted) sys_sleep(LET_IN_NS);
 }
 
 COLD bool arena_trim_top(struct arena *arena, size_t pad, size_t *released) {

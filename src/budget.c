@@ -72,17 +72,14 @@ bool budget_spend(size_t pages) {
   return true;
 }
 
-bool budget_spend_on_heap(size_t pages) {
-  if (!sys_near_soft_limit(0) && on_hold(sys_coarse_time())) return false;
+bool budget_spend_on_idle(size_t pages) {
   if (!budget_spend(pages)) return false;
   SET(released_pages, GET(released_pages) + pages);
   return true;
 }
 
-bool budget_spend_on_idle(size_t pages) {
-  if (!budget_spend(pages)) return false;
-  SET(released_pages, GET(released_pages) + pages);
-  return true;
+bool budget_spend_on_heap(size_t pages) {
+  return (sys_near_soft_limit(0) || !on_hold(sys_coarse_time())) && budget_spend_on_idle(pages);
 }
 
 uint64_t budget_age(void) { return max_size(GET(hold_ns) / AGE_SHARE, AGE_MIN_MS * 1000000ull); }

@@ -78,10 +78,9 @@ COLD static void before_fork(void) {
   lock_enter_for_fork(&atfork_lock, &patience);
   if (!interrupted) patience = PATIENCE_MS;
   while (!enter_heap(patience) && !interrupted) {
-    static uint32_t nobody;
     leave_heap(false);
     leave_stdio();
-    sys_wait(&nobody, 0, LET_IN_NS);
+    sys_sleep(LET_IN_NS);
     if (patience < PATIENCE_MAX_MS) patience *= 2;
   }
 }

@@ -210,6 +210,11 @@ void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns) {
   KERNEL(SYS_futex, (uintptr_t)word, FUTEX_WAIT_PRIVATE, while_value, at_most_ns ? (uintptr_t)&span : 0);
 }
 
+void sys_sleep(uint32_t ns) {
+  static uint32_t nobody;
+  sys_wait(&nobody, 0, ns);
+}
+
 void sys_wake(uint32_t *word) { KERNEL(SYS_futex, (uintptr_t)word, FUTEX_WAKE_PRIVATE, 1); }
 
 void sys_write(int fd, const char *text, size_t bytes) {

@@ -92,6 +92,8 @@ bool sys_discard(void *base, size_t bytes);
 
 /* Sleep while the word has that value, for so long at most (0: for ever), or less. */
 void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns);
+/* For so long, or less. */
+void sys_sleep(uint32_t ns);
 void sys_wake(uint32_t *word);
 void sys_write(int fd, const char *text, size_t bytes);
 

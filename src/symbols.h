@@ -27,7 +27,8 @@ static inline bool lies_in(struct image image, const void *address) {
   return (uintptr_t)address >= image.start && (uintptr_t)address < image.end;
 }
 
-/* The first definition, in the order of the list, which is ld.so's own for all that a program starts with, which is everybody's; ours; the next one behind ours; libc's, whatever there is before it. */
+/* The first definition, which is everybody's; ours; the next one behind ours; libc's, whatever there is before it. In the order of the list, which is ld.so's own
+ * for all that a program starts with. */
 void *symbol_of_all(const char *name);
 void *symbol_of_ours(const char *name);
 void *symbol_behind_ours(const char *name);

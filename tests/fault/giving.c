@@ -129,7 +129,7 @@ static void frees_look_at_the_clock_now_and_then(void)
   size_t before = kernel.mapped, looks = kernel.clock_looks;
   for (int i = 0; i < 100000; i++) free_a_medium_block();
   say("# %zu looks at the clock\n", kernel.clock_looks - looks);
-  require(kernel.mapped + DUE_PORTION >= before && kernel.clock_looks - looks < 5000);
+  require(kernel.mapped + DUE_PORTION >= before && kernel.clock_looks - looks < 3500);
 }
 
 /* Who frees out of a handler that interrupted the library does not wait for that. */
