@@ -8,7 +8,7 @@
 static inline bool cache_accepts(size_t bytes) { return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN; }
 
 static inline size_t cache_bin(size_t bytes) {
-  unsigned log = 63 - (unsigned)__builtin_clzl(bytes);
+  unsigned log = 63 ^ (unsigned)__builtin_clzl(bytes);
   return (log - CACHE_BLOCK_MIN_LOG) * CACHE_BINS_PER_DOUBLING + (bytes >> (log - CACHE_BINS_PER_DOUBLING_LOG)) % CACHE_BINS_PER_DOUBLING;
 }
 
@@ -41,9 +41,12 @@ static inline struct block *cache_pop(struct theap *heap, cached_block *bin) {
   return block;
 }
 
+static inline bool is_aligned_cached(cached_block word, size_t alignment) {
+  return alignment <= ALIGNMENT || ((uintptr_t)block_payload(block_of_cached(word)) & (alignment - 1)) == 0;
+}
+
 static inline bool cached_fits(cached_block word, size_t bytes, size_t alignment) {
-  bool aligned = alignment <= ALIGNMENT || ((uintptr_t)block_payload(block_of_cached(word)) & (alignment - 1)) == 0;
-  return bytes_of_cached(word) - bytes <= bytes / 8 && aligned;
+  return bytes_of_cached(word) - bytes <= bytes / 8 && is_aligned_cached(word, alignment); /* an empty bin's word is 0: too small for anything */
 }
 
 /* A cached block of at least `bytes`, at most an eighth too large; or NULL. The request's own bin may hold one, the next always does

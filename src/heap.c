@@ -29,7 +29,8 @@
 
 /* The slow exits; not static, since inline functions that other files see call them. */
 void *malloc_slow(size_t bytes);
-void free_slow(void *payload);
+void free_slow(void *payload, struct slab *slab); /* in regions[0]; not an object of the caller's */
+void free_judged(void *payload);                  /* anything, through the gate */
 
 /* ---- fast paths ----------------------------------------------------------------------------------------------------- */
 
@@ -56,8 +57,10 @@ inline void heap_free(void *payload) {
       object_push(slab, object);
       return;
     }
+    free_slow(payload, slab);
+    return;
   }
-  free_slow(payload);
+  free_judged(payload);
 }
 
 /* ---- the gate ------------------------------------------------------------------------------------------------------- */
@@ -157,15 +160,20 @@ static inline bool free_to_cache(void *payload) {
   return true;
 }
 
-__attribute__((noinline)) void free_slow(void *payload) {
-  due_give();
-  uintptr_t address = (uintptr_t)payload, base = brk_base();
-  if (LIKELY(address - base < brk_bytes())) {
-    struct slab *slab = slab_at(base, address);
-    struct theap *owner = slab_owner(slab);
-    if (owner ? owner != self && free_to_owner(slab, payload) : free_to_cache(payload)) return;
+/* What is due goes back last, when nothing has to be remembered over the call: first, that cost six instructions. */
+__attribute__((noinline)) void free_slow(void *payload, struct slab *slab) {
+  struct theap *owner = slab_owner(slab);
+  bool freed = owner ? owner != self && free_to_owner(slab, payload) : free_to_cache(payload);
+  if (UNLIKELY(!freed)) {
+    free_judged(payload);
+    return;
   }
+  due_give();
+}
+
+__attribute__((noinline)) void free_judged(void *payload) {
   if (payload) free_found(find_live(payload, "free"), payload, "free");
+  due_give();
 }
 
 /* ---- allocation by tier --------------------------------------------------------------------------------------------- */
@@ -367,9 +375,9 @@ static void *allocate_by_size(const struct request *request) {
   return payload ? payload : allocate_when_short(heap, request);
 }
 
-static __attribute__((noinline)) void *allocate_slow(const struct request *request) {
+static __attribute__((noinline)) void *allocate_slow(size_t bytes, size_t alignment, bool zero) {
   bool begun = giving_begin();
-  void *payload = allocate_by_size(request);
+  void *payload = allocate_by_size(&(struct request){bytes, alignment, zero});
   giving_end(begun);
   if (!payload) errno = ENOMEM;
   return payload;
@@ -380,7 +388,7 @@ __attribute__((noinline)) void *malloc_slow(size_t bytes) {
     struct block *block = cache_take(self, block_bytes_for(bytes), ALIGNMENT);
     if (block) return block_payload(block);
   }
-  return allocate_slow(&(struct request){bytes, ALIGNMENT, false});
+  return allocate_slow(bytes, ALIGNMENT, false);
 }
 
 void *heap_calloc(size_t count, size_t bytes) {
@@ -393,7 +401,7 @@ void *heap_calloc(size_t count, size_t bytes) {
     struct block *block = cache_take(self, block_bytes_for(sum), ALIGNMENT);
     if (block) return memset(block_payload(block), 0, sum);
   }
-  return allocate_slow(&(struct request){sum, ALIGNMENT, true});
+  return allocate_slow(sum, ALIGNMENT, true);
 }
 
 /* A medium block. Where that costs little the block is as long as a multiple of the alignment, so that blocks side by side are all aligned, and a freed
@@ -405,17 +413,17 @@ static __attribute__((noinline)) void *allocate_aligned_block(size_t alignment, 
     struct block *block = cache_take(self, block_bytes_for(bytes), alignment);
     if (block) return block_payload(block);
   }
-  return allocate_slow(&(struct request){bytes, alignment, false});
+  return allocate_slow(bytes, alignment, false);
 }
 
 /* A small request rounded up to its alignment has a class whose objects are all so aligned: see size_class.h. */
 void *heap_aligned(size_t alignment, size_t bytes) {
   if (alignment <= ALIGNMENT) return heap_malloc(bytes);
-  if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX) return allocate_slow(&(struct request){SIZE_MAX, ALIGNMENT, false});
+  if (bytes > PTRDIFF_MAX || alignment > PTRDIFF_MAX) return allocate_slow(SIZE_MAX, ALIGNMENT, false);
   size_t rounded = round_up(bytes ? bytes : 1, alignment);
   if (rounded > SMALL_MAX) return allocate_aligned_block(alignment, bytes);
   void *object = object_pop(self->direct[size_step(rounded)]);
-  return object ? object : allocate_slow(&(struct request){rounded, alignment, false});
+  return object ? object : allocate_slow(rounded, alignment, false);
 }
 
 /* ---- realloc -------------------------------------------------------------------------------------------------------- */

@@ -47,31 +47,37 @@ EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
 /* Where somebody stands before us with a free, and not with this function, it goes where it would without us: what it gives out ends in his free. (A
  * program that has, as above, a malloc of its own over glibc's, and no posix_memalign.) NULL: it is ours. So it is where he has the function, too, and
  * hands on to us; and where libc's own free comes first, since we were loaded later: who calls us then asked for us. */
-static void *elsewhere(const char *name) {
-  enum { UNKNOWN, OURS, THEIRS };
-  static uint8_t whose; /* atomic */
-  uint8_t known = __atomic_load_n(&whose, __ATOMIC_RELAXED);
-  if (UNLIKELY(known == UNKNOWN)) {
-    known = symbol_is_ours("free") || symbol_of_all("free") == symbol_of_libc("free") ? OURS : THEIRS;
-    __atomic_store_n(&whose, known, __ATOMIC_RELAXED);
+static enum { FREE_UNKNOWN, FREE_OURS, FREE_THEIRS } whose_free; /* atomic */
+
+static COLD void *elsewhere_slow(const char *name) {
+  if (__atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_UNKNOWN) {
+    bool ours = symbol_is_ours("free") || symbol_of_all("free") == symbol_of_libc("free");
+    __atomic_store_n(&whose_free, ours ? FREE_OURS : FREE_THEIRS, __ATOMIC_RELAXED);
   }
-  return LIKELY(known == OURS) || !symbol_is_ours(name) ? NULL : symbol_behind_ours(name);
+  return __atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_OURS || !symbol_is_ours(name) ? NULL : symbol_behind_ours(name);
+}
+
+static inline void *elsewhere(const char *name) {
+  return LIKELY(__atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_OURS) ? NULL : elsewhere_slow(name);
 }
 
 typedef int posix_memalign_function(void **memptr, size_t alignment, size_t size);
 typedef void *memalign_function(size_t alignment, size_t size);
 typedef void *valloc_function(size_t size);
 
+static COLD size_t round_up_to_power(size_t n) {
+  size_t power = 1;
+  while (power < n) power *= 2;
+  return power;
+}
+
 /* As in glibc 2.36: an alignment that is no power of two is rounded up to one; 0 is none. (From 2.38 on aligned_alloc() refuses such.) */
-static void *aligned_as_in_glibc(size_t alignment, size_t size) {
-  if (is_power_of_two(alignment)) return heap_aligned(alignment, size);
+static inline void *aligned_as_in_glibc(size_t alignment, size_t size) {
   if (alignment > SIZE_MAX / 2 + 1) {
     errno = EINVAL;
     return NULL;
   }
-  size_t power = 1;
-  while (power < alignment) power *= 2;
-  return heap_aligned(power, size);
+  return heap_aligned(LIKELY(is_power_of_two(alignment)) ? alignment : round_up_to_power(alignment), size);
 }
 
 /* Besides the answer ENOMEM errno says so, too, as in glibc: programs print it. EINVAL is only answered. */
