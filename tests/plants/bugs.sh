@@ -159,7 +159,7 @@ plant purge 'the top is said to be resident no more' purge.c \
   'the counters of an arena are off' $model
 
 plant cache 'an aligned request takes what is not' cache.h \
-  's/  bool aligned = alignment <= ALIGNMENT/  bool aligned = alignment <= PTRDIFF_MAX/' \
+  's/  return alignment <= ALIGNMENT/  return alignment <= PTRDIFF_MAX/' \
   'not so' $preload/align.c
 plant cache 'nothing is given up before fresh memory is touched' cache.c \
   's/if (heap->cached_bytes < keep) return false;/return false;/' \
@@ -168,7 +168,7 @@ plant cache 'a share for each thread, not each arena' cache.c \
   's|min_size(limit, max_size(all / threads, CACHE_BYTES_LEAST));|all;|' \
   'not so: cached' $memory/threads.c idle_threads_share_what_they_cache
 plant cache 'a block too small passes' cache.h \
-  's|if (!cached_fits(\*bin, bytes)) return NULL;|if (!*bin) return NULL;|' \
+  's|if (!cached_fits(\*bin, bytes, alignment)) return NULL;|if (!*bin) return NULL;|' \
   'not so|overwritten|ended by' $model
 plant cache 'never full' cache.h \
   's/if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);//' \
@@ -199,7 +199,7 @@ plant 'short memory' 'what was given back counts' arena.c \
   'not so: large' env OSMEM_OPTIONS=limit=64M tests/run-one.sh $preload/limits.c what_was_given_back_counts_no_more_after_option_limit_64_mb
 
 plant mappings 'what the kernel refuses is forgotten' large.c \
-  '/^static size_t release/,/^}/ s/    registry_become(spare, MAPPING_SPARE);/    registry_resize(spare, 0);/' \
+  '/^static size_t release/,/^}/ { s/  if (gone) registry_resize/  registry_resize/; s/stays = !gone ||/stays =/; }' \
   'not so: .*most >= known' $fault/mappings.c munmap_is_refused_for_a_while
 plant mappings 'it is offered to the kernel once' large.c \
   's/for (int calls = 0, refusals = 0; spares->oldest \&\& /for (int calls = 0, refusals = 0; spares->oldest \&\& spares->oldest->dirty_bytes \&\& /' \
@@ -223,7 +223,7 @@ plant mappings 'a bucket that is split keeps what goes to the other' registry.c 
   's/    from->first\[edge\] = NULL;/    break;/' \
   'not so|ended by|cannot be found' $fault/kernels.c records_of_mappings_come_in_pieces
 plant locks 'who slept takes the lock unmarked' lock.c \
-  's/while (!lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS))/while (!lock_try_word(lock, lock_word_of_me()))/' \
+  '/ bool lock_enter_slow/,/^}/ s/ | LOCK_SLEEPERS//' \
   'hangs' $preload/threads.c contents_survive_when_others_free
 plant validator 'used blocks may be in bins' check.c \
   's/if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of/if (!block_is_tagged(block) || bin_of/' \
@@ -317,8 +317,8 @@ plant purging 'who comes back comes once' arena.c \
 plant purging 'what was wanted meanwhile is idle, too' purge.h \
   's/  if (UNLIKELY(dirty < arena->least_dirty)) arena->least_dirty = dirty;/  (void)dirty;/' \
   'not so: kernel.discarded' $fault/giving.c what_bursts_want_again_stays
-plant 'large blocks' 'each free looks at the clock' due.c \
-  's/  if (look.left > 0) {/  if (0) {/' \
+plant 'large blocks' 'each free looks at the clock' due.h \
+  's/  if (due_frees_left > 0)/  if (0)/' \
   'not so: .*clock_looks' $fault/giving.c frees_look_at_the_clock_now_and_then
 plant 'large blocks' 'a handler in the library releases mappings' due.c \
   's/if (!new_tick || thread_locks)/if (!new_tick)/' \
