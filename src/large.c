@@ -108,8 +108,9 @@ static void cut_off(struct mapping *mapping, size_t bytes, size_t dirty_bytes) {
   keep(registry_add(mapping->base + bytes, rest), dirty_bytes);
 }
 
-/* Drop the pages of a spare's last `cut` bytes without the lock. It is on record meanwhile, and nobody's, and stays as long as it is. In pieces: the kernel has a lock, too. */
-static void drop_pages(struct mapping *spare, size_t cut) {
+/* Drop the pages of a spare's last `cut` bytes without the lock. It is on record meanwhile, and nobody's, and stays as long as it is. In pieces: the kernel has a lock, too.
+ * False: the kernel refused. */
+static bool drop_pages(struct mapping *spare, size_t cut) {
   bool done = true;
   spare->emptier = thread_number;
   registry_become(spare, MAPPING_EMPTYING);
@@ -122,15 +123,18 @@ static void drop_pages(struct mapping *spare, size_t cut) {
   }
   enter_again();
   if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);
+  return done;
 }
 
 /* Unmap the last `most` bytes of a spare, or all of it: how many. 0: the kernel refused, or shall not be asked. The pages at least are given
  * back, and it is the last to be offered again. May drop the lock. (What became free beside it meanwhile is joined with the rest: it was joined first, and the
- * neighbour, full of pages, was unmapped under the lock in place of what had been emptied. 300 ms.) */
+ * neighbour, full of pages, was unmapped under the lock in place of what had been emptied. 300 ms.) Where pages cannot be dropped they go with the mapping, a
+ * part of it a call: 2 GB at once, under a filter that refuses madvise, had another thread's malloc wait 270 ms. */
 static size_t release(struct mapping *spare, size_t most) {
-  size_t cut = min_size(most, spare->bytes), rest = spare->bytes - cut;
+  size_t cut = min_size(most, spare->bytes);
   bool long_hold = hold_bytes + min_size(spare->dirty_bytes, cut) > HOLD_BYTES;
-  if (long_hold && !__libc_single_threaded && may_drop_lock()) drop_pages(spare, cut);
+  if (long_hold && !__libc_single_threaded && may_drop_lock() && !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);
+  size_t rest = spare->bytes - cut;
   void *from = (void *)(spare->base + rest);
   hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);
   bool gone = may_unmap() && sys_unmap(from, cut);
@@ -478,11 +482,16 @@ COLD bool large_refuses_size(size_t bytes) {
   return refused;
 }
 
-/* Each spare once: what is refused comes to the end of the list. */
+/* What is refused comes to the end of the list. No more than there was at first: others go on meanwhile. */
 size_t large_trim(void) {
   if (!enter()) return 0;
-  size_t released = 0;
-  for (size_t left = mappings[MAPPING_SPARE].count; left > 0 && oldest_spare(); left--) released += release(oldest_spare(), SIZE_MAX);
+  const struct mapping_list *spares = &mappings[MAPPING_SPARE];
+  size_t released = 0, most = spares->bytes, refusals = 0;
+  while (released < most && refusals < spares->count) {
+    size_t gone = release(oldest_spare(), SIZE_MAX);
+    released += gone;
+    refusals += gone == 0;
+  }
   leave();
   return released;
 }

@@ -17,6 +17,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
 
 struct sys_counters sys_counters;
 struct sys_limits sys_limits;
@@ -189,7 +192,9 @@ static long advise(void *base, size_t bytes, uintptr_t advice) {
 
 /* MADV_DONTNEED and not MADV_FREE: with the latter RSS stays up until the machine is short, and users measure RSS. */
 bool sys_discard(void *base, size_t bytes) {
-  bool done = advise(base, bytes, MADV_DONTNEED) == 0;
+  long answer = advise(base, bytes, MADV_DONTNEED);
+  if (answer == -EINVAL) answer = advise(base, bytes, MADV_DONTNEED_LOCKED); /* mlock, mlockall; from Linux 5.18 on */
+  bool done = answer == 0;
   if (done) counter_add(&sys_counters.bytes_out, bytes); /* pages, not address space */
   return done;
 }

@@ -6,6 +6,8 @@
  *   kernel.page      if not 0: pages of that size, as kernels for 16 and 64 KiB have them. Must be so from the start
  *   kernel.most      if not 0: mmap of more bytes than that is refused
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
+ *   kernel.locked    what the library holds is locked, as by mlockall()
+ *   kernel.before_5_18   there is no MADV_DONTNEED_LOCKED
  *   kernel.populate  if not 0: the error that MADV_POPULATE_WRITE ends in: EINVAL before Linux 5.14, a filter's
  *   kernel.ahead_s   the clock is so much ahead; it goes back, as in a child in another time namespace, when that becomes less
  *   kernel.stopped   the clock stands still, but for that
@@ -32,6 +34,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 /* BRK is the kernel's way to refuse: the break stays. BRK_FILTER is a seccomp filter's, an error even to the question where it is. */
 enum kind { BRK, BRK_FILTER, MMAP, MUNMAP, MREMAP, MADVISE, KINDS, WAIT };
@@ -45,7 +50,7 @@ static struct {
   uintptr_t break_asked;
   int populate;
   time_t ahead_s;
-  bool keeps, reborn, stopped;
+  bool keeps, reborn, stopped, locked, before_5_18;
   void (*visit)(enum kind kind);
 } kernel;
 
@@ -158,7 +163,9 @@ static long test_madvise(const uintptr_t a[6])
   if (!is_page(a[0])) return -EINVAL;
   if (refuses(MADVISE)) return -ENOMEM;
   if (kernel.populate && a[2] == MADV_POPULATE_WRITE) return -kernel.populate;
-  if (a[2] == MADV_DONTNEED) add(&kernel.discarded, bytes_in_memory(a[0], a[1]));
+  if (kernel.locked && a[2] == MADV_DONTNEED) return -EINVAL;
+  if (kernel.before_5_18 && a[2] == MADV_DONTNEED_LOCKED) return -EINVAL;
+  if (a[2] == MADV_DONTNEED || a[2] == MADV_DONTNEED_LOCKED) add(&kernel.discarded, bytes_in_memory(a[0], a[1]));
   if (a[2] == MADV_POPULATE_WRITE) add(&kernel.populated, a[1]);
   if (kernel.keeps && a[2] == MADV_DONTNEED) return 0;
   return real_kernel_call(SYS_madvise, (uintptr_t[6]){a[0], pages_up(a[1]), a[2]});

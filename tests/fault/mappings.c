@@ -291,6 +291,47 @@ static void a_large_free_does_not_hold_the_lock(void)
   require(met >= 8 && now().cached_bytes <= 1 * MB && os_check());
 }
 
+/* Locked pages, too. */
+static void a_large_free_of_locked_memory_does_not_hold_the_lock(void)
+{
+  kernel.locked = true;
+  a_large_free_does_not_hold_the_lock();
+}
+
+/* Where pages stay until they are unmapped, no more of them at a time than nobody would notice. */
+static size_t most_unmapped;
+
+static void meets_the_other_and_measures(enum kind kind)
+{
+  if (kind == MUNMAP && unmap_asked.bytes > most_unmapped) most_unmapped = unmap_asked.bytes;
+  meets_the_other(kind);
+}
+
+static void unmaps_in_pieces(void)
+{
+  with_another_thread();
+  char *p = os_malloc((size_t)GB);
+  require(p);
+  kernel.visit = meets_the_other_and_measures;
+  os_free(p);
+  os_trim(0);
+  kernel.visit = NULL;
+  say("# another thread came by %zu times, %zu MB at a time\n", met, most_unmapped / MB);
+  require(met >= 8 && most_unmapped <= 32 * MB && now().cached_bytes == 0 && kernel.mapped < 2 * MB && os_check());
+}
+
+static void a_filter_refuses_madvise(void)
+{
+  refuse_for_good(1 << MADVISE);
+  unmaps_in_pieces();
+}
+
+static void memory_is_locked_before_5_18(void)
+{
+  kernel.locked = kernel.before_5_18 = true;
+  unmaps_in_pieces();
+}
+
 /* What the kernel refused is dropped later, in a call of trim. */
 static void a_large_trim_does_not_hold_the_lock(void)
 {
@@ -397,6 +438,9 @@ int main(int argc, char **argv)
       TEST(a_growth_near_a_limit_has_spares_go),
       TEST(what_comes_free_beside_what_is_emptied_is_emptied_first),
       TEST(a_large_free_does_not_hold_the_lock),
+      TEST(a_large_free_of_locked_memory_does_not_hold_the_lock),
+      TEST(a_filter_refuses_madvise),
+      TEST(memory_is_locked_before_5_18),
       TEST(a_large_trim_does_not_hold_the_lock),
       TEST(many_threads_map_at_once),
       TEST(a_child_gives_back_what_was_being_emptied),

@@ -539,7 +539,37 @@ static void other_advice_is_given_unless_told(void)
   require(fate_of(a_dense_heap_under_a_filter_of_advice) == 1 << 8);
 }
 
-/* Locked pages cannot be dropped by madvise: calloc has to zero all the same. */
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+static void lock(char *memory, size_t bytes)
+{
+  if (mlock(memory, bytes) != 0) skip_test("not enough memory may be locked");
+}
+
+/* Blocks that were locked and freed so go back, where the kernel drops such pages. */
+static void locked_pages_go_back(void)
+{
+  enum { BLOCKS = 40, BYTES = 60000 };
+  char *blocks[BLOCKS], *probe = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  lock(probe, BYTES);
+  if (madvise(probe, BYTES, MADV_DONTNEED_LOCKED) != 0) skip_test("a kernel before 5.18 keeps locked pages");
+  for (size_t i = 0; i < BLOCKS; i++) {
+    require((blocks[i] = malloc(BYTES)));
+    memset(blocks[i], 0xEE, BYTES);
+    lock(blocks[i], BYTES);
+  }
+  char *above = malloc(BYTES);
+  require(above);
+  size_t before = resident_bytes();
+  for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
+  malloc_trim(0);
+  require(resident_bytes() < before - BLOCKS / 2 * BYTES);
+  require(above > blocks[BLOCKS - 1]);
+}
+
+/* Where they stay, calloc has to zero all the same. */
 static void pages_are_locked(void)
 {
   enum { BLOCKS = 40, BYTES = 60000 };
@@ -549,7 +579,7 @@ static void pages_are_locked(void)
       blocks[i] = calloc(1, BYTES);
       require(blocks[i] && all_zero(blocks[i], BYTES));
       memset(blocks[i], 0xEE, BYTES);
-      if (mlock(blocks[i], BYTES) != 0) skip_test("not enough memory may be locked");
+      lock(blocks[i], BYTES);
     }
     for (size_t i = 0; i < BLOCKS; i++) free(blocks[i]);
     malloc_trim(0);
@@ -950,6 +980,7 @@ int main(int argc, char **argv)
       TEST(the_list_is_enforced),
       TEST_AFTER(option_populate_0, a_dense_heap_under_a_filter_of_advice),
       TEST(other_advice_is_given_unless_told),
+      TEST(locked_pages_go_back),
       TEST(pages_are_locked),
       TEST(a_mapping_above_the_break_from_the_start),
       TEST(a_mapping_a_little_above_the_break),
