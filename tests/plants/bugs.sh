@@ -350,3 +350,9 @@ plant 'large blocks' 'way is made for what cannot be had' large.c \
 plant 'large blocks' 'what was emptied is joined first' large.c \
   's/  if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);/  if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);\n  keep(spare, spare->dirty_bytes);/' \
   'not so|ended by' $fault/mappings.c what_comes_free_beside_what_is_emptied_is_emptied_first
+plant 'large blocks' 'locked pages stay' os.c \
+  's/  if (answer == -EINVAL) answer = advise(.*$//' \
+  'not so: resident_bytes' $preload/limits.c locked_pages_go_back
+plant 'large blocks' 'what cannot be emptied is unmapped at once' large.c \
+  's/ \&\& !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);/) drop_pages(spare, cut);/' \
+  'not so: met >= 8 .. most_unmapped' $fault/mappings.c a_filter_refuses_madvise
