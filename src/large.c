@@ -119,7 +119,7 @@ static bool drop_pages(struct mapping *spare, size_t cut) {
   while (done && left > 0) {
     size_t piece = min_size(left, HOLD_BYTES);
     left -= piece;
-    done = sys_discard((void *)(spare->base + kept + left), piece);
+    done = sys_discard_locked((void *)(spare->base + kept + left), piece);
   }
   enter_again();
   if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);
@@ -138,7 +138,7 @@ static size_t release(struct mapping *spare, size_t most) {
   void *from = (void *)(spare->base + rest);
   hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);
   bool gone = may_unmap() && sys_unmap(from, cut);
-  if (!gone && spare->dirty_bytes && sys_discard(from, cut)) spare->dirty_bytes -= min_size(spare->dirty_bytes, cut);
+  if (!gone && spare->dirty_bytes && sys_discard_locked(from, cut)) spare->dirty_bytes -= min_size(spare->dirty_bytes, cut);
   if (gone) registry_resize(spare, rest);
   bool stays = !gone || (rest > 0 && spare->state == MAPPING_EMPTYING);
   if (stays) keep(spare, spare->dirty_bytes);

@@ -191,12 +191,17 @@ static long advise(void *base, size_t bytes, uintptr_t advice) {
 }
 
 /* MADV_DONTNEED and not MADV_FREE: with the latter RSS stays up until the machine is short, and users measure RSS. */
-bool sys_discard(void *base, size_t bytes) {
+static bool note_discarded(long answer, size_t bytes) {
+  if (answer == 0) counter_add(&sys_counters.bytes_out, bytes); /* pages, not address space */
+  return answer == 0;
+}
+
+bool sys_discard(void *base, size_t bytes) { return note_discarded(advise(base, bytes, MADV_DONTNEED), bytes); }
+
+bool sys_discard_locked(void *base, size_t bytes) {
   long answer = advise(base, bytes, MADV_DONTNEED);
-  if (answer == -EINVAL) answer = advise(base, bytes, MADV_DONTNEED_LOCKED); /* mlock, mlockall; from Linux 5.18 on */
-  bool done = answer == 0;
-  if (done) counter_add(&sys_counters.bytes_out, bytes); /* pages, not address space */
-  return done;
+  if (answer == -EINVAL) answer = advise(base, bytes, MADV_DONTNEED_LOCKED);
+  return note_discarded(answer, bytes);
 }
 
 /* For want of memory, or since a signal came in between: the next time it may be otherwise. Any other refusal is a kernel's before 5.14 (EINVAL) or a

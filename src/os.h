@@ -89,6 +89,9 @@ bool sys_populate(void *base, size_t bytes);
 extern size_t sys_populates; /* atomic; 0: it has refused for good, or the user will not have it */
 /* Drop the pages' contents and residency. True only if the memory now reads as zero. */
 bool sys_discard(void *base, size_t bytes);
+/* Locked pages (mlock, mlockall), too, from Linux 5.18 on. Where they are asked back, or would be unmapped next: who locks what it has touched and freed does so to meet
+ * no fault when it takes it again. */
+bool sys_discard_locked(void *base, size_t bytes);
 
 /* Sleep while the word has that value, for so long at most (0: for ever), or less. */
 void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns);

@@ -96,7 +96,7 @@ static void set_clean(struct arena *arena, struct block *block, struct stretch c
 static size_t sweep_portion(struct arena *arena) {
   struct block *block = arena->sweep;
   struct stretch whole = whole_pages(block), clean = clean_stretch(block, whole), portion = next_portion(block);
-  size_t bytes = portion_bytes(block), released = discard_pages(portion.from, portion.to);
+  size_t bytes = portion_bytes(block), released = discard_pages(portion.from, portion.to, arena->sweep_trims);
   clean = (struct stretch){min_size(clean.from, portion.from), max_size(clean.to, portion.to)};
   if (released) set_clean(arena, block, clean);
   if (!released || (clean.from == whole.from && clean.to == whole.to)) next_block(arena);
@@ -123,7 +123,7 @@ static bool purge_top(struct arena *arena, size_t pad, spend_on *spend) {
   if (arena->resident < keep + RUN_MIN) return false;
   size_t bytes = min_size(arena->resident - keep, PORTION);
   if (!spend(bytes / page_bytes)) return false;
-  discard_top(arena, keep, PORTION);
+  discard_top(arena, keep, PORTION, false);
   return true;
 }
 

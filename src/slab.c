@@ -156,7 +156,7 @@ static unsigned discard_pages_of(const struct slab *slab, unsigned pages) {
   uintptr_t base = slab_start(slab);
   for (unsigned left = pages; left; left &= left - 1) {
     unsigned page = (unsigned)__builtin_ctz(left);
-    if (sys_discard((void *)(base + page * page_bytes), page_bytes)) discarded |= 1u << page;
+    if (sys_discard_locked((void *)(base + page * page_bytes), page_bytes)) discarded |= 1u << page;
   }
   return discarded;
 }

@@ -104,26 +104,27 @@ bool top_is_warm(const struct arena *arena, size_t bytes, size_t alignment) {
 
 /* ---- downwards ------------------------------------------------------------------------------------------------------ */
 
-size_t discard_pages(uintptr_t start, uintptr_t end) {
+size_t discard_pages(uintptr_t start, uintptr_t end, bool trims) {
   uintptr_t first = round_up(start, page_bytes), last = round_down(end, page_bytes);
-  return first < last && sys_discard((void *)first, last - first) ? last - first : 0;
+  bool (*discard)(void *, size_t) = trims ? sys_discard_locked : sys_discard;
+  return first < last && discard((void *)first, last - first) ? last - first : 0;
 }
 
 /* (A stranger who lowered the break into the top may have come back above it.) */
-size_t discard_top(struct arena *arena, uintptr_t keep, size_t most) {
+size_t discard_top(struct arena *arena, uintptr_t keep, size_t most, bool trims) {
   follow_break(arena);
   uintptr_t resident = arena->resident;
   if (resident <= keep) return 0;
   uintptr_t from = resident - keep > most ? round_up(resident - most, page_bytes) : keep;
   arena->resident = from; /* refused or not: it will not be asked for again */
-  return discard_pages(from, resident);
+  return discard_pages(from, resident, trims);
 }
 
 /* What lies above `keep` at the top goes back: by the break, so that it reads as zero when it comes again, else by madvise
  * (after which emulators differ). */
 static size_t lower_top(struct arena *arena, uintptr_t keep) {
   size_t resident = arena->resident;
-  if (!region_shrink(arena->chunks, keep)) return discard_top(arena, keep, SIZE_MAX);
+  if (!region_shrink(arena->chunks, keep)) return discard_top(arena, keep, SIZE_MAX, true);
   follow_limit(arena);
   return resident > keep ? resident - keep : 0;
 }
@@ -163,7 +164,7 @@ bool trim_top(struct arena *arena, size_t pad, size_t *released) {
   bool drop = pad < CHUNK_BYTES && newest_is_empty(arena);
   uintptr_t keep = round_up(arena->top + HEADER_BYTES + (drop ? 0 : min_size(pad, BLOCK_MAX)), page_bytes);
   if (arena->resident > keep + PORTION) {
-    *released += discard_top(arena, keep, PORTION);
+    *released += discard_top(arena, keep, PORTION, true);
     return true;
   }
   size_t dropped = drop ? drop_chunk(arena) : 0;

@@ -19,13 +19,13 @@ uintptr_t reserve_top(struct arena *arena, size_t bytes, size_t alignment, enum 
 /* The top moves up by `bytes` to `end`. */
 void touch_top(struct arena *arena, uintptr_t end, size_t bytes, bool dense);
 
-/* Drop the pages of the top above `keep`, the last `most` bytes of them; bytes released. The address space stays. */
-size_t discard_top(struct arena *arena, uintptr_t keep, size_t most);
+/* Drop the pages of the top above `keep`, the last `most` bytes of them; bytes released. The address space stays. Locked pages go for a trim only. */
+size_t discard_top(struct arena *arena, uintptr_t keep, size_t most, bool trims);
 
 /* Give back a portion of what lies above the top but for `pad` bytes, chunks that are empty too. False: there is no more. */
 bool trim_top(struct arena *arena, size_t pad, size_t *released);
 
-/* Drop the whole pages of [start, end); bytes released. */
-size_t discard_pages(uintptr_t start, uintptr_t end);
+/* Drop the whole pages of [start, end); bytes released. Locked ones for a trim only. */
+size_t discard_pages(uintptr_t start, uintptr_t end, bool trims);
 
 #endif

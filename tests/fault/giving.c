@@ -38,6 +38,17 @@ static void a_free_gives_back_a_portion(void)
   require(kernel.discarded > 300 * MB && most <= MOST_AT_ONCE);
 }
 
+/* A program that touches a pool, frees it and has locked all its memory does that to meet no fault when it takes it again. */
+static void what_is_locked_goes_for_a_trim_only(void)
+{
+  kernel.locked = true;
+  fill_with_blocks(100000);
+  for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+  require(kernel.seen[MADVISE] > 0 && kernel.discarded == 0);
+  os_trim(0);
+  require(os_check());
+}
+
 /* In whatever order neighbours are freed, nothing that went back is paid for again, so that nearly all does. */
 static void blocks_freed_in_a_row_go_back(int step)
 {
@@ -617,6 +628,7 @@ int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
       TEST(a_free_gives_back_a_portion),
+      TEST(what_is_locked_goes_for_a_trim_only),
       TEST(blocks_freed_in_order_go_back),
       TEST(blocks_freed_in_reverse_go_back),
       TEST(a_kept_buffer_goes_when_blocks_are_freed),

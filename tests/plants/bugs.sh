@@ -356,3 +356,12 @@ plant 'large blocks' 'locked pages stay' os.c \
 plant 'large blocks' 'what cannot be emptied is unmapped at once' large.c \
   's/ \&\& !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);/) drop_pages(spare, cut);/' \
   'not so: met >= 8 .. most_unmapped' $fault/mappings.c a_filter_refuses_madvise
+plant 'fork handler' 'at exit the handlers go' fork.c \
+  's/  return &library_stays || in_program ? NULL : &__dso_handle;/  return in_program ? NULL : \&__dso_handle;/' \
+  'hangs' $preload/fork.c exit_while_another_thread_forks
+plant 'short memory' 'after a vain trim nothing counts as freed' heap.c \
+  's/ || kept >= __atomic_load_n(&vain.bytes_kept, __ATOMIC_RELAXED) + bytes;/;/' \
+  'not so: p' $preload/limits.c what_was_freed_since_a_vain_request_serves
+plant purging 'what is locked goes at a free' purge.c \
+  's/discard_pages(portion.from, portion.to, arena->sweep_trims)/discard_pages(portion.from, portion.to, true)/' \
+  'not so: .*kernel.discarded == 0' $fault/giving.c what_is_locked_goes_for_a_trim_only

@@ -1131,6 +1131,42 @@ static void a_heap_made_anew_is_one_threads(void)
 
 /* ---- the relatives of fork ---- */
 
+/* A process ends while one of its threads forks: what the fork holds it must leave all the same. */
+static void *forks_for_ever(void *unused)
+{
+  for (;;) {
+    pid_t child = fork();
+    if (child == 0) {
+      use_each_tier();
+      _exit(0);
+    }
+    waitpid(child, NULL, 0);
+  }
+  return unused;
+}
+
+static void *churns_for_ever(void *unused)
+{
+  for (uint32_t dice = 7;;) replace(&dice, random_size(&dice));
+  return unused;
+}
+
+static void exit_while_another_thread_forks(void)
+{
+  enum { PROCESSES = 100, WELL = 7 };
+  for (int i = 0; i < PROCESSES; i++) {
+    pid_t process = fork();
+    if (process == 0) {
+      spawn(forks_for_ever, NULL);
+      spawn(churns_for_ever, NULL);
+      usleep(2000 + (unsigned)i * 37 % 1000);
+      exit(WELL);
+    }
+    int status;
+    require(waitpid(process, &status, 0) == process && WIFEXITED(status) && WEXITSTATUS(status) == WELL);
+  }
+}
+
 static void vfork_spawn_and_system(void)
 {
   pthread_t busy[BUSY];
@@ -1183,6 +1219,7 @@ int main(int argc, char **argv)
       TEST(forks_out_of_handlers_in_a_storm),
       TEST(a_handler_forks_out_of_a_trim),
       TEST(a_handler_forks_out_of_a_trim_and_has_threads),
+      TEST(exit_while_another_thread_forks),
       TEST(vfork_spawn_and_system),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

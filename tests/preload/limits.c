@@ -587,6 +587,43 @@ static void pages_are_locked(void)
   everything_works();
 }
 
+/* A request that cannot be had at the limit, for which all was given up; then much is used and freed. That is there for the next one. */
+static void uses_and_frees(size_t block, size_t most)
+{
+  void **list = NULL, **next;
+  for (size_t sum = 0; sum < most && (next = malloc(block)); sum += block) {
+    *next = list;
+    list = next;
+  }
+  for (; list; list = next) {
+    next = *list;
+    free(list);
+  }
+}
+
+static void looks_how_much_there_is(void)
+{
+  size_t served = 0, refused = (size_t)1 << 40;
+  while (refused - served > 64 * KB) {
+    size_t between = served + (refused - served) / 2;
+    void *p = malloc(between);
+    *(p ? &served : &refused) = between;
+    free(p);
+  }
+}
+
+static void what_was_freed_since_a_vain_request_serves(void)
+{
+  limit(RLIMIT_AS, 1024 * MB, 1024 * MB);
+  looks_how_much_there_is();
+  uses_and_frees(100, SIZE_MAX);
+  require(!malloc(2048 * (size_t)MB));
+  uses_and_frees(3000, 600 * MB);
+  void *p = malloc(500 * MB);
+  require(p);
+  free(p);
+}
+
 /* ---- neighbours of the break ---- */
 
 static void *put_above_the_break(size_t gap)
@@ -949,6 +986,7 @@ int main(int argc, char **argv)
   static const struct test TESTS[] = {
       TEST_AFTER(ulimit_v_64_mb, half_of_64_mb),
       TEST_AFTER(ulimit_v_64_mb, recovers),
+      TEST(what_was_freed_since_a_vain_request_serves),
       TEST_AFTER(ulimit_v_64_mb, threads_meet_the_end),
       TEST_AFTER(option_limit_64_mb, half_of_64_mb_and_no_more),
       TEST_AFTER(option_limit_64_mb, threads_meet_the_end),
