@@ -15,8 +15,6 @@
 #include "options.h"
 #include "symbols.h"
 
-const bool library_stays = true;
-
 void *dynamic_symbol(const char *library, const char *name) {
   void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
   if (!handle) return NULL;

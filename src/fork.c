@@ -115,10 +115,14 @@ int fork_register(fork_registrar *registrar, void (*prepare)(void), void (*paren
 /* pthread_atfork() would have the handlers taken away when our destructors run. At exit() another thread may be in a fork just then: it had every lock, and left none of
  * them. (Of processes that fork all the time 6 to 10 % never ended.) So they stay for good, but where the archive is a part of a library, which may be unloaded. */
 static void *whose_end_they_share(void) {
+#ifdef OSMEM_ARCHIVE
   extern void *__dso_handle __attribute__((visibility("hidden")));
   extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
   bool in_program = (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff == kernel_auxval(AT_PHDR);
-  return &library_stays || in_program ? NULL : &__dso_handle;
+  return in_program ? NULL : &__dso_handle;
+#else
+  return NULL; /* the shared library is never unloaded (-z nodelete) */
+#endif
 }
 
 void fork_set_up(void) {

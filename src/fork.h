@@ -2,13 +2,8 @@
 #ifndef OSMEM_FORK_H
 #define OSMEM_FORK_H
 
-#include <stdbool.h>
-
 /* Once, at the start. */
 void fork_set_up(void);
-
-/* There is one where we are the shared library: it is never unloaded (-z nodelete). */
-extern const bool library_stays __attribute__((weak));
 
 /* Have glibc's function register handlers, at no time at which that would be a deadlock. Its answer. */
 typedef int fork_registrar(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
