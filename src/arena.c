@@ -97,9 +97,11 @@ static bool arena_may_be_added(void) {
   return arena_count() < min_size(2 * max_size(seen, 2), ARENAS_MAX);
 }
 
+/* (Not in a handler of a fork: that has the locks of all there are, and would not have this one's. Another thread held it, and the child, in the next handler, waited for
+ * that for good.) */
 COLD static struct arena *make_arena(void) {
   if (!lock_enter(&making_lock)) return NULL;
-  struct arena *arena = arena_may_be_added() ? sys_map(round_up(sizeof *arena, page_bytes)) : NULL;
+  struct arena *arena = !making_lock.nested && arena_may_be_added() ? sys_map(round_up(sizeof *arena, page_bytes)) : NULL;
   size_t index = arena_count();
   if (arena) {
     arenas[index] = arena;
