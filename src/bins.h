@@ -12,7 +12,7 @@ enum {
   BINS_PER_DOUBLING_LOG = 4
 };
 
-static inline unsigned log2_of(size_t n) { return 63 - (unsigned)__builtin_clzl(n); }
+static inline unsigned log2_of(size_t n) { return 63 ^ (unsigned)__builtin_clzl(n); }
 
 static inline size_t bin_of(size_t bytes) {
   size_t units = bytes / ALIGNMENT;

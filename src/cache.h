@@ -8,7 +8,7 @@
 static inline bool cache_accepts(size_t bytes) { return bytes - CACHE_BLOCK_MIN < CACHE_BLOCK_MAX - CACHE_BLOCK_MIN; }
 
 static inline size_t cache_bin(size_t bytes) {
-  unsigned log = 63 ^ (unsigned)__builtin_clzl(bytes);
+  unsigned log = log2_of(bytes);
   return (log - CACHE_BLOCK_MIN_LOG) * CACHE_BINS_PER_DOUBLING + (bytes >> (log - CACHE_BINS_PER_DOUBLING_LOG)) % CACHE_BINS_PER_DOUBLING;
 }
 

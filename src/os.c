@@ -190,12 +190,12 @@ static long advise(void *base, size_t bytes, uintptr_t advice) {
   return KERNEL(SYS_madvise, (uintptr_t)base, bytes, advice);
 }
 
-/* MADV_DONTNEED and not MADV_FREE: with the latter RSS stays up until the machine is short, and users measure RSS. */
 static bool note_discarded(long answer, size_t bytes) {
   if (answer == 0) counter_add(&sys_counters.bytes_out, bytes); /* pages, not address space */
   return answer == 0;
 }
 
+/* MADV_DONTNEED and not MADV_FREE: with the latter RSS stays up until the machine is short, and users measure RSS. */
 bool sys_discard(void *base, size_t bytes) { return note_discarded(advise(base, bytes, MADV_DONTNEED), bytes); }
 
 bool sys_discard_locked(void *base, size_t bytes) {

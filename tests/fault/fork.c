@@ -4,6 +4,9 @@
 
 #include <semaphore.h>
 
+#include "../../src/arena.h"
+#include "../../src/thread.h"
+
 /* ---- handlers registered first of all ---- */
 
 static void (*in_prepare)(void), (*in_parent)(void), (*in_child)(void);
@@ -42,6 +45,25 @@ static void handlers_may_allocate(void)
   __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
   join(busy);
   require(handled == 200);
+}
+
+/* The fork has the locks of all block heaps; of one that a handler made it would not, and another thread might when the child begins. */
+static void moves_out(void)
+{
+  size_t before = arena_count();
+  handled++;
+  arena_move_out(self);
+  require(arena_count() == before);
+}
+
+static void a_handler_makes_no_block_heap(void)
+{
+  free(malloc(100));
+  in_prepare = in_parent = in_child = moves_out;
+  require(fate_of(use_each_tier) == 0 && handled == 2);
+  size_t before = arena_count();
+  arena_move_out(self);
+  require(arena_count() == before + 1);
 }
 
 /* ---- forks within forks ---- */
@@ -344,6 +366,7 @@ int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
       TEST(handlers_may_allocate),
+      TEST(a_handler_makes_no_block_heap),
       TEST(forks_in_prepare_handlers),
       TEST(forks_in_parent_handlers),
       TEST(forks_in_child_handlers),

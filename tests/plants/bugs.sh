@@ -365,3 +365,6 @@ plant 'short memory' 'after a vain trim nothing counts as freed' heap.c \
 plant purging 'what is locked goes at a free' purge.c \
   's/discard_pages(portion.from, portion.to, arena->sweep_trims)/discard_pages(portion.from, portion.to, true)/' \
   'not so: .*kernel.discarded == 0' $fault/giving.c what_is_locked_goes_for_a_trim_only
+plant 'fork handler' 'a handler makes a block heap' arena.c \
+  's/!making_lock.nested \&\& //' \
+  'not so: arena_count' $fault/fork.c a_handler_makes_no_block_heap

@@ -1131,7 +1131,6 @@ static void a_heap_made_anew_is_one_threads(void)
 
 /* ---- the relatives of fork ---- */
 
-/* A process ends while one of its threads forks: what the fork holds it must leave all the same. */
 static void *forks_for_ever(void *unused)
 {
   for (;;) {
@@ -1151,6 +1150,7 @@ static void *churns_for_ever(void *unused)
   return unused;
 }
 
+/* A process ends while one of its threads forks: what the fork holds it must leave all the same. */
 static void exit_while_another_thread_forks(void)
 {
   enum { PROCESSES = 100, WELL = 7 };

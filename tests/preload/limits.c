@@ -587,7 +587,6 @@ static void pages_are_locked(void)
   everything_works();
 }
 
-/* A request that cannot be had at the limit, for which all was given up; then much is used and freed. That is there for the next one. */
 static void uses_and_frees(size_t block, size_t most)
 {
   void **list = NULL, **next;
@@ -612,6 +611,7 @@ static void looks_how_much_there_is(void)
   }
 }
 
+/* A request that cannot be had at the limit, for which all was given up; then much is used and freed. That is there for the next one. */
 static void what_was_freed_since_a_vain_request_serves(void)
 {
   limit(RLIMIT_AS, 1024 * MB, 1024 * MB);
