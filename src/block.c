@@ -76,6 +76,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
 static void count_live(struct arena *arena, size_t blocks, size_t bytes) {
   arena->live_count += blocks;
   __atomic_store_n(&arena->live_bytes, arena->live_bytes + bytes, __ATOMIC_RELAXED);
+  raise_to(&arena->most_used, arena_used_bytes(arena));
 }
 
 struct block *arena_take_locked(struct arena *arena, size_t bytes, size_t alignment, enum arena_growth growth,
@@ -135,6 +136,7 @@ bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes)
 
 static void count_slabs(struct arena *arena, size_t slabs) {
   __atomic_store_n(&arena->slabs, arena->slabs + slabs, __ATOMIC_RELAXED);
+  raise_to(&arena->most_used, arena_used_bytes(arena));
 }
 
 struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, enum arena_growth growth) {

@@ -199,6 +199,7 @@ struct arena {
   bool sweep_trims;       /* it is a trim's: whatever it costs, and however little is dirty */
   size_t allocations;
   size_t slabs;           /* atomic, likewise */
+  size_t most_used;       /* atomic: arena_used_bytes() at its highest, since heap.c set it back */
   uint64_t bin_map[BIN_WORDS];
   struct block *bins[BINS];
   struct chunk *walk_chunk; /* where the search for orphaned slabs stands (heirs.c), since the fork */
@@ -364,6 +365,11 @@ static inline clean_part block_clean(const struct block *block) {
 }
 
 static inline size_t block_clean_bytes(const struct block *block) { return clean_bytes_of(block_clean(block)); }
+
+/* Blocks in use, and slabs as if they were full. */
+static inline size_t arena_used_bytes(const struct arena *arena) {
+  return __atomic_load_n(&arena->live_bytes, __ATOMIC_RELAXED) + __atomic_load_n(&arena->slabs, __ATOMIC_RELAXED) * GRANULE_BYTES;
+}
 
 static inline size_t block_usable(const struct block *block) { return block_bytes(block) - sizeof block->header; }
 

@@ -34,6 +34,7 @@
 enum { PATIENCE_MS = 20, PATIENCE_MAX_MS = 320, LET_IN_NS = 1000 * 1000 };
 
 static struct lock atfork_lock = {.rank = LOCK_ATFORK};
+static bool retired; /* under atfork_lock: a fork holds nothing any more */
 
 /* glibc's lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
 extern void _IO_list_lock(void) __attribute__((weak));
@@ -78,6 +79,10 @@ COLD static void before_fork(void) {
   bool interrupted = thread_locks || stdio_held || lock_is_held_for_fork(&atfork_lock);
   uint32_t patience = interrupted ? PATIENCE_MS : LOCK_FOREVER;
   lock_enter_for_fork(&atfork_lock, &patience);
+  if (retired) {
+    lock_leave_after_fork(&atfork_lock, false);
+    return;
+  }
   if (!interrupted) patience = PATIENCE_MS;
   while (!enter_heap(patience) && !interrupted) {
     leave_heap(false);
@@ -113,7 +118,8 @@ int fork_register(fork_registrar *registrar, void (*prepare)(void), void (*paren
 }
 
 /* pthread_atfork() would have the handlers taken away when our destructors run. At exit() another thread may be in a fork just then: it had every lock, and left none of
- * them. (Of processes that fork all the time 6 to 10 % never ended.) So they stay for good, but where the archive is a part of a library, which may be unloaded. */
+ * them. (Of processes that fork all the time 6 to 10 % never ended.) So they stay for good, but where the archive is a part of a library, which may be unloaded: there a
+ * destructor waits for the fork that is under way, and has the next ones hold nothing. */
 static void *whose_end_they_share(void) {
 #ifdef OSMEM_ARCHIVE
   extern void *__dso_handle __attribute__((visibility("hidden")));
@@ -124,6 +130,15 @@ static void *whose_end_they_share(void) {
   return NULL; /* the shared library is never unloaded (-z nodelete) */
 #endif
 }
+
+#ifdef OSMEM_ARCHIVE
+static __attribute__((destructor)) void retire(void) {
+  if (!whose_end_they_share()) return;
+  bool entered = lock_enter(&atfork_lock);
+  retired = true;
+  if (entered) lock_leave(&atfork_lock);
+}
+#endif
 
 void fork_set_up(void) {
   extern fork_registrar __register_atfork; /* what pthread_atfork() is */

@@ -276,30 +276,29 @@ static void *allocate_anywhere(struct theap *heap, const struct request *request
   return payload ? payload : allocate_mapping(request, LARGE_ALWAYS);
 }
 
-/* Atomic. A trim that did not help: when that was, for how long afterwards none is tried again, what was in use, and what was kept besides. (Not until when: in the child of
+/* Atomic. A trim that did not help: when that was, and for how long afterwards none is tried again. (Not until when: in the child of
  * a fork into another time namespace the clock may be far behind.) */
 static struct {
   uint64_t at_ns, pause_ns;
-  size_t bytes_in_use, bytes_kept;
 } vain;
 
 /* What the program holds, as far as can be told at once: slabs as if they were full, without what waits in the caller's cache. */
-static size_t bytes_in_use(const struct theap *heap, size_t *slab_bytes) {
+struct usage {
+  size_t bytes, slab_bytes;
+  size_t most; /* it cannot have been more since a trim was in vain; no less than it was then */
+};
+
+static struct usage usage_now(const struct theap *heap) {
   struct large_stats large;
   large_get_stats(&large);
-  size_t bytes = large.live_bytes;
-  *slab_bytes = 0;
+  struct usage usage = {large.live_bytes - heap->cached_bytes, 0, large.most_live_bytes};
   for (size_t i = 0; i < arena_count(); i++) {
-    bytes += __atomic_load_n(&arena_at(i)->live_bytes, __ATOMIC_RELAXED);
-    *slab_bytes += __atomic_load_n(&arena_at(i)->slabs, __ATOMIC_RELAXED) * GRANULE_BYTES;
+    const struct arena *arena = arena_at(i);
+    usage.bytes += arena_used_bytes(arena);
+    usage.slab_bytes += __atomic_load_n(&arena->slabs, __ATOMIC_RELAXED) * GRANULE_BYTES;
+    usage.most += __atomic_load_n(&arena->most_used, __ATOMIC_RELAXED);
   }
-  return bytes + *slab_bytes - heap->cached_bytes;
-}
-
-static size_t kept_bytes(size_t held, size_t used) { return held - min_size(held, used); }
-
-static bool was_freed_since_vain(size_t used, size_t kept, size_t bytes) {
-  return used + bytes <= __atomic_load_n(&vain.bytes_in_use, __ATOMIC_RELAXED) || kept >= __atomic_load_n(&vain.bytes_kept, __ATOMIC_RELAXED) + bytes;
+  return usage;
 }
 
 /* Asked by trying, and that takes room from under other threads for a moment. So what was refused just now is not tried again: a thread that asked for too much
@@ -316,28 +315,34 @@ static bool may_be_mapped(size_t bytes, uint64_t now) {
   return false;
 }
 
+/* As much as is asked for, or a good part of all that is held. (Highest since, not what was in use then: where holes had been filled again and other memory was freed,
+ * 400 MB were refused for 0.7 s. Not a sum of all that was freed: a program that churns would trim for every refusal.) */
+static bool was_freed_since_vain(struct usage usage, size_t bytes, size_t held) {
+  enum { SHARE = 16 };
+  return usage.bytes + max_size(min_size(bytes, held / SHARE), MMAP_THRESHOLD) <= usage.most;
+}
+
 /* Can it be that a request which was refused is served once all is given up that is merely kept? No, if it would still be refused with all
- * that does not serve the program out of the way; and not soon after a trim that did not help, unless so much has been freed since: so much less
- * is in use, or more is kept. (A trim for every one: 72 ms for each malloc(1 << 46) over a heap of 512 MB, now 15 us. The first alone forgot what was allocated
- * and freed since: under ulimit -v 500 MB were refused for 8 s with nothing in use; the second what went back to the kernel when it was freed.) */
+ * that does not serve the program out of the way; and not soon after a trim that did not help, unless so much has been freed since. (A trim for every one: 72 ms
+ * for each malloc(1 << 46) over a heap of 512 MB, now 15 us. The first alone: under ulimit -v 500 MB were refused for 8 s with nothing in use.) */
 static bool giving_up_may_help(struct theap *heap, size_t bytes) {
   theap_reclaim();
   slab_collect(heap);
-  size_t slab_bytes, used = bytes_in_use(heap, &slab_bytes), held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
+  struct usage usage = usage_now(heap);
+  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
   uint64_t now = sys_coarse_time(), since_ns = now - __atomic_load_n(&vain.at_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
   bool pausing = since_ns < __atomic_load_n(&vain.pause_ns, __ATOMIC_RELAXED);
-  if (pausing && !was_freed_since_vain(used, kept_bytes(held, used), max_size(bytes, MMAP_THRESHOLD))) return false;
-  size_t kept = kept_bytes(held, used - slab_bytes);
+  if (pausing && !was_freed_since_vain(usage, bytes, held)) return false;
+  size_t kept = held - min_size(held, usage.bytes - usage.slab_bytes);
   return bytes <= kept || may_be_mapped(bytes - kept, now);
 }
 
 /* It has taken since `began`. */
-static void note_vain(const struct theap *heap, uint64_t began) {
+static void note_vain(uint64_t began) {
   enum { PAUSE = 50, LEAST_NS = 1000 * 1000 };
-  size_t slab_bytes, used = bytes_in_use(heap, &slab_bytes), held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
+  large_set_back_most();
+  for (size_t i = 0; i < arena_count(); i++) set_back_to(&arena_at(i)->most_used, arena_used_bytes(arena_at(i)));
   uint64_t now = sys_coarse_time();
-  __atomic_store_n(&vain.bytes_in_use, used, __ATOMIC_RELAXED);
-  __atomic_store_n(&vain.bytes_kept, kept_bytes(held, used), __ATOMIC_RELAXED);
   __atomic_store_n(&vain.at_ns, now, __ATOMIC_RELAXED);
   __atomic_store_n(&vain.pause_ns, PAUSE * max_size(now - began, LEAST_NS), __ATOMIC_RELAXED);
 }
@@ -351,7 +356,7 @@ static COLD void *allocate_when_short(struct theap *heap, const struct request *
   uint64_t began = sys_coarse_time();
   heap_trim(0);
   void *payload = allocate_anywhere(heap, request);
-  if (!payload) note_vain(heap, began);
+  if (!payload) note_vain(began);
   return payload;
 }
 

@@ -508,9 +508,11 @@ void large_get_stats(struct large_stats *out) {
   *out = (struct large_stats){0};
   if (!enter()) return;
   const struct mapping_list *live = &mappings[MAPPING_LIVE];
-  *out = (struct large_stats){live->count, live->bytes, cached_bytes(), allocations};
+  *out = (struct large_stats){live->count, live->bytes, cached_bytes(), allocations, load(&live->most_bytes)};
   leave();
 }
+
+void large_set_back_most(void) { set_back_to(&mappings[MAPPING_LIVE].most_bytes, load(&mappings[MAPPING_LIVE].bytes)); }
 
 void large_before_fork(uint32_t *patience) { lock_enter_for_fork(&large_lock, patience); }
 

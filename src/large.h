@@ -55,8 +55,10 @@ const char *large_check(void);
 
 struct large_stats {
   size_t live_count, live_bytes, cached_bytes, allocations;
+  size_t most_live_bytes; /* since that was set back */
 };
 void large_get_stats(struct large_stats *out);
+void large_set_back_most(void);
 
 void large_before_fork(uint32_t *patience);
 void large_after_fork(bool child);

@@ -117,4 +117,10 @@ static inline size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 static inline size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
+/* A high-water mark: written under the lock of what it measures, read and set back by anybody. */
+static inline void raise_to(size_t *mark, size_t level) {
+  if (level > __atomic_load_n(mark, __ATOMIC_RELAXED)) __atomic_store_n(mark, level, __ATOMIC_RELAXED);
+}
+static inline void set_back_to(size_t *mark, size_t level) { __atomic_store_n(mark, level, __ATOMIC_RELAXED); }
+
 #endif

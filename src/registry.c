@@ -106,6 +106,7 @@ static void split_a_bucket(void) {
 static void tally(struct mapping_list *list, size_t records, size_t bytes) {
   __atomic_store_n(&list->count, list->count + records, __ATOMIC_RELAXED);
   __atomic_store_n(&list->bytes, list->bytes + bytes, __ATOMIC_RELAXED);
+  raise_to(&list->most_bytes, list->bytes);
 }
 
 static void list_out(struct mapping *mapping) {

@@ -34,6 +34,7 @@ struct mapping {
 struct mapping_list {
   struct mapping *oldest, *youngest;
   size_t count, bytes; /* atomic: others read them without the lock */
+  size_t most_bytes;   /* atomic: the highest that was, since heap.c set it back */
 };
 
 extern struct mapping_list mappings[MAPPING_STATES];

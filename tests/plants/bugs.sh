@@ -360,8 +360,14 @@ plant 'fork handler' 'at exit the handlers go' fork.c \
   's/  return NULL; .. the shared library is never.*/  extern void *__dso_handle __attribute__((visibility("hidden"))); return \&__dso_handle;/' \
   'hangs' $preload/fork.c exit_while_another_thread_forks
 plant 'short memory' 'after a vain trim nothing counts as freed' heap.c \
-  's/ || kept >= __atomic_load_n(&vain.bytes_kept, __ATOMIC_RELAXED) + bytes;/;/' \
+  's/  return usage.bytes + max_size(min_size.*/  return false;/' \
   'not so: p' $preload/limits.c what_was_freed_since_a_vain_request_serves
+plant 'short memory' 'what holes held is forgotten' heap.c \
+  's/usage.most += __atomic_load_n(&arena->most_used, __ATOMIC_RELAXED);/usage.most += arena_used_bytes(arena);/' \
+  'not so: p' $preload/limits.c what_was_freed_after_holes_were_filled_serves
+plant 'fork handler' 'a library that ends leaves a fork half done' fork.c \
+  's/^  if (!whose_end_they_share()) return;/  return;/' \
+  'not ok [0-9]+ - linked into a library: a process ends while its threads fork' tests/programs/beside.t
 plant purging 'what is locked goes at a free' purge.c \
   's/discard_pages(portion.from, portion.to, arena->sweep_trims)/discard_pages(portion.from, portion.to, true)/' \
   'not so: .*kernel.discarded == 0' $fault/giving.c what_is_locked_goes_for_a_trim_only

@@ -624,6 +624,25 @@ static void what_was_freed_since_a_vain_request_serves(void)
   free(p);
 }
 
+/* Likewise where holes were left, and were filled again meanwhile: as much is in use as before, and as little is kept. */
+static void what_was_freed_after_holes_were_filled_serves(void)
+{
+  enum { BYTES = 60000, MOST = 20000 };
+  static void *blocks[MOST];
+  limit(RLIMIT_AS, 512 * MB, 512 * MB);
+  size_t count = 0, half;
+  while (count < MOST && (blocks[count] = malloc(BYTES))) count++;
+  half = count / 2;
+  for (size_t i = 0; i < half; i += 2) free(blocks[i]);
+  require(!malloc(count / 5 * BYTES));
+  for (size_t i = 0; i < half; i += 2) require((blocks[i] = malloc(BYTES)));
+  for (size_t i = half; i < count; i++) free(blocks[i]);
+  void *p = malloc(count / 5 * 2 * BYTES);
+  require(p);
+  free(p);
+  for (size_t i = 0; i < half; i++) free(blocks[i]);
+}
+
 /* ---- neighbours of the break ---- */
 
 static void *put_above_the_break(size_t gap)
@@ -987,6 +1006,7 @@ int main(int argc, char **argv)
       TEST_AFTER(ulimit_v_64_mb, half_of_64_mb),
       TEST_AFTER(ulimit_v_64_mb, recovers),
       TEST(what_was_freed_since_a_vain_request_serves),
+      TEST(what_was_freed_after_holes_were_filled_serves),
       TEST_AFTER(ulimit_v_64_mb, threads_meet_the_end),
       TEST_AFTER(option_limit_64_mb, half_of_64_mb_and_no_more),
       TEST_AFTER(option_limit_64_mb, threads_meet_the_end),

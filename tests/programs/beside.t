@@ -302,6 +302,50 @@ for how in -static -static-pie; do
 done
 same 'a statically linked program takes no notice of the preload' ./work-static
 
+# And into a shared library, which takes its handlers for fork along when the process ends, whatever the other threads are at.
+cat >part.c <<'C'
+#include <stdlib.h>
+void use(void) { for (size_t bytes = 10; bytes < 1000000; bytes *= 10) free(calloc(1, bytes)); }
+C
+cat >ends.c <<'C'
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+void use(void);
+static void *fork_for_ever(void *unused)
+{
+  for (;;) {
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    if (child > 0) waitpid(child, NULL, 0);
+  }
+  return unused;
+}
+static void end_beside_forks(unsigned when)
+{
+  pthread_t thread;
+  alarm(8);
+  use();
+  for (int i = 0; i < 4; i++) pthread_create(&thread, NULL, fork_for_ever, NULL);
+  usleep(when);
+  exit(7);
+}
+int main(void)
+{
+  for (unsigned i = 0; i < 100; i++) {
+    pid_t process = fork();
+    if (process == 0) end_beside_forks(2000 + i * 37 % 1000);
+    int status;
+    if (waitpid(process, &status, 0) != process || !WIFEXITED(status) || WEXITSTATUS(status) != 7) return 1;
+  }
+  return 0;
+}
+C
+cc -fPIC -shared -o libpart.so part.c "$(dirname "$lib")/libosmem.a" -lpthread
+cc -o ends ends.c ./libpart.so -lpthread
+ok 'linked into a library: a process ends while its threads fork' ./ends
+
 # Another processor's view of Linux: MADV_DONTNEED may not zero there, and robust futexes are not known.
 emulator=qemu-$(uname -m)
 if can "under $emulator (user mode)" command -v "$emulator"; then
