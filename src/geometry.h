@@ -108,6 +108,7 @@ enum {
   RECORDS_SEGMENT_MAX = SIZED(16384, 64), /* records, 1 MiB */
   SPARES_MAX = SIZED(64, 128), /* tiny: where brk is refused too, more of what a test holds are mappings */
   SPARE_FLOOR = SIZED(512, 32) * KIB,
+  SPARES_BYTES_MAX = SIZED(1024 * 1024, 4 * 1024) * KIB, /* beyond their share */
   COPY_MAX = SIZED(4 * 1024, 64) * KIB /* what is copied to a spare rather than moved there: half a millisecond, and as much memory, if it was never touched */
 };
 

@@ -184,6 +184,9 @@ static bool too_much_is_kept(void) {
   return oldest_spare() && cached_bytes() > max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE);
 }
 
+/* The kernel forks no process with an area that is longer than all memory, touched or not. */
+static bool far_too_much_is_kept(void) { return too_much_is_kept() && cached_bytes() > SPARES_BYTES_MAX; }
+
 /* No more than a few spares are kept, and no more bytes than the budget has us keep: a portion of what is too much goes, for `freed` bytes. (All of it
  * at once, when the budget allowed it at last: 171 ms for a free of 200 kB.) May drop the lock. */
 static void release_spares(size_t freed) {
@@ -191,8 +194,8 @@ static void release_spares(size_t freed) {
   size_t left = max_size(freed, PORTION_MIN);
   for (int calls = 0, refusals = 0; spares->oldest && left > 0 && calls < SPARES_MAX && refusals < REFUSALS_MAX; calls++) {
     size_t dirty_bytes = min_size(spares->oldest->dirty_bytes, left);
-    bool too_many = spares->count > SPARES_MAX;
-    if (!too_many && !(too_much_is_kept() && budget_spend(dirty_bytes / page_bytes))) break;
+    bool at_any_cost = spares->count > SPARES_MAX || far_too_much_is_kept();
+    if (!at_any_cost && !(too_much_is_kept() && budget_spend(dirty_bytes / page_bytes))) break;
     size_t released = release(oldest_spare(), left);
     refusals += released == 0;
     left -= released;

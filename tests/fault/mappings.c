@@ -194,6 +194,20 @@ static void a_buffer_is_kept(void)
   require(now().cached_bytes >= KEPT);
 }
 
+/* The kernel refuses to fork a process that has as much in one piece as there is memory, touched or not. */
+static void buffers_of_any_size_are_not_kept(void)
+{
+  enum { EACH = 700 * MB };
+  a_buffer_is_kept();
+  for (int i = 0; i < 4; i++) {
+    char *one = os_malloc(EACH), *other = os_malloc(EACH);
+    require(one && other);
+    os_free(one);
+    os_free(other);
+    require(now().cached_bytes <= 1024 * (size_t)MB && os_check());
+  }
+}
+
 static void what_can_never_be_had_costs_no_spare(void)
 {
   a_buffer_is_kept();
@@ -446,6 +460,7 @@ int main(int argc, char **argv)
       TEST(a_copy_does_not_touch_what_was_not_touched),
       TEST(a_copy_is_whole_where_others_wrote),
       TEST(a_small_free_gives_back_a_portion),
+      TEST(buffers_of_any_size_are_not_kept),
       TEST(what_can_never_be_had_costs_no_spare),
       TEST(a_growth_near_a_limit_has_spares_go),
       TEST(what_comes_free_beside_what_is_emptied_is_emptied_first),

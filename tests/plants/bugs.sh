@@ -347,6 +347,9 @@ plant lock 'who settles a heap takes on all that comes' arena.c \
 plant 'large blocks' 'way is made for what cannot be had' large.c \
   's/  if (over > 0 \&\& is_way_in_vain(bytes)) return;//' \
   'not so: kernel.mapped' $fault/mappings.c what_can_never_be_had_costs_no_spare
+plant 'large blocks' 'what is kept has no bound' large.c \
+  's/ || far_too_much_is_kept();/;/' \
+  'not so: now..\.cached_bytes <= 1024' $fault/mappings.c buffers_of_any_size_are_not_kept
 plant 'large blocks' 'what was emptied is joined first' large.c \
   's/  if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);/  if (done) spare->dirty_bytes = min_size(spare->dirty_bytes, kept);\n  keep(spare, spare->dirty_bytes);/' \
   'not so|ended by' $fault/mappings.c what_comes_free_beside_what_is_emptied_is_emptied_first
