@@ -302,6 +302,12 @@ COLD size_t arena_trim_bins(struct arena *arena) {
 
 /* ---- fork ----------------------------------------------------------------------------------------------------------- */
 
+bool arenas_are_held_by_me(void) {
+  bool held = lock_held_by_me(&making_lock);
+  for (size_t i = 0; i < arena_count(); i++) held |= lock_held_by_me(&arenas[i]->lock);
+  return held;
+}
+
 void arenas_before_fork(uint32_t *patience) {
   lock_enter_for_fork(&making_lock, patience); /* no arena is added while we take them all */
   for (size_t i = 0; i < arena_count(); i++) lock_enter_for_fork(&arenas[i]->lock, patience);

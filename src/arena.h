@@ -53,6 +53,7 @@ bool arena_is_abandoned(const struct arena *arena);
 void arenas_forget_threads(void);
 void arena_count_thread(struct arena *own);
 /* fork(): take all locks in order, release those. */
+bool arenas_are_held_by_me(void); /* any of them */
 void arenas_before_fork(uint32_t *patience);
 void arenas_after_fork(bool child);
 

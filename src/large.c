@@ -517,6 +517,8 @@ void large_get_stats(struct large_stats *out) {
 
 void large_set_back_most(void) { set_back_to(&mappings[MAPPING_LIVE].most_bytes, load(&mappings[MAPPING_LIVE].bytes)); }
 
+bool large_is_held_by_me(void) { return lock_held_by_me(&large_lock); }
+
 void large_before_fork(uint32_t *patience) { lock_enter_for_fork(&large_lock, patience); }
 
 /* In the child nobody goes on emptying what other threads were at. */

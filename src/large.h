@@ -60,6 +60,7 @@ struct large_stats {
 void large_get_stats(struct large_stats *out);
 void large_set_back_most(void);
 
+bool large_is_held_by_me(void);
 void large_before_fork(uint32_t *patience);
 void large_after_fork(bool child);
 

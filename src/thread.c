@@ -390,6 +390,8 @@ size_t theap_trim_others(void) {
 
 /* ---- fork ----------------------------------------------------------------------------------------------------------- */
 
+bool theaps_are_held_by_me(void) { return lock_held_by_me(&birth_lock); }
+
 void theaps_before_fork(uint32_t *patience) { lock_enter_for_fork(&birth_lock, patience); }
 
 COLD void theaps_after_fork(bool child) {

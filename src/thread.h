@@ -28,6 +28,7 @@ size_t theap_trim(struct theap *heap);
 /* All heaps ever made, newest first; they are never freed. */
 struct theap *theap_list(void);
 
+bool theaps_are_held_by_me(void);
 void theaps_before_fork(uint32_t *patience);
 void theaps_after_fork(bool child);
 
