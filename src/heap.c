@@ -315,33 +315,44 @@ static bool may_be_mapped(size_t bytes, uint64_t now) {
   return false;
 }
 
-/* As much as is asked for, or a good part of all that is held. (Highest since, not what was in use then: where holes had been filled again and other memory was freed,
- * 400 MB were refused for 0.7 s. Not a sum of all that was freed: a program that churns would trim for every refusal.) */
-static bool was_freed_since_vain(struct usage usage, size_t bytes, size_t held) {
-  enum { SHARE = 16 };
-  return usage.bytes + max_size(min_size(bytes, held / SHARE), MMAP_THRESHOLD) <= usage.most;
+/* As much as is asked for, or a good part of all that is held. What others freed of this thread's and of ended ones' is in the mail until somebody reads it. (Highest since, not what was in use
+ * then: where holes had been filled again and other memory was freed, 400 MB were refused for 0.7 s. Not a sum of all that was freed: a program that churns would trim for every refusal.) */
+static bool was_freed_since_vain(struct theap *heap, size_t bytes) {
+  enum { SHARE = 16, ROUNDS = 64 };
+  size_t much = max_size(min_size(bytes, __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED) / SHARE), MMAP_THRESHOLD);
+  bool found = true, freed = false;
+  for (int round = 0; round < ROUNDS && found && !freed; round++) {
+    found = theap_reclaim();
+    found |= slab_collect(heap);
+    struct usage usage = usage_now(heap);
+    freed = usage.bytes + much <= usage.most;
+  }
+  return freed;
 }
 
 /* Can it be that a request which was refused is served once all is given up that is merely kept? No, if it would still be refused with all
  * that does not serve the program out of the way; and not soon after a trim that did not help, unless so much has been freed since. (A trim for every one: 72 ms
  * for each malloc(1 << 46) over a heap of 512 MB, now 15 us. The first alone: under ulimit -v 500 MB were refused for 8 s with nothing in use.) */
 static bool giving_up_may_help(struct theap *heap, size_t bytes) {
+  uint64_t now = sys_coarse_time(), since_ns = now - __atomic_load_n(&vain.at_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
+  bool pausing = since_ns < __atomic_load_n(&vain.pause_ns, __ATOMIC_RELAXED);
+  if (pausing && !was_freed_since_vain(heap, bytes)) return false;
   theap_reclaim();
   slab_collect(heap);
   struct usage usage = usage_now(heap);
-  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
-  uint64_t now = sys_coarse_time(), since_ns = now - __atomic_load_n(&vain.at_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
-  bool pausing = since_ns < __atomic_load_n(&vain.pause_ns, __ATOMIC_RELAXED);
-  if (pausing && !was_freed_since_vain(usage, bytes, held)) return false;
-  size_t kept = held - min_size(held, usage.bytes - usage.slab_bytes);
+  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED), kept = held - min_size(held, usage.bytes - usage.slab_bytes);
   return bytes <= kept || may_be_mapped(bytes - kept, now);
+}
+
+/* The most that is in use is counted from now on. (Before the trim, since others free meanwhile: what they did then did not count, and was refused for seconds.) */
+static void set_back_most(void) {
+  large_set_back_most();
+  for (size_t i = 0; i < arena_count(); i++) set_back_to(&arena_at(i)->most_used, arena_used_bytes(arena_at(i)));
 }
 
 /* It has taken since `began`. */
 static void note_vain(uint64_t began) {
   enum { PAUSE = 50, LEAST_NS = 1000 * 1000 };
-  large_set_back_most();
-  for (size_t i = 0; i < arena_count(); i++) set_back_to(&arena_at(i)->most_used, arena_used_bytes(arena_at(i)));
   uint64_t now = sys_coarse_time();
   __atomic_store_n(&vain.at_ns, now, __ATOMIC_RELAXED);
   __atomic_store_n(&vain.pause_ns, PAUSE * max_size(now - began, LEAST_NS), __ATOMIC_RELAXED);
@@ -354,6 +365,7 @@ static COLD void *allocate_when_short(struct theap *heap, const struct request *
   /* Not out of a handler or a wrapped system call, with the library half way through something. */
   if (thread_locks || !giving_up_may_help(heap, bytes)) return allocate_anywhere(heap, request);
   uint64_t began = sys_coarse_time();
+  set_back_most();
   heap_trim(0);
   void *payload = allocate_anywhere(heap, request);
   if (!payload) note_vain(began);

@@ -363,11 +363,17 @@ plant 'fork handler' 'at exit the handlers go' fork.c \
   's/  return NULL; .. the shared library is never.*/  extern void *__dso_handle __attribute__((visibility("hidden"))); return \&__dso_handle;/' \
   'hangs' $preload/fork.c exit_while_another_thread_forks
 plant 'short memory' 'after a vain trim nothing counts as freed' heap.c \
-  's/  return usage.bytes + max_size(min_size.*/  return false;/' \
+  's/    freed = usage.bytes + much <= usage.most;/    freed = false;/' \
   'not so: p' $preload/limits.c what_was_freed_since_a_vain_request_serves
 plant 'short memory' 'what holes held is forgotten' heap.c \
   's/usage.most += __atomic_load_n(&arena->most_used, __ATOMIC_RELAXED);/usage.most += arena_used_bytes(arena);/' \
   'not so: p' $preload/limits.c what_was_freed_after_holes_were_filled_serves
+plant 'short memory' 'what is freed during a vain trim is forgotten' heap.c \
+  's/^  heap_trim(0);$/  heap_trim(0);\n  set_back_most();/' \
+  'not so: has_freed_all' $fault/giving.c what_is_freed_during_a_trim_in_vain_counts
+plant 'short memory' 'mail is not read for a refused request' heap.c \
+  's/ROUNDS = 64/ROUNDS = 1/' \
+  'not so: p' $preload/limits.c what_waits_in_the_mail_after_a_vain_request_serves
 plant 'fork handler' 'a library that ends leaves a fork half done' fork.c \
   's/^  if (!whose_end_they_share()) return;/  return;/' \
   'not ok [0-9]+ - linked into a library: a process ends while its threads fork' tests/programs/beside.t

@@ -643,6 +643,34 @@ static void what_was_freed_after_holes_were_filled_serves(void)
   for (size_t i = 0; i < half; i++) free(blocks[i]);
 }
 
+/* Objects of a thread that ended, freed by another: they wait in the mail until somebody reads that. */
+enum { DEAD_ONES = 1000000 };
+static void **of_the_dead; /* no array: it would count where RLIMIT_DATA is tested */
+
+static void *has_many(void *unused)
+{
+  for (size_t i = 0; i < DEAD_ONES; i++) require((of_the_dead[i] = malloc(300)));
+  return unused;
+}
+
+static void what_waits_in_the_mail_after_a_vain_request_serves(void)
+{
+  require((of_the_dead = malloc(DEAD_ONES * sizeof *of_the_dead)));
+  static void *holes[15000]; /* so that the trim takes its time, and the pause after it is long */
+  for (size_t i = 0; i < COUNT(holes); i++) {
+    require((holes[i] = malloc(20000)));
+    memset(holes[i], 1, 20000);
+  }
+  run_thread(has_many, NULL);
+  for (size_t i = 0; i < COUNT(holes); i += 2) free(holes[i]);
+  limit(RLIMIT_AS, 680 * MB, 680 * MB);
+  require(!malloc(300 * MB));
+  for (size_t i = 0; i < DEAD_ONES; i++) free(of_the_dead[i]);
+  void *p = malloc(100 * MB);
+  require(p);
+  free(p);
+}
+
 /* ---- neighbours of the break ---- */
 
 static void *put_above_the_break(size_t gap)
@@ -1007,6 +1035,7 @@ int main(int argc, char **argv)
       TEST_AFTER(ulimit_v_64_mb, recovers),
       TEST(what_was_freed_since_a_vain_request_serves),
       TEST(what_was_freed_after_holes_were_filled_serves),
+      TEST(what_waits_in_the_mail_after_a_vain_request_serves),
       TEST_AFTER(ulimit_v_64_mb, threads_meet_the_end),
       TEST_AFTER(option_limit_64_mb, half_of_64_mb_and_no_more),
       TEST_AFTER(option_limit_64_mb, threads_meet_the_end),
