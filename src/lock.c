@@ -9,7 +9,8 @@ uint32_t thread_take_number(void) {
   return thread_number = number ? number : 1;
 }
 
-enum { FOREVER_NS = 0, PATIENCE_NS = 1000 * 1000 };
+/* Nobody sleeps for longer at a time: who left the lock may owe the wake still, below a handler that forks, and waits there for what the sleeper has. */
+enum { SLEEP_NS = 50 * 1000 * 1000, PATIENCE_NS = 1000 * 1000 };
 
 static void lock_sleep(struct lock *lock, uint32_t at_most_ns) {
   uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
@@ -37,7 +38,7 @@ __attribute__((noinline)) bool lock_enter_slow(struct lock *lock) {
     /* Whoever slept takes it marked: others may sleep still. */
     if (lock_try_word(lock, lock_word_of_me() | LOCK_SLEEPERS)) return true;
     lock_uncount(lock);
-    lock_sleep(lock, FOREVER_NS);
+    lock_sleep(lock, SLEEP_NS);
   }
   return false;
 }

@@ -217,7 +217,7 @@ bool sys_populate(void *base, size_t bytes) {
 
 void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns) {
   struct timespec span = {.tv_nsec = at_most_ns};
-  KERNEL(SYS_futex, (uintptr_t)word, FUTEX_WAIT_PRIVATE, while_value, at_most_ns ? (uintptr_t)&span : 0);
+  KERNEL(SYS_futex, (uintptr_t)word, FUTEX_WAIT_PRIVATE, while_value, (uintptr_t)&span);
 }
 
 void sys_sleep(uint32_t ns) {

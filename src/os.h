@@ -93,7 +93,7 @@ bool sys_discard(void *base, size_t bytes);
  * no fault when it takes it again. */
 bool sys_discard_locked(void *base, size_t bytes);
 
-/* Sleep while the word has that value, for so long at most (0: for ever), or less. */
+/* Sleep while the word has that value, for so long (below a second) or less. */
 void sys_wait(uint32_t *word, uint32_t while_value, uint32_t at_most_ns);
 /* For so long, or less. */
 void sys_sleep(uint32_t ns);
