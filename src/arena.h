@@ -52,8 +52,9 @@ bool arena_is_abandoned(const struct arena *arena);
 /* All threads are gone; but this is the own arena (or NULL) of one that came along. */
 void arenas_forget_threads(void);
 void arena_count_thread(struct arena *own);
+/* Does the caller hold any of their locks? */
+bool arenas_are_held_by_me(void);
 /* fork(): take all locks in order, release those. */
-bool arenas_are_held_by_me(void); /* any of them */
 void arenas_before_fork(uint32_t *patience);
 void arenas_after_fork(bool child);
 

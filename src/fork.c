@@ -75,7 +75,7 @@ static void leave_heap(bool child) {
 }
 
 /* Does a frame further up hold anything? (thread_locks counts what it only tries for, or has just left and is waking somebody for, too. Taken for held, a fork on top of that went
- * without a lock that it need not have missed, and in one of 3,000 such children the frame could not take again what it had dropped.) */
+ * without a lock that it need not have missed, and in 4 of some 5,000 such children the frame could not take again what it had dropped.) */
 static bool holds_any(void) {
   return stdio_held || lock_held_by_me(&atfork_lock) || theaps_are_held_by_me() || large_is_held_by_me() || arenas_are_held_by_me() || lock_held_by_me(&growth_lock);
 }
