@@ -105,20 +105,18 @@ COLD static void before_fork(void) {
   thread_locks = counted;
 }
 
-COLD static void leave_all(bool child) {
-  leave_heap(child);
-  lock_leave_after_fork(&atfork_lock, child);
-  if (child) lock_free_orphan(&atfork_lock);
-}
-
+/* (Our own lock goes last: stdio's count is not true for some instructions, and a handler's fork just then must know that it is on top of one.) */
 COLD static void after_fork_in_parent(void) {
-  leave_all(false);
+  leave_heap(false);
   leave_stdio();
+  lock_leave_after_fork(&atfork_lock, false);
 }
 
 COLD static void after_fork_in_child(void) {
   stdio_held = 0; /* libc made its locks anew */
-  leave_all(true);
+  leave_heap(true);
+  lock_leave_after_fork(&atfork_lock, true);
+  lock_free_orphan(&atfork_lock);
   giving = GIVES_EACH_TIME; /* a malloc that a handler interrupted may never go on here */
   budget_start_over();
 }

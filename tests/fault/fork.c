@@ -2,6 +2,7 @@
  * own, with forks in them; forks by a handler that interrupted the library, beside a thread that stands still in there. */
 #include "kernel.h"
 
+#include <dlfcn.h>
 #include <semaphore.h>
 
 #include "../../src/arena.h"
@@ -313,6 +314,31 @@ static void another_unmaps(void)
   _exit(0);
 }
 
+/* ---- out of a handler, on top of a fork that is at its end ---- */
+
+/* fork's parent leaves stdio's lock: the library's call comes here, libc's own does not. */
+void _IO_list_unlock(void)
+{
+  meet(WAIT);
+  void (*real)(void) = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
+  real();
+}
+
+static pid_t first_born;
+
+static void fork_once(void)
+{
+  if ((first_born = fork()) == 0) _exit(0);
+}
+
+/* It knows that it is on top of one, and goes without the lock that another keeps: who waits for stdio's, with that one's lock in hand, would never come on. */
+static void a_fork_leaves_while_another_gives_pages_back(void)
+{
+  fork_in_the_middle(fork_once, WAIT, gives_pages_back, MADVISE);
+  if (born == 0) is_a_whole_process();
+  require(wait_for(first_born) == 0);
+}
+
 /* ---- a wait that is interrupted ---- */
 
 /* Main waits for the growth of the heap, with its arena in hand; a handler forks there, and does not get what another has. The child goes on in that wait: nobody will end it. */
@@ -374,6 +400,7 @@ int main(int argc, char **argv)
       TEST(another_grows_the_heap),
       TEST(another_gives_pages_back),
       TEST(another_unmaps),
+      TEST(a_fork_leaves_while_another_gives_pages_back),
       TEST(a_child_waits_for_nobody),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

@@ -383,3 +383,6 @@ plant purging 'what is locked goes at a free' purge.c \
 plant 'fork handler' 'a handler makes a block heap' arena.c \
   's/!making_lock.nested \&\& //' \
   'not so: arena_count' $fault/fork.c a_handler_makes_no_block_heap
+plant 'fork handler' 'a fork gives up its own lock before that of stdio' fork.c \
+  's/^  leave_stdio();$/  lock_leave_after_fork(\&atfork_lock, false);\n  leave_stdio();/' \
+  'hangs' $fault/fork.c a_fork_leaves_while_another_gives_pages_back
