@@ -231,16 +231,35 @@ static void *allocate_small(struct theap *heap, const struct request *request, e
   return payload;
 }
 
-/* Fresh memory is about to be asked for: near the soft limit all that is free goes back first, once for every 64th of it that came since;
- * where that brought little, for every 32nd, and so on to a quarter: it means to look at the whole heap. */
+/* Atomic. A trim that did not help: when that was, and for how long afterwards none is tried again, fifty times as long as it took. (Not until when: in the child of
+ * a fork into another time namespace the clock may be far behind.) */
+struct pause {
+  uint64_t at_ns, for_ns;
+};
+
+static bool is_in_pause(const struct pause *pause, uint64_t now) {
+  return now - __atomic_load_n(&pause->at_ns, __ATOMIC_RELAXED) < __atomic_load_n(&pause->for_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
+}
+
+static void pause_after_trim(struct pause *pause, uint64_t began) {
+  enum { TIMES = 50, LEAST_NS = 1000 * 1000 };
+  uint64_t now = sys_coarse_time();
+  __atomic_store_n(&pause->at_ns, now, __ATOMIC_RELAXED);
+  __atomic_store_n(&pause->for_ns, TIMES * max_size(now - began, LEAST_NS), __ATOMIC_RELAXED);
+}
+
+/* Fresh memory is about to be asked for: near the soft limit all that is free goes back first, once for every 64th of it that came since. Kept mappings, and where these
+ * are too little the rest, which means to look at the whole heap. (Where that brought little the step doubled, up to a quarter. But mappings that came and went counted as
+ * brought: of 500 buffers over 250 MB of small objects 24 waited for such a look, up to 374 ms each.) */
 static COLD void relieve_slow(void) {
-  static size_t relieved_at, doublings; /* atomic: what was held after the last time, or less since */
-  enum { STEP_LOG = 6, STEP_MAX_LOG = 2 };
+  static size_t relieved_at; /* atomic: what was held after the last time, or less since */
+  static struct pause after_vain;
+  enum { SHARE = 64 };
   size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED), before = __atomic_load_n(&relieved_at, __ATOMIC_RELAXED);
-  size_t vain = __atomic_load_n(&doublings, __ATOMIC_RELAXED), step = sys_limits.soft >> (STEP_LOG - vain);
+  size_t step = sys_limits.soft / SHARE + 1;
   if (held >= before + step) {
-    bool little = heap_trim(0) < sys_limits.soft >> STEP_LOG;
-    __atomic_store_n(&doublings, little ? min_size(vain + 1, STEP_LOG - STEP_MAX_LOG) : 0, __ATOMIC_RELAXED);
+    uint64_t began = sys_coarse_time();
+    if (large_trim() < step && !is_in_pause(&after_vain, began) && heap_trim(0) < step) pause_after_trim(&after_vain, began);
     held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
   } else if (held >= before) {
     return;
@@ -276,11 +295,7 @@ static void *allocate_anywhere(struct theap *heap, const struct request *request
   return payload ? payload : allocate_mapping(request, LARGE_ALWAYS);
 }
 
-/* Atomic. A trim that did not help: when that was, and for how long afterwards none is tried again. (Not until when: in the child of
- * a fork into another time namespace the clock may be far behind.) */
-static struct {
-  uint64_t at_ns, pause_ns;
-} vain;
+static struct pause vain;
 
 /* What the program holds, as far as can be told at once: slabs as if they were full, without what waits in the caller's cache. */
 struct usage {
@@ -334,9 +349,8 @@ static bool was_freed_since_vain(struct theap *heap, size_t bytes) {
  * that does not serve the program out of the way; and not soon after a trim that did not help, unless so much has been freed since. (A trim for every one: 72 ms
  * for each malloc(1 << 46) over a heap of 512 MB, now 15 us. The first alone: under ulimit -v 500 MB were refused for 8 s with nothing in use.) */
 static bool giving_up_may_help(struct theap *heap, size_t bytes) {
-  uint64_t now = sys_coarse_time(), since_ns = now - __atomic_load_n(&vain.at_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
-  bool pausing = since_ns < __atomic_load_n(&vain.pause_ns, __ATOMIC_RELAXED);
-  if (pausing && !was_freed_since_vain(heap, bytes)) return false;
+  uint64_t now = sys_coarse_time();
+  if (is_in_pause(&vain, now) && !was_freed_since_vain(heap, bytes)) return false;
   theap_reclaim();
   slab_collect(heap);
   struct usage usage = usage_now(heap);
@@ -350,14 +364,6 @@ static void set_back_most(void) {
   for (size_t i = 0; i < arena_count(); i++) set_back_to(&arena_at(i)->most_used, arena_used_bytes(arena_at(i)));
 }
 
-/* It has taken since `began`. */
-static void note_vain(uint64_t began) {
-  enum { PAUSE = 50, LEAST_NS = 1000 * 1000 };
-  uint64_t now = sys_coarse_time();
-  __atomic_store_n(&vain.at_ns, now, __ATOMIC_RELAXED);
-  __atomic_store_n(&vain.pause_ns, PAUSE * max_size(now - began, LEAST_NS), __ATOMIC_RELAXED);
-}
-
 /* Memory is short: everything that is merely kept goes back to the kernel, then any tier that can serves. */
 static COLD void *allocate_when_short(struct theap *heap, const struct request *request) {
   size_t bytes = request->bytes + request->alignment;
@@ -368,7 +374,7 @@ static COLD void *allocate_when_short(struct theap *heap, const struct request *
   set_back_most();
   heap_trim(0);
   void *payload = allocate_anywhere(heap, request);
-  if (!payload) note_vain(began);
+  if (!payload) pause_after_trim(&vain, began);
   return payload;
 }
 

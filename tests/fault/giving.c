@@ -561,13 +561,14 @@ static size_t calls_so_far(void)
 }
 
 /* Small objects of which few live, but some in each slab. */
+static char *small[200000];
+enum { LIVES = 64 };
+
 static void a_heap_with_holes(void)
 {
-  enum { COUNT_OF = 200000 };
-  static char *small[COUNT_OF];
-  for (size_t i = 0; i < COUNT_OF; i++) require((small[i] = os_malloc(200)));
-  for (size_t i = 0; i < COUNT_OF; i++)
-    if (i % 64) os_free(small[i]);
+  for (size_t i = 0; i < COUNT(small); i++) require((small[i] = os_malloc(200)));
+  for (size_t i = 0; i < COUNT(small); i++)
+    if (i % LIVES) os_free(small[i]);
 }
 
 static void a_malloc_that_cannot_succeed_trims_nothing(void)
@@ -651,6 +652,34 @@ static void a_clock_that_goes_back_ends_the_pause(void)
   require(calls_of_another() > 0);
 }
 
+static size_t given_back_for(size_t bytes)
+{
+  size_t before = kernel.discarded;
+  require(os_malloc(bytes));
+  return kernel.discarded - before;
+}
+
+/* Near the soft limit a look at the whole heap that brought little is not repeated soon, whatever mappings come and go meanwhile. */
+static void a_look_in_vain_near_the_soft_limit_is_not_repeated(void)
+{
+  static char *mapped[20];
+  kernel.stopped = true;
+  a_heap_with_holes();
+  for (size_t i = 0; i < COUNT(mapped); i++) touch(mapped[i] = os_malloc(MB), MB);
+  sys_limits.soft = kernel.mapped + COUNT(small) * 208;
+  size_t share = sys_limits.soft / 64, first = given_back_for(2 * MB);
+  require(first > share && given_back_for(2 * MB) == 0); /* that was in vain */
+  for (size_t i = 0; i < 100 * 5 * LIVES; i += 5 * LIVES) os_free(small[i]); /* a page each */
+  for (size_t i = 0; i < COUNT(mapped) / 2; i++) {
+    os_free(mapped[i]);
+    require(given_back_for(2 * MB) == 0);
+  }
+  kernel.ahead_s += 60;
+  size_t last = given_back_for(2 * MB);
+  say("# %zu, and then %zu KB given back\n", first / KB, last / KB);
+  require(last > 200 * KB && os_check());
+}
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -678,6 +707,7 @@ int main(int argc, char **argv)
       TEST(a_malloc_that_cannot_succeed_trims_nothing),
       TEST(a_trim_in_vain_is_not_repeated),
       TEST(what_is_freed_during_a_trim_in_vain_counts),
+      TEST(a_look_in_vain_near_the_soft_limit_is_not_repeated),
       TEST(a_clock_that_goes_back_ends_the_pause),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

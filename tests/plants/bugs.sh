@@ -386,3 +386,6 @@ plant 'fork handler' 'a handler makes a block heap' arena.c \
 plant 'fork handler' 'a fork gives up its own lock before that of stdio' fork.c \
   's/^  leave_stdio();$/  lock_leave_after_fork(\&atfork_lock, false);\n  leave_stdio();/' \
   'hangs' $fault/fork.c a_fork_leaves_while_another_gives_pages_back
+plant 'short memory' 'a look in vain near the soft limit is repeated' heap.c \
+  's/ \&\& !is_in_pause(\&after_vain, began)//' \
+  'not so: given_back_for' $fault/giving.c a_look_in_vain_near_the_soft_limit_is_not_repeated
