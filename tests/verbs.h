@@ -200,6 +200,13 @@ static inline int wait_for(pid_t pid)
   return status;
 }
 
+/* How many instructions the build under test takes, at most, for one of the release's. */
+static inline unsigned slowness(void)
+{
+  const char *said = getenv("OSMEM_SLOWNESS");
+  return said ? (unsigned)atoi(said) : 1;
+}
+
 typedef void test_body(void);
 
 /* How `body` ends in a forked child: for what may end badly. */

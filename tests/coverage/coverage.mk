@@ -49,7 +49,7 @@ coverage: all $(coverage_programs)
 	$(MAKE) --no-print-directory c-tests
 	@rm -f build/coverage/*.gcda build/coverage/textbook/*.gcda
 	@for each in library textbook; do : >build/coverage/$$each.counters && chmod 666 build/coverage/$$each.counters; done
-	OSMEM_LIB=$(CURDIR)/build/coverage/libosmem.so tests/run.sh $(coverage_tests)
+	OSMEM_LIB=$(CURDIR)/build/coverage/libosmem.so OSMEM_SLOWNESS=12 tests/run.sh $(coverage_tests)
 	@$(coverage_write) LD_PRELOAD=$(CURDIR)/build/coverage/libosmem.so env true
 	@$(coverage_write) build/coverage/textbook/unit >/dev/null
 	@$(gcovr) --branches --txt build/coverage/branches.txt 2>build/coverage/gcovr.log && \

@@ -695,7 +695,7 @@ static void forks_and_has_threads(void)
 static void a_handler_forks_out_of_a_trim_and_has_threads(void)
 {
   live_together(leaves_a_heap, ENDED);
-  every = 997;
+  every = 997 * slowness();
   step(trims, forks_and_has_threads);
   if (in_child) {
     alarm(30);
@@ -710,7 +710,7 @@ static void a_handler_forks_out_of_a_trim_and_has_threads(void)
 static void a_handler_forks_out_of_a_trim(void)
 {
   live_together(leaves_a_heap, ENDED);
-  every = 499; /* a trim of the tiny heap is 20,000 instructions, of the normal one 120,000 */
+  every = 499 * slowness(); /* a trim of the tiny heap is 20,000 instructions, of the normal one 120,000 */
   step(trims, forks_and_goes_on);
   if (in_child) {
     alarm(30);
