@@ -241,30 +241,38 @@ static bool is_in_pause(const struct pause *pause, uint64_t now) {
   return now - __atomic_load_n(&pause->at_ns, __ATOMIC_RELAXED) < __atomic_load_n(&pause->for_ns, __ATOMIC_RELAXED); /* centuries, where the clock went back */
 }
 
+/* (No more than a second counts: who is stopped meanwhile, or waits for swapping, is not to go without for hours.) */
 static void pause_after_trim(struct pause *pause, uint64_t began) {
-  enum { TIMES = 50, LEAST_NS = 1000 * 1000 };
-  uint64_t now = sys_coarse_time();
+  enum { TIMES = 50, LEAST_NS = 1000 * 1000, MOST_NS = 1000 * 1000 * 1000 };
+  uint64_t now = sys_coarse_time(), took = min_size(max_size(now - began, LEAST_NS), MOST_NS);
   __atomic_store_n(&pause->at_ns, now, __ATOMIC_RELAXED);
-  __atomic_store_n(&pause->for_ns, TIMES * max_size(now - began, LEAST_NS), __ATOMIC_RELAXED);
+  __atomic_store_n(&pause->for_ns, TIMES * took, __ATOMIC_RELAXED);
 }
 
-/* Fresh memory is about to be asked for: near the soft limit all that is free goes back first, once for every 64th of it that came since. Kept mappings, and where these
- * are too little the rest, which means to look at the whole heap. (Where that brought little the step doubled, up to a quarter. But mappings that came and went counted as
- * brought: of 500 buffers over 250 MB of small objects 24 waited for such a look, up to 374 ms each.) */
+static size_t lowered_to(size_t *least, size_t bytes) {
+  size_t before = __atomic_load_n(least, __ATOMIC_RELAXED);
+  if (bytes < before) __atomic_store_n(least, bytes, __ATOMIC_RELAXED);
+  return min_size(bytes, before);
+}
+
+static size_t held_now(void) { return __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED); }
+
+/* Fresh memory is about to be asked for. Near the soft limit, and where by a 64th of it more is held than after the last look at the whole heap, or at any time since: what is kept of mappings goes,
+ * and if that was not all, a look has the rest go. One that found little has a pause after it, in which only an eighth more than it left is looked at. (The step doubled, up to a quarter, where
+ * little came back. But mappings that came and went counted as what came back: of 500 buffers over 250 MB of small objects 24 waited for a look, up to 374 ms each.) */
 static COLD void relieve_slow(void) {
-  static size_t relieved_at; /* atomic: what was held after the last time, or less since */
+  static size_t least_held, looked_at; /* atomic: since the last look, and after it */
   static struct pause after_vain;
-  enum { SHARE = 64 };
-  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED), before = __atomic_load_n(&relieved_at, __ATOMIC_RELAXED);
-  size_t step = sys_limits.soft / SHARE + 1;
-  if (held >= before + step) {
-    uint64_t began = sys_coarse_time();
-    if (large_trim() < step && !is_in_pause(&after_vain, began) && heap_trim(0) < step) pause_after_trim(&after_vain, began);
-    held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED);
-  } else if (held >= before) {
-    return;
-  }
-  __atomic_store_n(&relieved_at, held, __ATOMIC_RELAXED);
+  enum { STEP_SHARE = 64, PAUSE_SHARE = 8 };
+  size_t all = max_size(sys_limits.soft, held_now()), step = all / STEP_SHARE + 1, least = lowered_to(&least_held, held_now());
+  if (thread_locks || held_now() < least + step) return; /* not out of a handler, with the library half way through something */
+  uint64_t began = sys_coarse_time();
+  size_t released = large_trim(), held = held_now();
+  size_t most = is_in_pause(&after_vain, began) ? __atomic_load_n(&looked_at, __ATOMIC_RELAXED) + all / PAUSE_SHARE : least + step;
+  if (held < most || !__atomic_compare_exchange_n(&least_held, &least, held, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return; /* of those who come at once, one */
+  if (released + heap_trim(0) < step) pause_after_trim(&after_vain, began);
+  __atomic_store_n(&looked_at, held_now(), __ATOMIC_RELAXED);
+  lowered_to(&least_held, held_now());
 }
 
 static inline void relieve(size_t bytes) {
@@ -334,7 +342,7 @@ static bool may_be_mapped(size_t bytes, uint64_t now) {
  * then: where holes had been filled again and other memory was freed, 400 MB were refused for 0.7 s. Not a sum of all that was freed: a program that churns would trim for every refusal.) */
 static bool was_freed_since_vain(struct theap *heap, size_t bytes) {
   enum { SHARE = 16, ROUNDS = 64 };
-  size_t much = max_size(min_size(bytes, __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED) / SHARE), MMAP_THRESHOLD);
+  size_t much = max_size(min_size(bytes, held_now() / SHARE), MMAP_THRESHOLD);
   bool found = true, freed = false;
   for (int round = 0; round < ROUNDS && found && !freed; round++) {
     found = theap_reclaim();
@@ -354,7 +362,7 @@ static bool giving_up_may_help(struct theap *heap, size_t bytes) {
   theap_reclaim();
   slab_collect(heap);
   struct usage usage = usage_now(heap);
-  size_t held = __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED), kept = held - min_size(held, usage.bytes - usage.slab_bytes);
+  size_t held = held_now(), kept = held - min_size(held, usage.bytes - usage.slab_bytes);
   return bytes <= kept || may_be_mapped(bytes - kept, now);
 }
 

@@ -387,5 +387,11 @@ plant 'fork handler' 'a fork gives up its own lock before that of stdio' fork.c 
   's/^  leave_stdio();$/  lock_leave_after_fork(\&atfork_lock, false);\n  leave_stdio();/' \
   'hangs' $fault/fork.c a_fork_leaves_while_another_gives_pages_back
 plant 'short memory' 'a look in vain near the soft limit is repeated' heap.c \
-  's/ \&\& !is_in_pause(\&after_vain, began)//' \
+  's/is_in_pause(&after_vain, began) ? .* : least + step;/least + step;/' \
   'not so: given_back_for' $fault/giving.c a_look_in_vain_near_the_soft_limit_is_not_repeated
+plant 'short memory' 'in a pause after it nothing is looked at' heap.c \
+  's/__atomic_load_n(&looked_at, __ATOMIC_RELAXED) + all . PAUSE_SHARE/SIZE_MAX/' \
+  'not so: second' $fault/giving.c a_look_in_vain_near_the_soft_limit_is_not_repeated
+plant 'short memory' 'mappings that go count as a look' heap.c \
+  's/^  if (held < most ||/  if (released) __atomic_store_n(\&least_held, held, __ATOMIC_RELAXED);\n&/' \
+  'not so: kernel.discarded' $fault/giving.c mappings_that_come_and_go_near_the_soft_limit_prevent_no_look
