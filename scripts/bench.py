@@ -906,6 +906,8 @@ def main():
         kinds = SETS if options.set == "all" else (options.set,)
         results = {kind: list(measure_set(bench, kind, options, allocators)) for kind in kinds}
         results = {kind: rows for kind, rows in results.items() if rows}
+        if not results:
+            sys.exit(f"nothing of set {options.set} has a name that matches {options.only}")
         instructions = {"hot": dict(count_instructions(bench, allocators)),
                         "rows": count_rows(bench, allocators)} if options.instructions else {}
     for title, lines in tables(results, instructions, allocators, base):

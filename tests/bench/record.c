@@ -466,6 +466,9 @@ static bool enter(void)
         int saved = errno;
         begin();
         errno = saved;
+        if (off)
+            self.busy = false;
+        return !off;
     }
     return true;
 }

@@ -134,6 +134,7 @@ is 'forks: a child has its own objects, and what it inherited is unknown' \
 record one sh -c 'ls >/dev/null; (:); ls | cat >/dev/null'
 is 'without %p the first process alone' "$(sed -n 's/^program .*\///p;3q' one | tr -d '\0'; ls one*)" "$(basename "$(readlink -f /bin/sh)")
 one"
+ok 'without %p nobody else writes into it' [ "$(count one ops)" -gt 20 ]
 mkdir execs && record execs/%p sh -c 'exec env perl -e 1'
 is 'exec keeps the number: .1, .2' "$(ls execs | sed 's/^[0-9]*//' | tr '\n' ' ')" ' .1 .2 '
 is 'no place to write: a line, and the program runs' "$(record /nowhere/trace echo ran 2>&1)" 'librecord: /nowhere/trace: ENOENT; no longer recording
