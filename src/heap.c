@@ -257,22 +257,23 @@ static size_t lowered_to(size_t *least, size_t bytes) {
 
 static size_t held_now(void) { return __atomic_load_n(&sys_counters.bytes_held, __ATOMIC_RELAXED); }
 
-/* Fresh memory is about to be asked for. Near the soft limit, and where by a 64th of it more is held than after the last look at the whole heap, or at any time since: what is kept of mappings goes,
- * and if that was not all, a look has the rest go. One that found little has a pause after it, in which only an eighth more than it left is looked at. (The step doubled, up to a quarter, where
- * little came back. But mappings that came and went counted as what came back: of 500 buffers over 250 MB of small objects 24 waited for a look, up to 374 ms each.) */
+/* Fresh memory is about to be asked for. Near the soft limit what is kept of mappings goes, once for every 64th of it that came since, or since less was held; where by as much more than after
+ * the last look at the whole heap is held then, what another finds. One that found little has a pause after it, in which only an eighth more than it left is looked at. (The step doubled, up to a
+ * quarter, where little came back. But mappings that came and went counted as what came back: of 500 buffers over 250 MB of small objects 24 waited for a look, up to 374 ms each.) */
 static COLD void relieve_slow(void) {
-  static size_t least_held, looked_at; /* atomic: since the last look, and after it */
+  static size_t trimmed_at, least_held, looked_at; /* atomic: after the last trim of mappings, and the last look, or less since; and after the look */
   static struct pause after_vain;
   enum { STEP_SHARE = 64, PAUSE_SHARE = 8 };
-  size_t all = max_size(sys_limits.soft, held_now()), step = all / STEP_SHARE + 1, least = lowered_to(&least_held, held_now());
-  if (thread_locks || held_now() < least + step) return; /* not out of a handler, with the library half way through something */
+  size_t held = held_now(), all = max_size(sys_limits.soft, held), step = all / STEP_SHARE + 1, least = lowered_to(&least_held, held);
+  if (thread_locks || held < lowered_to(&trimmed_at, held) + step) return; /* not out of a handler, with the library half way through something */
+  large_trim();
+  __atomic_store_n(&trimmed_at, held = held_now(), __ATOMIC_RELAXED);
   uint64_t began = sys_coarse_time();
-  size_t released = large_trim(), held = held_now();
   size_t most = is_in_pause(&after_vain, began) ? __atomic_load_n(&looked_at, __ATOMIC_RELAXED) + all / PAUSE_SHARE : least + step;
   if (held < most || !__atomic_compare_exchange_n(&least_held, &least, held, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return; /* of those who come at once, one */
-  if (released + heap_trim(0) < step) pause_after_trim(&after_vain, began);
-  __atomic_store_n(&looked_at, held_now(), __ATOMIC_RELAXED);
-  lowered_to(&least_held, held_now());
+  size_t released = heap_trim(0);
+  __atomic_store_n(&looked_at, lowered_to(&least_held, held_now()), __ATOMIC_RELAXED);
+  if (released < step) pause_after_trim(&after_vain, began);
 }
 
 static inline void relieve(size_t bytes) {

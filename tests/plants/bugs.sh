@@ -222,9 +222,6 @@ plant mappings 'a small block is one for its alignment' heap.c \
 plant mappings 'a bucket that is split keeps what goes to the other' registry.c \
   's/    from->first\[edge\] = NULL;/    break;/' \
   'not so|ended by|cannot be found' $fault/kernels.c records_of_mappings_come_in_pieces
-plant locks 'who slept takes the lock unmarked' lock.c \
-  '/ bool lock_enter_slow/,/^}/ s/ | LOCK_SLEEPERS//' \
-  'hangs' $preload/threads.c contents_survive_when_others_free
 plant validator 'used blocks may be in bins' check.c \
   's/if (!block_is_tagged(block) || (block_header(block) & BLOCK_USED) || bin_of/if (!block_is_tagged(block) || bin_of/' \
   'live_in_a_bin' $fault/validator.c every_damage_is_named
@@ -286,7 +283,7 @@ plant 'large blocks' 'a copy leaves what others wrote' large.c \
   'not so: p ' $fault/mappings.c a_copy_is_whole_where_others_wrote
 plant 'large blocks' 'a small free releases all that is too much' large.c \
   's/release(oldest_spare(), left)/release(oldest_spare(), SIZE_MAX)/' \
-  'not so: kernel.mapped' $fault/mappings.c a_small_free_gives_back_a_portion
+  'not so: gone' $fault/mappings.c a_small_free_gives_back_a_portion
 plant 'the tiny heap' 'pages go up to where the break was' top.c \
   '/^size_t discard_top/,/^}/ s/  follow_break(arena);//' \
   'a stranger.s memory is its own' build/tiny/exhaustive 'two tops'
@@ -376,7 +373,7 @@ plant 'short memory' 'mail is not read for a refused request' heap.c \
   'not so: p' $preload/limits.c what_waits_in_the_mail_after_a_vain_request_serves
 plant 'fork handler' 'a library that ends leaves a fork half done' fork.c \
   's/^  if (!whose_end_they_share()) return;/  return;/' \
-  'not ok [0-9]+ - linked into a library: a process ends while its threads fork' tests/programs/beside.t
+  'not ok [0-9]+ - linked into a library: a process ends while its threads fork|hangs' tests/programs/beside.t
 plant purging 'what is locked goes at a free' purge.c \
   's/discard_pages(portion.from, portion.to, arena->sweep_trims)/discard_pages(portion.from, portion.to, true)/' \
   'not so: .*kernel.discarded == 0' $fault/giving.c what_is_locked_goes_for_a_trim_only
@@ -393,5 +390,8 @@ plant 'short memory' 'in a pause after it nothing is looked at' heap.c \
   's/__atomic_load_n(&looked_at, __ATOMIC_RELAXED) + all . PAUSE_SHARE/SIZE_MAX/' \
   'not so: second' $fault/giving.c a_look_in_vain_near_the_soft_limit_is_not_repeated
 plant 'short memory' 'mappings that go count as a look' heap.c \
-  's/^  if (held < most ||/  if (released) __atomic_store_n(\&least_held, held, __ATOMIC_RELAXED);\n&/' \
+  's/__atomic_store_n(&trimmed_at, held = held_now(), __ATOMIC_RELAXED);/&\n  if (held >= least) __atomic_store_n(\&least_held, held, __ATOMIC_RELAXED);/' \
   'not so: kernel.discarded' $fault/giving.c mappings_that_come_and_go_near_the_soft_limit_prevent_no_look
+plant 'short memory' 'kept mappings go at each growth near the soft limit' heap.c \
+  's/  __atomic_store_n(&trimmed_at, held = held_now(), __ATOMIC_RELAXED);/  held = held_now();/' \
+  'not so: kernel.seen' $fault/giving.c a_mapping_that_is_wanted_again_near_the_soft_limit_stays

@@ -210,8 +210,9 @@ int __register_atfork(handler *prepare, handler *parent, handler *child, void *l
 C
 cc -w -O0 -fPIC -shared -I"$top/src" -include foreign.h -o finds.so finds.c
 cc -w -O0 -fPIC -shared -o loads.so loads.c
+cc -w -O0 -fPIC -shared -Wl,--hash-style=sysv -o loads-sysv.so loads.c # a table of names of the older form alone
 cc -w -I"$top/src" -include foreign.h -o plugged plugged.c
-for order in "$tmp/finds.so:$lib" "$lib:$tmp/finds.so" "$tmp/loads.so:$lib" "$lib:$tmp/loads.so"; do
+for order in "$tmp/finds.so:$lib" "$lib:$tmp/finds.so" "$tmp/loads.so:$lib" "$lib:$tmp/loads.so" "$lib:$tmp/loads-sysv.so"; do
   same "preloaded $(echo "$order" | sed 's|[^:]*/||g'): a program that opens a library and registers handlers" ./plugged "$order"
   same "preloaded $(echo "$order" | sed 's|[^:]*/||g'): python3" "$python_work" "$order"
 done
