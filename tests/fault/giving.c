@@ -678,7 +678,7 @@ static void a_look_in_vain_near_the_soft_limit_is_not_repeated(void)
   make_holes(0);
   for (size_t i = 0; i < COUNT(mapped) / 2; i++) {
     os_free(mapped[i]);
-    require(given_back_for(MB) == 0);
+    require(given_back_for(MB + MB / 4) == 0);
   }
   require(os_malloc(sys_limits.soft / 6));
   size_t second = given_back_for(2 * MB);

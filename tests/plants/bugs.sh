@@ -391,7 +391,7 @@ plant 'short memory' 'in a pause after it nothing is looked at' heap.c \
   'not so: second' $fault/giving.c a_look_in_vain_near_the_soft_limit_is_not_repeated
 plant 'short memory' 'mappings that go count as a look' heap.c \
   's/__atomic_store_n(&trimmed_at, held = held_now(), __ATOMIC_RELAXED);/&\n  if (held >= least) __atomic_store_n(\&least_held, held, __ATOMIC_RELAXED);/' \
-  'not so: kernel.discarded' $fault/giving.c mappings_that_come_and_go_near_the_soft_limit_prevent_no_look
+  'not so: (kernel.discarded|given_back_for)' $fault/giving.c mappings_that_come_and_go_near_the_soft_limit_prevent_no_look
 plant 'short memory' 'kept mappings go at each growth near the soft limit' heap.c \
   's/  __atomic_store_n(&trimmed_at, held = held_now(), __ATOMIC_RELAXED);/  held = held_now();/' \
   'not so: kernel.seen' $fault/giving.c a_mapping_that_is_wanted_again_near_the_soft_limit_stays
