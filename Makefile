@@ -150,7 +150,7 @@ check-quick: all
 	OSMEM_QUICK=1 tests/run.sh $(quick)
 .PHONY: check-quick
 
-# Bugs planted on purpose, each caught by the test that is meant to: some minutes.
+# Bugs planted on purpose, each caught by the test that is meant to: most of an hour.
 plants: all
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory c-tests
