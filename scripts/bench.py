@@ -907,7 +907,7 @@ def main():
         results = {kind: list(measure_set(bench, kind, options, allocators)) for kind in kinds}
         results = {kind: rows for kind, rows in results.items() if rows}
         if not results:
-            sys.exit(f"nothing of set {options.set} has a name that matches {options.only}")
+            sys.exit(f"of set {options.set} nothing matches {options.only}, or what does is not to be had here")
         instructions = {"hot": dict(count_instructions(bench, allocators)),
                         "rows": count_rows(bench, allocators)} if options.instructions else {}
     for title, lines in tables(results, instructions, allocators, base):
