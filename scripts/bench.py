@@ -11,8 +11,13 @@ them), below 1 is better. Units: seconds, KiB, ns.
   wall    elapsed time
   rss     the largest peak of resident memory of a single process
   faults  minor page faults of the whole tree
-  rest    what is still resident after everything was freed (patterns, traces)
-  over    resident over live bytes: traces at the peak, memory after a burst
+  rest    what is still resident after everything was freed (patterns, traces),
+          or nearly everything (memory, lives)
+  over    resident over live bytes: traces at the peak, memory after a burst,
+          lives after ten days
+  slope   set lives: by how many per cent that grew in the last three days. To
+          osmem they are days where make hasty built it; name that by
+          --allocators glibc,hasty=build/hasty/libosmem.so
   dirty, growth   set memory: of a trivial process, by idle threads
   calls   memory system calls (--syscalls)
   malloc, free, realloc, trim, waits   set pauses: the longest single call, ms
@@ -49,7 +54,7 @@ LIMIT_S = 60  # of one run
 QUICK_SCALE, QUICK_RUNS, FULL_RUNS = 0.25, 2, 5
 
 PAUSES = ("malloc", "free", "realloc", "trim", "waits")
-METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "dirty", "growth", "calls", "ns", *PAUSES)
+METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "slope", "dirty", "growth", "calls", "ns", *PAUSES)
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
 
 PEERS = {
@@ -296,9 +301,34 @@ def micro_works(bench):
         yield Work(name, f"{bench.path('micro')} {threads} {bench.scale}", lines=True)
 
 
+PY_DOCUMENTS = """
+import sys
+from xml.dom.minidom import parse
+for _ in range(int(sys.argv[1])):
+    parse(sys.argv[2]).unlink()
+"""
+
+PY_POOL = """
+import multiprocessing, sys
+def work(n):
+    return len({i: [str(i)] * (i % 9) for i in range(n)})
+with multiprocessing.Pool(4) as pool:
+    pool.map(work, [20000 + i % 7 * 3000 for i in range(int(sys.argv[1]))], 1)
+"""
+
+# What is taken, freed, and taken again: how often does it come from the kernel?
+IN_TURN = (
+    Work("documents in turn", "{python} {dir}/documents.py {n} {dir}/few.xml", 12,
+         {"documents.py": PY_DOCUMENTS, "few.xml": "\n".join(xml_documents(2500))},
+         figures=("cpu", "rss", "faults")),
+    Work("a pool of processes", "{python} {dir}/pool.py {n}", 120, {"pool.py": PY_POOL},
+         figures=("cpu", "rss", "faults")),
+)
+
+
 def memory_works(bench):
     """What is held, by a process, by idle threads, and after a burst; and what
-    it costs to hand it back, when the same burst comes a hundred times."""
+    it costs to hand it back, when the same comes again and again."""
     command = bench.path("footprint")
     yield Work("trivial process", f"{command} trivial", lines=True, figures=("dirty",))
     yield Work("200 idle threads", f"{command} idle 200", lines=True, figures=("growth",))
@@ -308,6 +338,18 @@ def memory_works(bench):
     for kind in ("small", "medium", "large", "mixed"):
         yield Work(f"100 bursts, {kind}", f"{command} burst {kind} {{n}} 100", 64,
                    figures=("cpu", "wall"))
+    for kind in ("small", "medium", "large"):
+        for calls in (100, 5000):
+            yield Work(f"5 s after bursts, {kind}, {calls} calls a second",
+                       f"{command} quiet {kind} {{n}} {calls}", 512, lines=True, figures=("rest",))
+    yield from IN_TURN
+
+
+def lives_works(bench):
+    """Days of a process that runs for long."""
+    for kind in ("cache", "trough", "threads", "sessions"):
+        yield Work(kind, f"{bench.path('lives')} {kind} {bench.scale}", lines=True,
+                   figures=("over", "slope", "rest", "cpu"))
 
 
 def pause_works(bench):
@@ -325,7 +367,8 @@ def trace_works(bench):
 
 
 SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "memory": memory_works,
-        "pauses": pause_works, "traces": trace_works, "micro": micro_works}
+        "lives": lives_works, "pauses": pause_works, "traces": trace_works, "micro": micro_works}
+FIGURE_BY_FIGURE = ("memory", "lives", "pauses")  # a line each; the others: a workload's time and peak
 
 
 # ---- running ----
@@ -353,9 +396,10 @@ class Bench:
         # Python's own pool would hide the allocator; the rest is for sameness.
         self.env |= {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C",
                      "HOME": scratch}
-        for name in ("launch", "patterns", "footprint", "pauses", "replay", "micro"):
+        for name in ("launch", "patterns", "footprint", "lives", "pauses", "replay", "micro"):
             subprocess.run([os.environ.get("CC", "cc"), "-O2", "-gdwarf-4", "-pthread", "-o",
-                            self.path(name), os.path.join(SOURCES, name + ".c")], check=True)
+                            self.path(name), os.path.join(SOURCES, name + ".c"), "-lm"],
+                           check=True)
 
     def path(self, name):
         """Path of a file of that name in the scratch directory."""
@@ -714,7 +758,8 @@ def groups(results):
 def tables(results, instructions, allocators, base):
     """All tables of a report, as (title, lines)."""
     for kind, rows in results.items():
-        table = {"micro": micro_table, "memory": memory_table, "pauses": memory_table}.get(kind, program_table)
+        table = (memory_table if kind in FIGURE_BY_FIGURE else
+                 micro_table if kind == "micro" else program_table)
         yield kind, list(table(rows, allocators, base))
         for title, group in groups({kind: rows}):
             means = geomeans(group, allocators, base)
@@ -833,7 +878,7 @@ def html_table(lines):
 def page(results, instructions, allocators, base):
     colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(allocators)}
     drawn = {kind: rows for kind, rows in results.items()
-             if rows and kind not in ("micro", "memory", "pauses")}
+             if rows and kind not in ("micro", *FIGURE_BY_FIGURE)}
     out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>Allocators</title>',
            f"<style>{STYLE}</style><h1>Allocators compared</h1>",
            f"<p>Across: CPU time. Up: peak resident memory. Both relative to {base} and"

@@ -13,6 +13,10 @@
  * and the time is the result. KIND is small (16 bytes to 1 KiB),
  * medium (to 128 KiB), large (to 4 MiB) or mixed (as many bytes of each).
  *
+ * footprint quiet KIND MIB CALLS: four such bursts of which nothing survives, a
+ * second between them, then CALLS small allocations a second. `rest` is what is
+ * resident five seconds after the last burst.
+ *
  * The notes about objects lie in a mapping that is resident before the first
  * look at the memory, and nothing here allocates but what is measured. */
 #define _GNU_SOURCE
@@ -24,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, KINDS = 3, SURVIVORS = 20, OBJECTS_EACH = 64, THREADS_MAX = 10000 };
@@ -182,6 +187,35 @@ static void burst(int kind, size_t bytes, long rounds)
     printf("live %zu\nrest %.0f\nover %.3f\n", live / 1024, rest, rest * 1024 / (double)(live + !live));
 }
 
+/* ---- after the bursts ---- */
+
+static void light_load(long calls_a_second, int seconds)
+{
+    enum { KEPT = 100, TICKS = 50 /* a second */ };
+    static char *kept[KEPT];
+    long due = 0;
+    for (int tick = 0; tick < TICKS * seconds; tick++) {
+        nanosleep(&(struct timespec){0, 1000000000 / TICKS}, NULL);
+        for (due += calls_a_second; due >= TICKS; due -= TICKS) {
+            uint32_t at = below(KEPT);
+            free(kept[at]);
+            *(kept[at] = malloc(16 + below(1000))) = 1;
+        }
+    }
+}
+
+static void quiet(int kind, size_t bytes, long calls_a_second)
+{
+    struct object *objects = make_notes(kind, bytes);
+    long before = resident_kib();
+    for (int i = 0; i < 4; i++) {
+        sleep(i > 0);
+        free_from(objects, 0, burst_once(objects, kind, bytes));
+    }
+    light_load(calls_a_second, 5);
+    printf("rest %ld\n", resident_kib() - before);
+}
+
 /* ---- command line ---- */
 
 static int kind_of(const char *name)
@@ -205,6 +239,8 @@ int main(int argc, char **argv)
         idle(number);
     else if (argc == 5 && !strcmp(argv[1], "burst") && number > 0)
         burst(kind_of(argv[2]), (size_t)number << 20, atol(argv[4]));
+    else if (argc == 5 && !strcmp(argv[1], "quiet") && number > 0)
+        quiet(kind_of(argv[2]), (size_t)number << 20, atol(argv[4]));
     else
         return 2;
     return 0;
