@@ -21,7 +21,8 @@ them), below 1 is better. Units: seconds, KiB, ns.
   dirty, growth   set memory: of a trivial process, by idle threads
   calls   memory system calls (--syscalls)
   malloc, free, realloc, trim, waits   set pauses: the longest single call, ms
-          (waits: of another thread), by the size of the heap
+          (waits: of another thread), by the size of the heap; malloc.9999:
+          one call in ten thousand took longer
 
 A trace is a user's program as a benchmark: scripts/record.sh CMD makes one.
 
@@ -53,7 +54,8 @@ PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.execu
 LIMIT_S = 60  # of one run
 QUICK_SCALE, QUICK_RUNS, FULL_RUNS = 0.25, 2, 5
 
-PAUSES = ("malloc", "free", "realloc", "trim", "waits")
+PAUSES = ("malloc", "malloc.9999", "free", "free.9999", "realloc", "realloc.9999", "trim",
+          "waits", "waits.9999")
 METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "slope", "dirty", "growth", "calls", "ns", *PAUSES)
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
 
@@ -354,7 +356,7 @@ def lives_works(bench):
 
 def pause_works(bench):
     """No call should take longer because the heap is large."""
-    for kind in ("small", "medium", "large"):
+    for kind in ("small", "medium", "large", "mixed", "aligned", "foreign", "grow"):
         for mib in (64, 512, 4096):
             yield Work(f"{kind}, {mib} MiB", f"{bench.path('pauses')} {kind} {{n}}", mib, lines=True,
                        figures=PAUSES)
@@ -709,6 +711,8 @@ def memory_table(rows, allocators, base):
     for row in rows:
         for metric in row.figures:
             values = [row.median(a, metric) for a in allocators]
+            if not any(v is not None for v in values):
+                continue
             digits = 0 if metric in ("dirty", "growth", "rest") else 3 if metric in PAUSES else 2
             yield [f"{row.name}, {metric}", *(show(v, digits) for v in values)]
             if metric == "dirty" and values[0]:
