@@ -1,4 +1,4 @@
-# osmem: make, make demo, make bench, make record, make install, make lint; variants: make debug ubsan tsan tiny hasty
+# osmem: make, make demo, make bench, make record, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny hasty
 # tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
@@ -32,8 +32,14 @@ all: libosmem.so libosmem.a libosmem-textbook.so
 
 build/unity.o: flags += -DOSMEM_ARCHIVE
 
-build/unity.o build/shared.o build/kernel.o: build/%.o: $(sources) $(headers) Makefile
+# What they were made with the last time: other flags make other objects.
+built_with := $(CC) $(CFLAGS) $(LDFLAGS)
+build/flags: FORCE
 	@mkdir -p $(@D)
+	@echo '$(built_with)' | cmp -s - $@ || echo '$(built_with)' >$@
+FORCE:
+
+build/unity.o build/shared.o build/kernel.o: build/%.o: $(sources) $(headers) Makefile build/flags
 	$(CC) $(flags) $(CFLAGS) -c src/$*.c -o $@
 
 libosmem.so: build/shared.o build/kernel.o src/libosmem.map
@@ -118,16 +124,38 @@ demo: all
 	scripts/demo.sh
 .PHONY: demo
 
+# Many a program names no function of ours itself, its libraries do: the linker would leave ours out, the shared one for --as-needed, which
+# some distributions have it do, the archive since nothing asks for malloc (-u).
+define pkg_config
+prefix=$(PREFIX)
+libdir=$(LIBDIR)
+includedir=$(INCLUDEDIR)
+
+Name: osmem
+Description: a malloc for Linux
+Version: $(version)
+Libs: -L$${libdir} -Wl,-u,malloc -Wl,--push-state,--no-as-needed -losmem -Wl,--pop-state
+Cflags: -I$${includedir}
+endef
+
+# What is installed goes into files that others read, whatever the umask, and to an absolute path, which the .pc names.
+install_to := $(DESTDIR)$(LIBDIR)
 install: all
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
-	install -m 755 libosmem.so $(DESTDIR)$(LIBDIR)/libosmem.so.$(version)
-	ln -sf libosmem.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
-	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libosmem.so
-	install -m 644 libosmem.a $(DESTDIR)$(LIBDIR)/
+	$(if $(filter-out 1,$(words $(PREFIX)) $(words $(LIBDIR)) $(words $(INCLUDEDIR)) $(words x$(DESTDIR))),$(error PREFIX, LIBDIR, INCLUDEDIR and DESTDIR must have no spaces))
+	$(if $(filter-out /%,$(PREFIX) $(LIBDIR) $(INCLUDEDIR)),$(error PREFIX, LIBDIR and INCLUDEDIR must be absolute))
+	$(file >build/osmem.pc,$(pkg_config))
+	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 libosmem.so $(install_to)/libosmem.so.$(version)
+	ln -sf libosmem.so.$(version) $(install_to)/$(soname)
+	ln -sf $(soname) $(install_to)/libosmem.so
+	install -m 644 libosmem.a $(install_to)/
+	install -m 644 build/osmem.pc $(install_to)/pkgconfig/
 	install -m 644 include/osmem.h $(DESTDIR)$(INCLUDEDIR)/
-	printf 'prefix=%s\nlibdir=%s\nincludedir=%s\n\nName: osmem\nDescription: a malloc for Linux\nVersion: %s\nLibs: -L$${libdir} -losmem\nCflags: -I$${includedir}\n' \
-	  '$(PREFIX)' '$(LIBDIR)' '$(INCLUDEDIR)' '$(version)' > $(DESTDIR)$(LIBDIR)/pkgconfig/osmem.pc
 .PHONY: install
+
+uninstall:
+	rm -f $(addprefix $(install_to)/,libosmem.so libosmem.so.$(version) $(soname) libosmem.a pkgconfig/osmem.pc) $(DESTDIR)$(INCLUDEDIR)/osmem.h
+.PHONY: uninstall
 
 # Off: "use memcpy_s" and "use strlcpy", which take no look at the sizes, and a false alarm about va_list in loops.
 tidy_checks := -clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-valist.Uninitialized

@@ -1,49 +1,73 @@
 #!/bin/sh
-# record.sh [-o FILE] CMD [ARG...]   runs CMD and writes down what it and its children ask of malloc, a trace for each program.
+# record.sh [-o FILE] [--] CMD [ARG...]   runs CMD and writes down what it and its children ask of malloc, a trace for each program.
 #     -o FILE     name of the traces; %p is the process's number (default osmem-%p.trace). Without %p only the first process
 #                 is recorded, and FILE is replaced.
 #
 # The recorder goes before whatever LD_PRELOAD names already: LD_PRELOAD=$PWD/libosmem.so record.sh CMD records on osmem.
-# Afterwards lists the traces, the largest last. Then:
+# Afterwards lists the traces, that with the most calls last. Then:
 #     build/record/replay TRACE                           the same calls, on the malloc of that process
 #     build/record/replay --stats TRACE                   sizes and lifetimes
 #     scripts/bench.py --set traces --trace TRACE         the allocators compared on it
-# The exit status is that of CMD. Traces hold sizes and order, neither contents nor addresses.
+# The exit status is that of CMD (127: no such command, 126: it cannot be run, 125: record.sh itself failed). ^C ends CMD, SIGTERM
+# is handed to it; the list comes all the same. Traces hold sizes and order, neither contents nor addresses.
 set -u
-
-usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
-refuse() { echo "record.sh: $*" >&2; exit 2; }
+. "$(dirname -- "$(readlink -f -- "$0")")/common.sh"
 
 name=osmem-%p.trace
 case ${1-} in
-  -h | --help) usage; exit 0 ;;
-  -o) name=${2:?} && shift 2 ;;
+  -h | --help) usage ;;
+  -o) [ -n "${2-}" ] || refuse '-o wants the name of the traces'; name=$2; shift 2 ;;
 esac
-case ${1-} in '' | -*) usage >&2; exit 2 ;; esac
+case ${1-} in
+  --) shift ;;
+  -*) refuse "$1: no option of mine; --help says which there are" ;;
+esac
+[ $# -gt 0 ] || refuse 'which command? record.sh [-o FILE] CMD [ARG...]; --help says more'
 
-top=$(cd "$(dirname "$0")/.." && pwd)
-recorder=$top/build/record/librecord.so
+# Absolute: what a child with another working directory records belongs there, too.
+case $name in /*) ;; *) name=$PWD/$name ;; esac
+folder=${name%/*} file=${name##*/}
+[ -d "$folder/" ] && [ -w "$folder/" ] || refuse "$folder: no folder that you may write to"
+find_program "$1"
 make -s -C "$top" record >&2 || refuse 'the recorder cannot be built'
-case $recorder in *[:\ ]*) refuse "$recorder: ld.so takes a colon or a space in the path for the end of it" ;; esac
-case $name in
-  *%p*) ;;
-  *) rm -f -- "$name" ;;
-esac
+recorder=$(preloadable "$top/build/record/librecord.so") || exit
 
 # The names that the pattern stands for: those with a number in the place of %p, and what exec adds.
-traces() { ls -rS "${name%%\%p*}"*"${name#*%p}"* 2>/dev/null; }
-[ "$name" != "${name#*%p}" ] || traces() { ls "$name" 2>/dev/null; }
+case $file in
+  *%p*) traces() { ls "$folder/${file%%\%p*}"*"${file#*%p}"* 2>/dev/null; } ;;
+  *) traces() { ls "$name" 2>/dev/null; }
+     rm -f -- "$name" ;;
+esac
 
+# In the background, where a signal reaches this shell at once; with its standard input, and ended by ^C like any other.
 old=$(traces)
-env OSMEM_RECORD="$name" LD_PRELOAD="$recorder${LD_PRELOAD:+:$LD_PRELOAD}" "$@"
-status=$?
-traces | while read -r trace; do
+exec 3<&0
+env --default-signal=INT,QUIT OSMEM_RECORD="$name" LD_PRELOAD="$recorder${LD_PRELOAD:+:$LD_PRELOAD}" "$@" <&3 3<&- &
+command=$!
+trap : INT QUIT
+trap 'kill -s TERM "$command" 2>/dev/null' TERM
+trap 'kill -s HUP "$command" 2>/dev/null' HUP
+while :; do
+  wait "$command" 2>/dev/null # the shell's own word about how it ended
+  status=$?
+  kill -0 "$command" 2>/dev/null || break
+done
+
+new=$(traces | while read -r trace; do
   case "
 $old
 " in *"
 $trace
 "*) continue ;; esac
-  calls=$("$top/build/record/replay" --stats "$trace" 2>&1 | sed -n 's/^ops //p')
-  echo "$trace: $(sed -n 's/^program //p;3q' "$trace"), ${calls:-no} calls" >&2
-done
+  calls=$("$top/build/record/replay" --stats "$trace" 2>/dev/null | sed -n 's/^ops //p')
+  echo "${calls:-0} ${trace#"$PWD/"}: $(sed -n 's/^program //p;3q' "$trace"), ${calls:-no} calls"
+done | sort -n | cut -d ' ' -f 2-)
+if [ -n "$new" ]; then
+  echo "$new" >&2
+else
+  echo "$self: nothing was recorded: is $1 static, setuid, or with a malloc of its own?" >&2
+fi
+case ${program##*/} in
+  python*) [ "${PYTHONMALLOC-}" = malloc ] || echo "$self: python keeps small objects to itself: with PYTHONMALLOC=malloc they are recorded, too" >&2 ;;
+esac
 exit $status

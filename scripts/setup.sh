@@ -34,7 +34,7 @@ present() {
 }
 
 wanted=$(for name in "$@"; do tools_of "$name"; done)
-missing= packages=
+missing= packages= log=
 for tool in $wanted; do
   present "${tool%%=*}" && continue
   missing="$missing ${tool%%=*}"
@@ -46,10 +46,13 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "installing:$packages"
   # A service that a package would start is none of our business (policy-rc.d is for that, but may be somebody else's).
   export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
-  { apt-get update && apt-get install -y --no-install-recommends $packages; } >/tmp/osmem-setup.log 2>&1 ||
-    for package in $packages; do apt-get install -y --no-install-recommends "$package" >>/tmp/osmem-setup.log 2>&1; done
+  log=$(mktemp) || exit
+  { apt-get update && apt-get install -y --no-install-recommends $packages; } >"$log" 2>&1 ||
+    for package in $packages; do apt-get install -y --no-install-recommends "$package" >>"$log" 2>&1; done
 fi
+lacks=
 for tool in $missing; do
-  present "$tool" || echo "missing: $tool (what needs it is skipped)"
+  present "$tool" || { echo "missing: $tool (what needs it is skipped)"; lacks=$log; }
 done
+if [ -n "$lacks" ]; then echo "what apt-get said: $lacks"; else rm -f ${log:+"$log"}; fi
 exit 0

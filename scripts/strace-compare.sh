@@ -17,24 +17,24 @@
 # 2 no answer: usage, no strace, the library was not mapped, or the two runs
 # ended with different exit statuses. OSMEM_LIB names another library.
 set -u
+. "$(dirname -- "$(readlink -f -- "$0")")/common.sh"
 
-die() { echo "strace-compare: $*" >&2; exit 2; }
-usage() { die "usage: ${0##*/} [-v | --tsv] CMD [ARG...]"; }
-
-here=$(cd "$(dirname "$0")" && pwd)
+refusal=2
 view=table
 case ${1-} in
+  -h | --help) usage ;;
   -v) view=verbose; shift ;;
   --tsv) view=tsv; shift ;;
-  --) shift ;;
-  -*) usage ;;
 esac
-[ $# -gt 0 ] || usage
-command -v strace >/dev/null || die "strace is not installed"
-command -v python3 >/dev/null || die "python3 is not installed"
-lib=${OSMEM_LIB:-$here/../libosmem.so}
-[ -f "$lib" ] || die "no library at $lib: run make"
-lib=$(readlink -f "$lib")
+case ${1-} in
+  --) shift ;;
+  -*) refuse "$1: no option of mine; --help says which there are" ;;
+esac
+[ $# -gt 0 ] || refuse 'which command? strace-compare.sh [-v | --tsv] CMD [ARG...]; --help says more'
+command -v strace >/dev/null || refuse 'strace is not installed'
+command -v python3 >/dev/null || refuse 'python3 is not installed'
+lib=$(library) || exit
+find_program "$1"
 
 traces=$(mktemp -d) || exit 2
 trap 'rm -rf "$traces"' EXIT
@@ -56,10 +56,13 @@ traced() { # NAME PRELOAD-SETTING CMD...
 
 traced glibc LD_PRELOAD "$@"
 glibc_status=$?
-[ -n "$(ls "$traces/glibc")" ] || { cat "$traces/stderr" 2>/dev/null >&2; die "strace cannot trace $1"; }
+[ -n "$(ls "$traces/glibc")" ] || {
+  [ "$view" = verbose ] || cat "$traces/stderr" >&2
+  refuse "strace cannot trace $1"
+}
 traced osmem "LD_PRELOAD=$lib" "$@"
 osmem_status=$?
 [ $glibc_status = $osmem_status ] ||
-  die "$1 ends with status $glibc_status under glibc and $osmem_status under osmem"
+  refuse "$1 ends with status $glibc_status under glibc and $osmem_status under osmem"
 
-python3 "$here/strace_count.py" "$view" "$lib" "$traces/glibc" "$traces/osmem"
+python3 "$top/scripts/strace_count.py" "$view" "$lib" "$traces/glibc" "$traces/osmem"

@@ -4,7 +4,7 @@
 # OSMEM_LIB=PATH tests another build of the library, by its absolute path.
 set -u
 cd "$(dirname "$0")/.."
-report=$(mktemp) && trap 'rm -f "$report"' EXIT
+report=$(mktemp) && trap 'rm -f "$report" "$report.status"' EXIT
 
 all=$(ls tests/*/*.t tests/unit/*.c tests/fault/*.c tests/preload/*.c tests/preload/*.cc tests/memory/*.c tests/textbook/unit.c)
 # The planted bugs take minutes, and say nothing of the library that the others do not. Named, they run.
@@ -15,13 +15,16 @@ for filter in "${@:-.}"; do
   tests="$tests $found"
 done
 tests=$(printf '%s\n' $tests | awk '!seen[$0]++')
-prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests >"$report" 2>&1
-status=$?
-awk '/^ok/ { if (/# SKIP/) print; next }
-  /^# (ok|[0-9]+ \.\.)/ { next }
-  /^not ok|^#|\.\. |Failed|Dubious|Result|Bail|No plan|exited/' "$report" | head -n 400
+# A line for each file when it is done, and whatever says what failed, or why something is skipped.
+{
+  prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests 2>&1
+  echo $? >"$report.status"
+} | tee "$report" | perl -ne '
+  BEGIN { $| = 1 }
+  next if /^ok/ && !/# SKIP/ or /^# (ok|\d+ \.\.)/;
+  print if /^ok|^not ok|^#|\.\. |Failed|Dubious|Result|Bail|No plan|exited/ && $shown++ < 400'
 
-awk -v status=$status '
+awk -v status="$(cat "$report.status")" '
   /^ok [0-9]+ - .*# SKIP/ { skipped++; next }
   /^ok [0-9]+ - / { passed++ } # and not the line of a file, "ok  123 ms"
   /^not ok / { failed++ }

@@ -368,7 +368,7 @@ static void end_thread(void *arg)
 /* rec.path from the pattern: %p is the process's number, `more` comes behind it. Gives whether there was a %p. */
 static bool fill_path(unsigned more)
 {
-    const char *mark = strstr(pattern, "%p");
+    const char *mark = strstr(strrchr(pattern, '/'), "%p"); /* not that of a folder */
     int before = mark ? (int)(mark - pattern) : (int)strlen(pattern);
     int length = snprintf(rec.path, sizeof rec.path, "%.*s", before, pattern);
     if (mark)

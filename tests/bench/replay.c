@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -627,7 +628,7 @@ static void print_stats(void)
     for (int kind = TRACE_MALLOC; kind < TRACE_THREAD; kind++)
         printf("%s %llu\n", KINDS[kind], (unsigned long long)kinds[kind]);
     printf("free_null %llu\n", (unsigned long long)nulls);
-    printf("ops %llu\nthreads %u\nended_by_another_thread %llu\n", (unsigned long long)(sum.ops - sum.dropped), trace.threads - 1,
+    printf("ops %llu\nthreads %u\nended_by_another_thread %llu\n", (unsigned long long)(sum.ops - sum.dropped), trace.threads - (trace.threads > 0),
            (unsigned long long)foreign);
     printf("peak_live_bytes %llu\npeak_live_objects %llu\nlive_bytes_at_end %llu\n", (unsigned long long)sum.peak_bytes,
            (unsigned long long)sum.peak_live, (unsigned long long)sum.live_bytes);
@@ -657,12 +658,16 @@ static void usage(int status)
     exit(status);
 }
 
-static uint64_t number(const char *text)
+/* From 1 on; strtoull() alone takes a minus sign, and what is too large for the largest. */
+static uint64_t number(const char *option_name, const char *text, uint64_t most)
 {
     char *end;
+    errno = 0;
     uint64_t value = strtoull(text, &end, 10);
-    if (end == text || *end)
-        usage(2);
+    if (*text < '0' || *text > '9' || *end || errno || value == 0 || value > most) {
+        dprintf(STDERR_FILENO, "replay: --%s %s: wants a number from 1 to %llu\n", option_name, text, (unsigned long long)most);
+        exit(2);
+    }
     return value;
 }
 
@@ -678,8 +683,8 @@ static void parse(int argc, char **argv)
     for (int c; (c = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
         switch (c) {
         case 'f': option.fold = true; break;
-        case 'w': option.window = number(optarg); break;
-        case 'r': option.rounds = (int)number(optarg); break;
+        case 'w': option.window = number("window", optarg, UINT32_MAX); break;
+        case 'r': option.rounds = (int)number("rounds", optarg, INT_MAX); break;
         case 't':
             option.pages = !strcmp(optarg, "pages");
             option.ends = option.pages || !strcmp(optarg, "ends");

@@ -1,0 +1,110 @@
+#!/bin/sh
+# The scripts and the install as users meet them: through links, with wrong arguments, interrupted, under any umask.
+. "$(dirname "$0")/../tap.sh"
+
+# answer CMD...: its status, and all that it says, in one line.
+answer() {
+  "$@" >"$tmp/out" 2>&1 </dev/null
+  echo "$? $(tr '\n' ' ' <"$tmp/out")"
+}
+
+# ---- arguments, the same for each ----
+
+for script in run.sh record.sh strace-compare.sh; do
+  case $script in strace-compare.sh) failed=2 unknown=2 forbidden=2 ;; *) failed=125 unknown=127 forbidden=126 ;; esac
+  like "$script --help" "$(answer "$top/scripts/$script" --help)" "^0 $script .*CMD"
+  like "$script without a command" "$(answer "$top/scripts/$script")" "^$failed $script: which command"
+  like "$script with an unknown option" "$(answer "$top/scripts/$script" --nonsense true)" "^$failed $script: --nonsense: no option"
+  like "$script and no such command" "$(answer "$top/scripts/$script" no-such-command)" "^$unknown $script: no-such-command: no such command $"
+  like "$script and a shell's builtin" "$(answer "$top/scripts/$script" cd /)" "^$unknown $script: cd: only the shell"
+  like "$script and what is no program" "$(answer "$top/scripts/$script" -- /etc/passwd)" "^$forbidden $script: /etc/passwd: not a program"
+  [ "$script" = record.sh ] ||
+    like "$script without a library" "$(OSMEM_LIB=$tmp/none.so answer "$top/scripts/$script" false)" "^$failed $script: no library at $tmp/none.so"
+done
+like 'run.sh --verify wants a number' "$(answer "$top/scripts/run.sh" --verify)" '^2 run.sh: --verify wants'
+like 'run.sh --verify of nobody' "$(answer "$top/scripts/run.sh" --verify 0)" '^2 run.sh: process 0: none'
+is 'run.sh hands the status on' "$(answer "$top/scripts/run.sh" -- sh -c 'exit 7')" '7 '
+
+# ---- from anywhere ----
+
+mkdir bin other
+ln -s "$top/scripts/run.sh" bin/osmem-run
+ln -s "$top/scripts/strace-compare.sh" bin/compare
+like 'through a symbolic link' "$(cd other && answer ../bin/osmem-run cat /proc/self/maps)" '^0 .*libosmem'
+like 'with CDPATH' "$(cd "$top" && CDPATH=$tmp answer scripts/run.sh cat /proc/self/maps)" '^0 .*libosmem'
+if can 'a comparison through a symbolic link' strace -qq -o /dev/null true; then
+  like 'a comparison through a symbolic link' "$(OSMEM_LIB='' answer bin/compare true)" '^[01] call .*total'
+fi
+
+# ---- record.sh ----
+
+record() { "$top/scripts/record.sh" "$@"; }
+mkdir -p sub '%p'
+is 'record.sh: children in other folders record where they were told' "$(record -o %p.trace sh -c 'cd sub && perl -e 1' 2>&1 | grep -c '^[0-9]*.trace: .*perl, [1-9]')" 1
+is 'and nowhere else' "$(ls sub)" ''
+is 'record.sh: %p in the name of a folder' "$(record -o %p/x%p perl -e 1 2>&1 | grep -c '^%p/x[0-9]*: .*perl, [1-9]')" 1
+like 'record.sh: no such folder, told before the run' "$(answer record -o none/x sh -c 'echo it ran')" '^125 record.sh: .*/none: no folder that you may write to $'
+like 'record.sh: -o alone' "$(answer record -o)" '^125 record.sh: -o wants'
+is 'record.sh hands standard input on' "$(echo text | record -o in%p cat 2>/dev/null)" text
+like 'record.sh: python is told of its own pool' "$(PYTHONMALLOC='' record -o py "$python" -c 1 2>&1 | tr '\n' ' ')" 'with PYTHONMALLOC=malloc'
+printf 'int main(void) { return 0; }\n' | cc -static -x c -o static - 2>ok.out
+if can 'a static program' ./static; then
+  like 'record.sh: what cannot be recorded is told' "$(answer record -o st ./static)" '^0 record.sh: nothing was recorded: is ./static static'
+fi
+
+# A signal to record.sh alone, and one to all as a terminal sends it: the command ends, the list comes.
+interrupted() { # SIGNAL PID-OF
+  setsid "$top/scripts/record.sh" -o "by$1-%p" sh -c 'echo $$ >child; exec perl -e "sleep 60"' >list 2>&1 &
+  leader=$!
+  started="$started $leader"
+  until [ -s child ] && grep -q perl "/proc/$(cat child)/cmdline" 2>/dev/null; do sleep 0.05; done
+  case $1 in TERM) kill -s TERM "$leader" ;; INT) kill -s INT -- "-$leader" ;; esac
+  ended "$leader"
+  echo "$? $(tr '\n' ' ' <list)$(kill -0 "$(cat child)" 2>/dev/null && echo 'still runs')"
+  rm child
+}
+like 'record.sh and SIGTERM' "$(interrupted TERM)" '^143 byTERM-[0-9]*: .*perl, [1-9][0-9]* calls $'
+like 'record.sh and ^C' "$(interrupted INT)" '^130 byINT-[0-9]*: .*perl, [1-9][0-9]* calls $'
+
+# ---- replay ----
+
+replay() { "$top/build/record/replay" "$@"; }
+for wrong in '--rounds 0' '--rounds -1' '--window 0' '--window 99999999999999999999' '--rounds 2x'; do
+  like "replay $wrong" "$(answer replay $wrong py)" "^2 replay: $wrong: wants a number from 1 to [0-9]+ $"
+done
+
+# ---- install ----
+
+(umask 077 && make -s -C "$top" install PREFIX="$tmp/inst") >ok.out 2>&1
+is 'what is installed is for all, whatever the umask' "$(find inst -type f ! -perm -444 -o -type d ! -perm -555)" ''
+like 'a relative PREFIX is refused' "$(answer make -s -C "$top" install PREFIX=inst2)" '^2 .*must be absolute'
+like 'a PREFIX with a space is refused' "$(answer make -s -C "$top" install PREFIX="$tmp/a b")" '^2 .*must have no spaces'
+is 'and nothing is installed by halves' "$(ls -d "$tmp/a" "$tmp/a b" "$top/inst2" 2>/dev/null)" ''
+cat >lines.cc <<'CC'
+#include <cstdio>
+#include <fstream>
+#include <string>
+int main() {
+  std::ifstream maps("/proc/self/maps");
+  std::string line;
+  while (std::getline(maps, line))
+    if (line.find("libosmem") != line.npos) return puts("ours"), 0;
+  return puts("not ours"), 0;
+}
+CC
+libs=$(sed -n "s/^Libs: //p" inst/lib/pkgconfig/osmem.pc | sed "s|\${libdir}|$tmp/inst/lib|")
+c++ -Wl,--as-needed lines.cc -o lines $libs >ok.out 2>&1
+is 'a program that names no function of ours has the library, by the words of osmem.pc' "$(LD_LIBRARY_PATH=$tmp/inst/lib ./lines)" ours
+rm -f inst/lib/libosmem.so
+c++ -static lines.cc -o lines $libs >ok.out 2>&1
+is 'and the archive' "$(nm -C lines | grep -c ' T os_malloc$')" 1
+make -s -C "$top" install PREFIX="$tmp/inst" && make -s -C "$top" uninstall PREFIX="$tmp/inst"
+is 'make uninstall leaves nothing' "$(find inst ! -type d)" ''
+
+# ---- make ----
+
+mkdir tree && cp -r "$top/Makefile" "$top/src" "$top/include" tree/ && mkdir tree/tests && cp "$top"/tests/*.h "$top"/tests/*.mk tree/tests/ &&
+  (cd "$top/tests" && cp --parents */*.mk "$tmp/tree/tests")
+compiles() { make -C tree "$@" build/kernel.o | grep -c 'kernel\.c'; }
+is 'make compiles once, and again for other flags' "$(compiles) $(compiles) $(compiles CFLAGS=-O1) $(compiles CFLAGS=-O1)" '1 0 1 0'
+finish
