@@ -26,7 +26,9 @@ them), below 1 is better. Units: seconds, KiB, ns.
 
 A trace is a user's program as a benchmark: scripts/record.sh CMD makes one.
 
-The exit status is 1 when a measured command failed under some allocator.
+Geometric means are over the rows that all allocators have. ^C (SIGTERM) ends the
+measuring; what was measured up to then is shown. The exit status is 1 when a
+measured command failed under some allocator, 130 after ^C.
 """
 
 import argparse
@@ -393,13 +395,16 @@ class Bench:
     def __init__(self, scratch, scale, traces):
         self.dir, self.scale = scratch, scale
         self.traces = [os.path.abspath(path) for path in traces]
-        self.failures = 0
+        self.failures, self.interrupted = 0, False
         self.env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
         # Python's own pool would hide the allocator; the rest is for sameness.
         self.env |= {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C",
                      "HOME": scratch}
+        compiler = os.environ.get("CC", "cc")
+        if not shutil.which(shlex.split(compiler)[0]):
+            sys.exit(f"CC={compiler}: no such compiler")
         for name in ("launch", "patterns", "footprint", "lives", "pauses", "replay", "micro"):
-            subprocess.run([os.environ.get("CC", "cc"), "-O2", "-gdwarf-4", "-pthread", "-o",
+            subprocess.run([*shlex.split(compiler), "-O2", "-gdwarf-4", "-pthread", "-o",
                             self.path(name), os.path.join(SOURCES, name + ".c"), "-lm"],
                            check=True)
 
@@ -618,12 +623,25 @@ def micro_rows(work, samples):
                           if key not in METRICS)
     for name in names:
         yield Row("micro", f"{name} {work.name}",
-                  {allocator: [{"ns": run[name]} for run in runs]
+                  {allocator: [{"ns": run[name]} for run in runs if name in run]
                    for allocator, runs in samples.items()})
 
 
+def measure_all(bench, options, allocators):
+    """{set: rows}; after ^C (bench.interrupted) those that are complete."""
+    results = {}
+    try:
+        for kind in SETS if options.set == "all" else (options.set,):
+            for row in measure_set(bench, kind, options, allocators):
+                results.setdefault(kind, []).append(row)
+    except KeyboardInterrupt:
+        bench.interrupted = True
+        say("interrupted: what follows was measured before")
+    return results
+
+
 def measure_set(bench, kind, options, allocators):
-    works = [w for w in SETS[kind](bench) if kind == "micro" or re.search(options.only, w.name)]
+    works = [w for w in SETS[kind](bench) if kind == "micro" or options.only.search(w.name)]
     for i, work in enumerate(works):
         if not bench.prepare(work):
             continue
@@ -631,7 +649,7 @@ def measure_set(bench, kind, options, allocators):
         samples = measure(bench, work, allocators, options.runs, kind == "real")
         if kind == "micro":
             yield from (row for row in micro_rows(work, samples)
-                        if re.search(options.only, row.name))
+                        if options.only.search(row.name))
             continue
         row = Row(kind, work.name, samples, bound=work.bound, figures=work.figures)
         if options.syscalls:
@@ -676,9 +694,16 @@ def geomean(values):
     return math.exp(statistics.fmean(map(math.log, values))) if values else None
 
 
+def comparable(rows, allocators, metric):
+    """The rows in which every allocator has a figure: means over different
+    rows would not compare."""
+    return [row for row in rows if all(row.median(a, metric) for a in allocators)]
+
+
 def geomeans(rows, allocators, base):
     """{metric: {allocator: ratio}} of the metrics that these rows have."""
-    means = {m: {a: geomean(row.ratio(a, base, m) for row in rows) for a in allocators}
+    means = {m: {a: geomean(row.ratio(a, base, m) for row in comparable(rows, allocators, m))
+                 for a in allocators}
              for m in METRICS}
     return {m: by for m, by in means.items() if by[base]}
 
@@ -726,10 +751,12 @@ def micro_table(rows, allocators, base):
         yield [row.name, *(show(row.median(a, "ns"), 1) for a in allocators)]
 
 
-def mean_table(means, allocators):
+def mean_table(means, rows, allocators, base):
     yield ["geomean", *allocators]
     for metric, by in means.items():
-        yield [metric, *(show(by[a], 3) for a in allocators)]
+        has, all_have = (len(comparable(rows, names, metric)) for names in ([base], allocators))
+        note = f" (of {all_have} rows; {has - all_have} some lack)" if has > all_have else ""
+        yield [metric + note, *(show(by[a], 3) for a in allocators)]
 
 
 def call_table(rows, allocators):
@@ -767,7 +794,7 @@ def tables(results, instructions, allocators, base):
         yield kind, list(table(rows, allocators, base))
         for title, group in groups({kind: rows}):
             means = geomeans(group, allocators, base)
-            yield f"{title}, geometric means", list(mean_table(means, allocators))
+            yield f"{title}, geometric means", list(mean_table(means, group, allocators, base))
         if any(row.calls for row in rows):
             yield f"{kind}, memory system calls", list(call_table(rows, allocators))
     if instructions:
@@ -867,9 +894,9 @@ def row_panel(row, allocators, base, colors):
 
 
 def mean_panel(kind, means, allocators, colors):
-    dots = [(a, means["cpu"][a], means["rss"][a],
-             f"{a}: {means['cpu'][a]:.3f} time, {means['rss'][a]:.3f} memory")
-            for a in allocators if means["cpu"][a] and means["rss"][a]]
+    time_of, memory_of = means.get("cpu", {}), means.get("rss", {})
+    dots = [(a, time_of[a], memory_of[a], f"{a}: {time_of[a]:.3f} time, {memory_of[a]:.3f} memory")
+            for a in allocators if time_of.get(a) and memory_of.get(a)]
     return panel(f"{kind}: geometric mean", dots, colors, named=True)
 
 
@@ -902,13 +929,36 @@ def page(results, instructions, allocators, base):
 
 # ---- command line ----
 
+def number_of_runs(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text}: wants a number from 1 on")
+    return int(text)
+
+
+def pattern(text):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+
+def output(path):
+    """A file that can be written to, before an hour is spent on what goes there."""
+    try:
+        open(path, "a").close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from error
+    return path
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true",
                         help=f"{QUICK_RUNS} runs at {QUICK_SCALE:g} of the work")
-    parser.add_argument("--runs", type=int, metavar="N", help=f"default {FULL_RUNS}")
-    parser.add_argument("--only", default="", metavar="REGEX", help="workloads whose name matches")
+    parser.add_argument("--runs", type=number_of_runs, metavar="N", help=f"default {FULL_RUNS}")
+    parser.add_argument("--only", default=re.compile(""), type=pattern, metavar="REGEX",
+                        help="workloads whose name matches")
     parser.add_argument("--set", choices=(*SETS, "all"), default="all")
     parser.add_argument("--trace", nargs="+", default=[], metavar="FILE",
                         help="what the set traces replays, from scripts/record.sh")
@@ -919,8 +969,8 @@ def parse_options():
     parser.add_argument("--instructions", action="store_true",
                         help="count instructions under valgrind: of a hot malloc and free,"
                         " and of each row of micro")
-    parser.add_argument("--json", metavar="FILE", help="write raw numbers")
-    parser.add_argument("--html", metavar="FILE", help="write a page with charts")
+    parser.add_argument("--json", type=output, metavar="FILE", help="write raw numbers")
+    parser.add_argument("--html", type=output, metavar="FILE", help="write a page with charts")
     options = parser.parse_args()
     options.scale = QUICK_SCALE if options.quick else 1.0
     options.runs = options.runs or (QUICK_RUNS if options.quick else FULL_RUNS)
@@ -944,6 +994,7 @@ def write(path, text):
 def main():
     options = parse_options()
     allocators = choose_allocators(options.allocators)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="osmem-bench-") as scratch:
         bench = Bench(scratch, options.scale, options.trace)
         for name, library in allocators.items():
@@ -952,20 +1003,23 @@ def main():
         if not allocators:
             sys.exit("no allocator to measure")
         base = next(iter(allocators))
-        kinds = SETS if options.set == "all" else (options.set,)
-        results = {kind: list(measure_set(bench, kind, options, allocators)) for kind in kinds}
-        results = {kind: rows for kind, rows in results.items() if rows}
+        results = measure_all(bench, options, allocators)
         if not results:
-            sys.exit(f"of set {options.set} nothing matches {options.only}, or what does is not to be had here")
+            sys.exit(130 if bench.interrupted else f"of set {options.set} nothing matches"
+                     f" {options.only.pattern}, or what does is not to be had here")
         instructions = {"hot": dict(count_instructions(bench, allocators)),
-                        "rows": count_rows(bench, allocators)} if options.instructions else {}
+                        "rows": count_rows(bench, allocators)
+                        } if options.instructions and not bench.interrupted else {}
     for title, lines in tables(results, instructions, allocators, base):
         print(f"\n{title}\n{grid(lines)}")
     write(options.json, json.dumps(raw_data(results, instructions, allocators, base, options),
                                    indent=1))
     write(options.html, page(results, instructions, allocators, base))
-    return 1 if bench.failures else 0
+    return 130 if bench.interrupted else 1 if bench.failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError as error:  # a TMPDIR that is full, or where nothing may be run
+        sys.exit(f"bench.py: {error.filename or tempfile.gettempdir()}: {error.strerror}")

@@ -73,6 +73,24 @@ for wrong in '--rounds 0' '--rounds -1' '--window 0' '--window 99999999999999999
   like "replay $wrong" "$(answer replay $wrong py)" "^2 replay: $wrong: wants a number from 1 to [0-9]+ $"
 done
 
+# ---- bench.py ----
+
+bench() { "$top/scripts/bench.py" "$@"; }
+for wrong in '--runs 0' '--runs x' '--json /none/x' '--html /none/x' '--only ('; do
+  like "bench.py $wrong: told before anything is measured" "$(answer bench --set patterns $wrong)" "^2 .*error: argument ${wrong%% *}: "
+done
+like 'bench.py: no such compiler' "$(CC=no-such-cc answer bench --set memory --only trivial)" '^1 CC=no-such-cc: no such compiler $'
+setsid "$top/scripts/bench.py" --set memory --runs 1 --only 'trivial|5 s after bursts, large, 100 ' --allocators glibc,"ours=$lib" >table 2>list &
+leader=$!
+started="$started $leader"
+until grep -q ' 2/2 ' list || ! kill -0 "$leader" 2>/dev/null; do sleep 0.1; done
+sleep 0.5
+kill -s TERM "$leader" # a shell has what it starts in the background ignore SIGINT
+ended "$leader"
+is 'bench.py and SIGTERM, as ^C: its status' "$?" 130
+like 'what was measured is shown' "$(tr '\n' ' ' <table)" ' trivial process, dirty +[1-9][0-9]+ +[1-9][0-9]+ '
+is 'and no more' "$(grep -c 'bursts' table)" 0
+
 # ---- install ----
 
 (umask 077 && make -s -C "$top" install PREFIX="$tmp/inst") >ok.out 2>&1
