@@ -6,6 +6,7 @@ DESTDIR ?=
 OBJCOPY ?= objcopy
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 
 version := $(shell sed -n 's/^\#define OSMEM_VERSION_[A-Z]* //p' include/osmem.h | paste -sd.)
 soname := libosmem.so.0
@@ -141,20 +142,23 @@ endef
 # What is installed goes into files that others read, whatever the umask, and to an absolute path, which the .pc names.
 install_to := $(DESTDIR)$(LIBDIR)
 install: all
-	$(if $(filter-out 1,$(words $(PREFIX)) $(words $(LIBDIR)) $(words $(INCLUDEDIR)) $(words x$(DESTDIR))),$(error PREFIX, LIBDIR, INCLUDEDIR and DESTDIR must have no spaces))
-	$(if $(filter-out /%,$(PREFIX) $(LIBDIR) $(INCLUDEDIR)),$(error PREFIX, LIBDIR and INCLUDEDIR must be absolute))
+	$(if $(filter-out 1,$(words $(PREFIX)) $(words $(LIBDIR)) $(words $(INCLUDEDIR)) $(words $(MANDIR)) $(words x$(DESTDIR))),$(error PREFIX, LIBDIR, INCLUDEDIR, MANDIR and DESTDIR must have no spaces))
+	$(if $(filter-out /%,$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(MANDIR)),$(error PREFIX, LIBDIR, INCLUDEDIR and MANDIR must be absolute))
 	$(file >build/osmem.pc,$(pkg_config))
-	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
 	install -m 755 libosmem.so $(install_to)/libosmem.so.$(version)
 	ln -sf libosmem.so.$(version) $(install_to)/$(soname)
 	ln -sf $(soname) $(install_to)/libosmem.so
 	install -m 644 libosmem.a $(install_to)/
 	install -m 644 build/osmem.pc $(install_to)/pkgconfig/
 	install -m 644 include/osmem.h $(DESTDIR)$(INCLUDEDIR)/
+	install -m 644 scripts/man/osmem.3 $(DESTDIR)$(MANDIR)/man3/
+	install -m 644 scripts/man/osmem.7 $(DESTDIR)$(MANDIR)/man7/
 .PHONY: install
 
 uninstall:
-	rm -f $(addprefix $(install_to)/,libosmem.so libosmem.so.$(version) $(soname) libosmem.a pkgconfig/osmem.pc) $(DESTDIR)$(INCLUDEDIR)/osmem.h
+	rm -f $(addprefix $(install_to)/,libosmem.so libosmem.so.$(version) $(soname) libosmem.a pkgconfig/osmem.pc) \
+	  $(DESTDIR)$(INCLUDEDIR)/osmem.h $(DESTDIR)$(MANDIR)/man3/osmem.3 $(DESTDIR)$(MANDIR)/man7/osmem.7
 .PHONY: uninstall
 
 # Off: "use memcpy_s" and "use strlcpy", which take no look at the sizes, and a false alarm about va_list in loops.

@@ -119,6 +119,18 @@ is 'and the archive' "$(nm -C lines | grep -c ' T os_malloc$')" 1
 make -s -C "$top" install PREFIX="$tmp/inst" && make -s -C "$top" uninstall PREFIX="$tmp/inst"
 is 'make uninstall leaves nothing' "$(find inst ! -type d)" ''
 
+# ---- man pages ----
+
+names() { sed -n "$1" "$2" | sort; }
+is 'osmem(3) has each function of osmem.h' "$(names 's/^\.Fn \(os_[a-z_]*\).*/\1/p' "$top/scripts/man/osmem.3" | sort -u)" \
+  "$(grep -v '^ \*' "$top/include/osmem.h" | grep -o '\bos_[a-z_]*(' | tr -d '(' | sort -u)"
+is 'osmem(7) has each option' "$(names 's/^\.It Cm \([a-z]*\) Ns.*/\1/p' "$top/scripts/man/osmem.7" | sort -u)" \
+  "$(names 's/^ *{"\([a-z]*\)", &.*/\1/p' "$top/src/options.c")"
+if can 'man pages' command -v mandoc man; then
+  is 'the man pages are well-formed' "$(mandoc -T lint -W warning "$top"/scripts/man/* 2>&1)" ''
+  same 'man shows them on osmem' "man -l '$top/scripts/man/osmem.3'; man -l '$top/scripts/man/osmem.7'"
+fi
+
 # ---- make ----
 
 mkdir tree && cp -r "$top/Makefile" "$top/src" "$top/include" tree/ && mkdir tree/tests && cp "$top"/tests/*.h "$top"/tests/*.mk tree/tests/ &&
