@@ -18,6 +18,9 @@ flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-mo
   -fno-tree-slp-vectorize -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fsemantic-interposition -fexceptions -foptimize-sibling-calls
 # initfirst: our constructors before all others, see src/fork.c. noseparate-code: two segments instead of four to map, 10 of the 50 us
 # that a process pays for being preloaded.
+# Link-time optimisation, which some distributions ask for, has nothing to win in one file. And it merges constructors into one without arguments (every program
+# crashed at its start), and loses names that .symver gives.
+no_lto := -fno-lto
 link := -shared -Wl,-soname,$(soname) -Wl,--version-script=src/libosmem.map \
   -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code
 
@@ -41,7 +44,7 @@ build/flags: FORCE
 FORCE:
 
 build/unity.o build/shared.o build/kernel.o: build/%.o: $(sources) $(headers) Makefile build/flags
-	$(CC) $(flags) $(CFLAGS) -c src/$*.c -o $@
+	$(CC) $(flags) $(CFLAGS) $(no_lto) -c src/$*.c -o $@
 
 libosmem.so: build/shared.o build/kernel.o src/libosmem.map
 	$(CC) $(CFLAGS) $(link) $(filter %.o,$^) -o $@ $(LDFLAGS)
@@ -96,7 +99,7 @@ build/tsan/kernel.o: tests/tsan/kernel.c tests/real_kernel.h src/kernel.c src/ke
 # The release with a clock that runs a thousand times faster: days, for scripts/bench.py --set lives.
 build/hasty/kernel.o: tests/bench/hasty_kernel.c tests/real_kernel.h src/kernel.c src/kernel.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(flags) $(CFLAGS) -c $< -o $@
+	$(CC) $(flags) $(CFLAGS) $(no_lto) -c $< -o $@
 
 build/hasty/libosmem.so: build/shared.o build/hasty/kernel.o src/libosmem.map
 	$(CC) $(CFLAGS) $(link) $(filter %.o,$^) -o $@ $(LDFLAGS)

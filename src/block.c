@@ -39,7 +39,7 @@ static clean_part clean_rest(clean_part clean, uintptr_t start, uintptr_t rest) 
 }
 
 /* Take space out of the best fitting free block, or of the top; what is before and behind is split off. Its start, or 0. */
-static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struct theap *owner, enum arena_growth growth,
+static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struct theap *owner, bool fills, enum arena_growth growth,
                       uintptr_t *zero_from) {
   struct block *block = best_fit(arena, bytes, alignment);
   if (block && !take_back(arena, min_size(bytes, block_clean_bytes(block)))) block = NULL;
@@ -62,7 +62,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
     *zero_from = max_size(arena->fresh, at + HEADER_BYTES);
     /* What a large alignment leaves out is no memory. (Not what a slab's does: taken later it would count as released and wanted again.) */
     if (at > max_size(start, arena->resident) + GRANULE_BYTES) clean_before = at - max_size(start, arena->resident);
-    touch_top(arena, end, bytes, owner || end - start <= DENSE_BLOCK_MAX);
+    touch_top(arena, end, bytes, fills && (owner || end - start <= DENSE_BLOCK_MAX));
   }
   claim(at, bytes, owner);
   if (at + bytes < end)
@@ -81,7 +81,7 @@ static void count_live(struct arena *arena, size_t blocks, size_t bytes) {
 
 struct block *arena_take_locked(struct arena *arena, size_t bytes, size_t alignment, enum arena_growth growth,
                                 uintptr_t *zero_from) {
-  struct block *block = (struct block *)take(arena, bytes, alignment, NULL, growth, zero_from);
+  struct block *block = (struct block *)take(arena, bytes, alignment, NULL, true, growth, zero_from);
   if (!block) return NULL;
   count_live(arena, 1, block_bytes(block));
   arena->allocations++;
@@ -139,9 +139,9 @@ static void count_slabs(struct arena *arena, size_t slabs) {
   raise_to(&arena->most_used, arena_used_bytes(arena));
 }
 
-struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, enum arena_growth growth) {
+struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, bool fills, enum arena_growth growth) {
   uintptr_t zero_from;
-  uintptr_t at = take(arena, GRANULE_BYTES, GRANULE_BYTES, owner, growth, &zero_from);
+  uintptr_t at = take(arena, GRANULE_BYTES, GRANULE_BYTES, owner, fills, growth, &zero_from);
   if (!at) return NULL;
   count_slabs(arena, 1);
   return slab_at(region_base(at + HEADER_BYTES), at + HEADER_BYTES);

@@ -11,8 +11,8 @@ struct block *arena_take_locked(struct arena *arena, size_t bytes, size_t alignm
 void arena_give_locked(struct arena *arena, struct block *block);
 /* Grow or shrink in place; false: the neighbour is in use, nothing changed. */
 bool arena_resize_locked(struct arena *arena, struct block *block, size_t bytes);
-/* A granule for a slab; its record's owner is set, the rest is the caller's to fill. */
-struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, enum arena_growth growth);
+/* A granule for a slab; its record's owner is set, the rest is the caller's to fill. `fills`: one of its class was filled before, so this one will be. */
+struct slab *arena_take_slab_locked(struct arena *arena, struct theap *owner, bool fills, enum arena_growth growth);
 void arena_give_slab_locked(struct arena *arena, struct slab *slab);
 
 #endif

@@ -222,7 +222,7 @@ struct marked;
 struct theap {
   struct slab *direct[SIZE_STEPS]; /* by size_step(); the class's current slab, or no_slab */
   struct slab *queue[SIZE_CLASSES]; /* slabs with free objects */
-  uint8_t blocks_given[SIZE_CLASSES];
+  uint8_t blocks_given[SIZE_CLASSES]; /* by its thread, up to BLOCKS_BEFORE_SLAB; FILLS_SLABS: it has filled a slab of the class */
   struct arena *arena;
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
   struct marked *mail;   /* atomic stack of slabs whose remote list became non-empty, */

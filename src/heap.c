@@ -216,7 +216,7 @@ static void *allocate_block(struct theap *heap, const struct request *request, e
 
 /* Blocks for the first objects of a class, packed side by side, until it has earned a slab. Only where 16 is alignment enough. */
 static void *allocate_for_new_class(struct theap *heap, size_t size_class, const struct request *request, enum arena_growth growth) {
-  if (request->alignment > ALIGNMENT || heap->blocks_given[size_class] == BLOCKS_BEFORE_SLAB) return NULL;
+  if (request->alignment > ALIGNMENT || heap->blocks_given[size_class] >= BLOCKS_BEFORE_SLAB) return NULL;
   void *payload = allocate_block(heap, request, growth);
   if (payload) heap->blocks_given[size_class]++;
   return payload;

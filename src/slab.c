@@ -273,7 +273,8 @@ struct slab_wish {
 /* Formatted under the lock: an heir must find a record that is true. */
 static void *take_slab(struct arena *arena, void *what, enum arena_growth growth) {
   struct slab_wish *wish = what;
-  struct slab *slab = arena_take_slab_locked(arena, wish->heap, growth);
+  bool fills = wish->heap->blocks_given[wish->size_class] == FILLS_SLABS;
+  struct slab *slab = arena_take_slab_locked(arena, wish->heap, fills, growth);
   if (slab) format(slab, wish->size_class);
   return slab;
 }
@@ -305,6 +306,7 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
   if (slab != NO_SLAB) {
     if (has_objects(slab)) return object_take(slab);
     set_current(heap, size_class, NO_SLAB);
+    heap->blocks_given[size_class] = FILLS_SLABS;
     set_full(slab);
   }
   /* The mail only when it is needed: what waits there grows meanwhile, and one exchange fetches more. */
@@ -500,6 +502,13 @@ size_t slab_release_all_mail(struct theap *owner) {
 }
 
 /* ---- housekeeping --------------------------------------------------------------------------------------------------- */
+
+void slab_begin_anew(struct theap *heap) {
+  for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+    bool has_slab = current_slab(heap, size_class) != NO_SLAB || heap->queue[size_class];
+    heap->blocks_given[size_class] = has_slab ? BLOCKS_BEFORE_SLAB : 0;
+  }
+}
 
 void slab_retire_empty(struct theap *heap) {
   for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {

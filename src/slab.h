@@ -57,6 +57,10 @@ void slab_adopt_locked(struct theap *heir, struct slab *slab);
 /* In the child of a fork: what others had freed into a slab, and perhaps not posted, is posted. */
 void slab_post_again(struct slab *slab);
 
+/* A new thread begins in the heap of one that ended: a class earns its slabs anew, unless it has one. (1500 threads, 60 times anew, with 60 objects each: in
+ * time each heap had a slab of each class, 1090 MB in all, now 237; glibc 147.) */
+void slab_begin_anew(struct theap *heap);
+
 /* Give current slabs that are empty back to their arena. Owner only. */
 void slab_retire_empty(struct theap *heap);
 

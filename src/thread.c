@@ -357,6 +357,7 @@ struct theap *theap_birth(void) {
   if (heap) {
     if (!heap->arena) arena_join(heap, arena_least_crowded());
     if (theap_list()->next) move_in(heap);
+    slab_begin_anew(heap);
     self = heap;
     if (heap->generation != fork_generation) take_along(heap); /* a handler forked before that, so we are the child */
   }
