@@ -395,3 +395,9 @@ plant 'short memory' 'mappings that go count as a look' heap.c \
 plant 'short memory' 'kept mappings go at each growth near the soft limit' heap.c \
   's/  __atomic_store_n(&trimmed_at, held = held_now(), __ATOMIC_RELAXED);/  held = held_now();/' \
   'not so: kernel.seen' $fault/giving.c a_mapping_that_is_wanted_again_near_the_soft_limit_stays
+plant slabs 'the first slab of a class is brought in ahead' block.c \
+  's/fills \&\& (owner || end - start <= DENSE_BLOCK_MAX)/owner || end - start <= DENSE_BLOCK_MAX/' \
+  'not so: growth' $memory/threads.c a_slab_that_is_hardly_used_is_hardly_there
+plant slabs 'what a class has earned passes from thread to thread' thread.c \
+  's/^    slab_begin_anew(heap);$//' \
+  'not so: growth' $memory/threads.c heaps_do_not_collect_slabs_over_generations

@@ -136,5 +136,8 @@ fi
 mkdir tree && cp -r "$top/Makefile" "$top/src" "$top/include" tree/ && mkdir tree/tests && cp "$top"/tests/*.h "$top"/tests/*.mk tree/tests/ &&
   (cd "$top/tests" && cp --parents */*.mk "$tmp/tree/tests")
 compiles() { make -C tree "$@" build/kernel.o | grep -c 'kernel\.c'; }
+make -s -C tree CFLAGS='-O2 -flto' LDFLAGS=-flto libosmem.so >ok.out 2>&1
+is 'the library works if link-time optimisation was asked for' "$(LD_PRELOAD=$tmp/tree/libosmem.so sh -c 'echo it runs')" 'it runs'
+is 'and has its names' "$(nm -D tree/libosmem.so | grep -c 'cfree@GLIBC')" 1
 is 'make compiles once, and again for other flags' "$(compiles) $(compiles) $(compiles CFLAGS=-O1) $(compiles CFLAGS=-O1)" '1 0 1 0'
 finish
