@@ -506,7 +506,8 @@ size_t slab_release_all_mail(struct theap *owner) {
 void slab_begin_anew(struct theap *heap) {
   for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
     bool has_slab = current_slab(heap, size_class) != NO_SLAB || heap->queue[size_class];
-    heap->blocks_given[size_class] = has_slab ? BLOCKS_BEFORE_SLAB : 0;
+    uint8_t *given = &heap->blocks_given[size_class];
+    *given = has_slab ? BLOCKS_BEFORE_SLAB : (uint8_t)(*given / 2);
   }
 }
 
