@@ -36,11 +36,13 @@ all: libosmem.so libosmem.a libosmem-textbook.so
 
 build/unity.o: flags += -DOSMEM_ARCHIVE
 
-# What they were made with the last time: other flags make other objects.
+# What they were made with the last time: other flags make other objects. Who names none (make CFLAGS=-O3, then make install) means those.
 built_with := $(CC) $(CFLAGS) $(LDFLAGS)
+flags_are_told := $(filter-out file default undefined,$(origin CC) $(origin CFLAGS) $(origin LDFLAGS))
 build/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(built_with)' | cmp -s - $@ || echo '$(built_with)' >$@
+	@[ -z '$(flags_are_told)' -a -f $@ ] || printf '%s\n' '$(subst ','\'',$(built_with))' >$@.new
+	@[ ! -f $@.new ] || cmp -s $@.new $@ || cp $@.new $@; rm -f $@.new
 FORCE:
 
 build/unity.o build/shared.o build/kernel.o: build/%.o: $(sources) $(headers) Makefile build/flags

@@ -27,31 +27,40 @@ esac
 # Absolute: what a child with another working directory records belongs there, too.
 case $name in /*) ;; *) name=$PWD/$name ;; esac
 folder=${name%/*} file=${name##*/}
+[ -n "$file" ] && ! [ -d "$name" ] || refuse "$name: a folder; -o wants the name of the traces"
 [ -d "$folder/" ] && [ -w "$folder/" ] || refuse "$folder: no folder that you may write to"
 find_program "$1"
+case $1 in *=*) refuse "$1: env would take that for a variable; try sh -c" ;; esac
+env --default-signal=INT true 2>/dev/null || refuse 'wants an env that knows --default-signal (coreutils 8.31)'
 make -s -C "$top" record >&2 || refuse 'the recorder cannot be built'
 recorder=$(preloadable "$top/build/record/librecord.so") || exit
 
 # The names that the pattern stands for: those with a number in the place of %p, and what exec adds.
 case $file in
-  *%p*) traces() { ls "$folder/${file%%\%p*}"*"${file#*%p}"* 2>/dev/null; } ;;
+  *%p*) traces() { ls "$folder/${file%%\%p*}"[0-9]*"${file#*%p}"* 2>/dev/null; } ;;
   *) traces() { ls "$name" 2>/dev/null; }
      rm -f -- "$name" ;;
 esac
 
-# In the background, where a signal reaches this shell at once; with its standard input, and ended by ^C like any other.
+# In the background, where a signal reaches this shell at once; with its standard input, and ended by ^C like any other. A signal ends the wait, not the
+# command: it is waited for again. (127: it had ended, and that was its status.)
 old=$(traces)
-exec 3<&0
-env --default-signal=INT,QUIT OSMEM_RECORD="$name" LD_PRELOAD="$recorder${LD_PRELOAD:+:$LD_PRELOAD}" "$@" <&3 3<&- &
+command=
+trap 'caught=1' INT QUIT
+trap 'caught=1; kill -s TERM ${command:+"$command"} 2>/dev/null' TERM
+trap 'caught=1; kill -s HUP ${command:+"$command"} 2>/dev/null' HUP
+if [ -e /dev/fd/0 ]; then exec 9<&0; else exec 9</dev/null; fi
+env --default-signal=INT,QUIT OSMEM_RECORD="$name" LD_PRELOAD="$recorder${LD_PRELOAD:+:$LD_PRELOAD}" "$@" <&9 9<&- &
 command=$!
-trap : INT QUIT
-trap 'kill -s TERM "$command" 2>/dev/null' TERM
-trap 'kill -s HUP "$command" 2>/dev/null' HUP
+status=127
 while :; do
+  caught=
   wait "$command" 2>/dev/null # the shell's own word about how it ended
-  status=$?
-  kill -0 "$command" 2>/dev/null || break
+  now=$?
+  [ $now = 127 ] && [ $status != 127 ] || status=$now
+  [ -n "$caught" ] || break
 done
+trap - TERM HUP
 
 new=$(traces | while read -r trace; do
   case "

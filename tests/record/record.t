@@ -236,5 +236,5 @@ like 'bench.py: what is held' "$("$top/scripts/bench.py" --set memory --only tri
 ok 'make hasty' make -s -C "$top" hasty
 like 'bench.py: ten days, to a library whose clock is a thousand times faster' \
   "$("$top/scripts/bench.py" --quick --set lives --only sessions --runs 1 --allocators glibc,"hasty=$top/build/hasty/libosmem.so" 2>&1 | tr '\n' ' ')" \
-  ' sessions, over +[1-9]\.[0-9]+ +[1-9]\.[0-9]+ sessions, slope +-?[0-9.]+ +-?[0-9.]+ sessions, rest +[1-9][0-9]+ +[1-9][0-9]+ '
+  ' sessions, over +[0-9]+\.[0-9]+ +[0-9]+\.[0-9]+ sessions, slope +-?[0-9.]+ +-?[0-9.]+ sessions, rest +[1-9][0-9]+ +[1-9][0-9]+ '
 finish
