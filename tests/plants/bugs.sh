@@ -401,3 +401,6 @@ plant slabs 'the first slab of a class is brought in ahead' block.c \
 plant slabs 'what a class has earned passes from thread to thread' thread.c \
   's/^    slab_begin_anew(heap);$//' \
   'not so: growth' $memory/threads.c heaps_do_not_collect_slabs_over_generations
+plant mappings 'with twice our share of mappings no spare is unmapped, not even whole' large.c \
+  's/bool whole = !may_unmap() \&\& may_unmap_whole();/bool whole = false;/' \
+  'not so: now.cached_bytes' $preload/limits.c huge_blocks_come_and_go

@@ -1009,6 +1009,29 @@ static void many_huge_blocks(void)
   require(areas() < AREAS_MORE && library_stats().cached_bytes == 0);
 }
 
+/* More than twice our share, of sizes that never match: what is free does not pile up. Measured: 57 MB; 23,600, and more with each round, when nothing was unmapped. */
+static void huge_blocks_come_and_go(void)
+{
+  enum { BLOCKS = MAPPINGS_SHARE * 9 / 4, EACH = 5 * MB, ROUNDS = 3, SPARES = 100 };
+  char policy = '0';
+  int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY);
+  if (fd < 0 || read(fd, &policy, 1) != 1 || policy == '2') skip_test("this machine promises no more memory than it has");
+  close(fd);
+  uint32_t dice = 3;
+  for (size_t i = 0; i < BLOCKS; i++) require((many[i] = malloc(EACH + next_random(&dice) % EACH)));
+  for (size_t i = 0; i < ROUNDS * (size_t)BLOCKS; i++) {
+    size_t which = next_random(&dice) % BLOCKS;
+    free(many[which]);
+    require((many[which] = malloc(EACH + next_random(&dice) % EACH)));
+  }
+  struct os_stats now = library_stats();
+  say("# %zu MB live, %zu MB kept, %zu areas\n", now.mapped_bytes / MB, now.cached_bytes / MB, areas());
+  require(now.cached_bytes <= (size_t)SPARES * 2 * EACH);
+  require(areas() <= BLOCKS + AREAS_MORE);
+  free_many(BLOCKS);
+  require(areas() < AREAS_MORE && library_stats().cached_bytes == 0);
+}
+
 /* As above, where address space is short: what cannot be had is NULL, and what was freed can be had again. */
 static void ulimit_v_4_gb(void) { limit(RLIMIT_AS, (size_t)4096 * MB, (size_t)4096 * MB); }
 
@@ -1083,6 +1106,7 @@ int main(int argc, char **argv)
       TEST(many_small_aligned_blocks),
       TEST(many_large_blocks),
       TEST(many_huge_blocks),
+      TEST(huge_blocks_come_and_go),
       TEST_AFTER(ulimit_v_4_gb, many_blocks_in_4_gb),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
