@@ -3,10 +3,10 @@
  * The kernel allows a process so many areas of memory (vm.max_map_count, 65,530), and we share them with the program: at the limit its mmap,
  * pthread_create and sbrk fail. What is mapped side by side is one area, so we never have more areas than mappings:
  *   - with MAPPINGS_SHARE of them, what fits a chunk comes from the block heap (heap.c), and what does not from what is kept, if it can;
- *   - with twice as many a spare is unmapped as a whole, and its record goes, or not at all: pages are dropped, address space is kept;
- *   - with three times as many live ones nothing is, since it might cut an area in two.
- * (Nothing from twice as many on: what was kept counted, too, and was too much to be looked through. With 36,000 live buffers of 34 to 68 MB, of which others were taken
- * and given for ever, areas grew from 27,681 to the kernel's limit, and a round took 0.8 s, then 3.3, 7.1. Now 0.5 each, 35,900 areas at most.)
+ *   - with three times as many live ones nothing is unmapped, which might cut an area in two: pages are dropped, address space is kept.
+ * (Spares do not count: there are few, or all that are more go. When they did, and nothing was unmapped from twice as many on, they piled up beyond what is looked
+ * through. With 36,000 live buffers of 34 to 68 MB, of which others were taken and given for ever, areas grew from 27,681 to 36,593 in three rounds, that took 0.8 s, 3.3, 7.1. Now
+ * 0.4 s each, and 35,900 areas at most.)
  *
  * Freed mappings are kept as spares, so that a program that churns large buffers does not fault every page anew (5 to 25 MB
  * buffers: 1.56 s without, 0.3 s with). Two rules keep that from costing memory:
@@ -69,10 +69,7 @@ static size_t mapping_count(void) {
 
 bool large_is_crowded(void) { return mapping_count() >= MAPPINGS_SHARE; }
 
-static bool may_unmap(void) { return mapping_count() <= 2 * (size_t)MAPPINGS_SHARE; }
-
-/* (What lies between two spares is live: with none of them left there are no more areas than live mappings.) */
-static bool may_unmap_whole(void) { return load(&mappings[MAPPING_LIVE].count) <= 3 * (size_t)MAPPINGS_SHARE; }
+static bool may_unmap(void) { return load(&mappings[MAPPING_LIVE].count) <= 3 * (size_t)MAPPINGS_SHARE; }
 
 /* ---- spares --------------------------------------------------------------------------------------------------------- */
 
@@ -137,14 +134,13 @@ static bool drop_pages(struct mapping *spare, size_t cut) {
  * neighbour, full of pages, was unmapped under the lock in place of what had been emptied. 300 ms.) Where pages cannot be dropped they go with the mapping, a
  * part of it a call: 2 GB at once, under a filter that refuses madvise, had another thread's malloc wait 270 ms. */
 static size_t release(struct mapping *spare, size_t most) {
-  bool whole = !may_unmap() && may_unmap_whole();
-  size_t cut = whole ? spare->bytes : min_size(most, spare->bytes);
+  size_t cut = min_size(most, spare->bytes);
   bool long_hold = hold_bytes + min_size(spare->dirty_bytes, cut) > HOLD_BYTES;
   if (long_hold && !__libc_single_threaded && may_drop_lock() && !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);
   size_t rest = spare->bytes - cut;
   void *from = (void *)(spare->base + rest);
   hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);
-  bool gone = (whole ? cut == spare->bytes : may_unmap()) && sys_unmap(from, cut);
+  bool gone = may_unmap() && sys_unmap(from, cut);
   if (!gone && spare->dirty_bytes && sys_discard_locked(from, cut)) spare->dirty_bytes -= min_size(spare->dirty_bytes, cut);
   if (gone) registry_resize(spare, rest);
   bool stays = !gone || (rest > 0 && spare->state == MAPPING_EMPTYING);

@@ -401,6 +401,6 @@ plant slabs 'the first slab of a class is brought in ahead' block.c \
 plant slabs 'what a class has earned passes from thread to thread' thread.c \
   's/^    slab_begin_anew(heap);$//' \
   'not so: growth' $memory/threads.c heaps_do_not_collect_slabs_over_generations
-plant mappings 'with twice our share of mappings no spare is unmapped, not even whole' large.c \
-  's/bool whole = !may_unmap() \&\& may_unmap_whole();/bool whole = false;/' \
+plant mappings 'with twice our share of mappings nothing is unmapped' large.c \
+  's/return load(&mappings.MAPPING_LIVE..count) <= 3 . (size_t)MAPPINGS_SHARE;/return mapping_count() <= 2 * (size_t)MAPPINGS_SHARE;/' \
   'not so: now.cached_bytes' $preload/limits.c huge_blocks_come_and_go
