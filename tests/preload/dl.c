@@ -51,7 +51,7 @@ static size_t live_bytes(void)
 /* Nothing stays but what ld.so keeps once; the same measure sees a leak of one block for each time. */
 static void allocating_plugins_come_and_go(void)
 {
-  load_and_unload();
+  for (int i = 0; i < 3; i++) load_and_unload(); /* a heap that passes from thread to thread earns its slabs in some lives: 3.7 MB in the second turn, then none */
   size_t before = live_bytes();
   require(growth_of(load_and_unload) < 1 * MB);
   require(live_bytes() < before + LOADS * OF_A_PLUGIN / 10);

@@ -88,7 +88,7 @@ bench() { "$top/scripts/bench.py" "$@"; }
 for wrong in '--runs 0' '--runs x' '--json /none/x' '--html /none/x' '--only ('; do
   like "bench.py $wrong: told before anything is measured" "$(answer bench --set patterns $wrong)" "^2 .*error: argument ${wrong%% *}: "
 done
-like 'bench.py: no such compiler' "$(CC=no-such-cc answer bench --set memory --only trivial)" '^1 CC=no-such-cc: no such compiler $'
+like 'bench.py: no such compiler' "$(CC=no-such-cc answer bench --set memory --only trivial)" '^1 .*CC=no-such-cc: no such compiler $'
 setsid "$top/scripts/bench.py" --set memory --runs 1 --only 'trivial|5 s after bursts, large, 100 ' --allocators glibc,"ours=$lib" >table 2>list &
 leader=$!
 started="$started $leader"
