@@ -366,6 +366,20 @@ fi
 if can 'valgrind' command -v valgrind; then
   is 'valgrind: steps in front' "$(preloaded valgrind -q ./work 2>&1)" "$(cat wanted)"
 fi
+# An image is where it is: its tables lie nearer to where they would be if they were relocated twice, or it was moved to below the address it is linked for.
+cat >large.c <<'end'
+#include <stdio.h>
+#include <stdlib.h>
+const char much[4 << 20] = {[0 ... (4 << 20) - 1] = 1};
+int main(void) { return printf("%d\n", much[atoi("0")] + (malloc(1) == NULL)) != 2; }
+end
+cc -fPIE -pie -o large large.c
+if can 'valgrind' command -v valgrind; then
+  is 'an executable larger than the address it is loaded at' "$(preloaded valgrind -q --tool=none ./large 2>&1)" 1
+fi
+if can 'images linked for other addresses' cc -fPIE -pie -Wl,-Ttext-segment=0x7e0000000000 -o moved large.c; then
+  is 'an executable far below the address it is linked for' "$(preloaded ./moved 2>&1)" 1
+fi
 if can 'ThreadSanitizer of clang' sh -c 'clang -fsanitize=thread -g -o tsan work.c -lpthread && ./tsan'; then
   is 'a program built with ThreadSanitizer by clang' "$(preloaded ./tsan 2>&1)" "$(cat wanted)"
 fi
