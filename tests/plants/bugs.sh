@@ -174,6 +174,10 @@ plant cache 'never full' cache.h \
   's/if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);//' \
   'failed malloc-cache: the trace differs' tests/run-tests.py --core engine malloc-cache
 
+plant cache 'what it holds lets it hold more' cache.c \
+  's/  size_t used = live_bytes - min_size(live_bytes, heap->cached_bytes);/  size_t used = live_bytes;/' \
+  'not so: growth_of' $preload/dl.c allocating_plugins_come_and_go
+
 plant 'class table' 'a class too small' size_class.h \
   's|return 24 + (step - 33) / 4;|return 24 + (step - 34) / 4;|' \
   'not so|ended by' $preload/meaning.c every_small_size_is_aligned_and_large_enough
@@ -266,6 +270,9 @@ plant purging 'each free that one malloc makes gives back' purge.c \
 plant 'other allocators' 'the break is moved where another malloc is' os.c \
   's/  if (!brk_is_ours) return 0;//' \
   'not ok [0-9]+ - opened by a program that is on another malloc' tests/programs/beside.t
+plant symbols 'an address is relocated twice' symbols.c \
+  's/  if (lies_in(image, as_it_stands)) return as_it_stands;//; s/return lies_in(image, relocated) ? relocated : NULL;/return lies_in(image, relocated) ? relocated : as_it_stands;/' \
+  'not ok [0-9]+ - an executable larger than the address it is loaded at' tests/programs/beside.t
 plant 'other allocators' 'a freed mapping is never what glibc has now' heap.c \
   's/state == LARGE_FREED \&\& !foreign_has_memory()/state == LARGE_FREED/' \
   'double free' $preload/dl.c blocks_of_libc_where_a_mapping_was
