@@ -97,8 +97,11 @@ COLD static void enter_all(bool interrupted) {
   }
 }
 
+/* (With one thread nothing is held, as in libc. A debugger's checkpoint is a fork of which the child goes on before its call: what the handlers here held was held there for
+ * good, and threads that came later waited for it.) */
 COLD static void before_fork(void) {
   bool interrupted = holds_any();
+  if (__libc_single_threaded && !interrupted) return;
   uint32_t counted = thread_locks;
   if (!interrupted) thread_locks = 0; /* else nothing would come */
   enter_all(interrupted);

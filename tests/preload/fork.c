@@ -1,8 +1,11 @@
 /* fork: from threaded programs, twice at once, out of a signal handler, inside of a fork, beside stdio, with handlers that allocate or
  * lock. (What needs certain moments is in ../fault/fork.c.) */
 #include "steps.h"
+#include "filter.h"
 #include <dlfcn.h>
+#include <linux/sched.h>
 #include <semaphore.h>
+#include <setjmp.h>
 #include <spawn.h>
 #include <sys/time.h>
 #include <time.h>
@@ -1187,6 +1190,51 @@ static void vfork_spawn_and_system(void)
   stop_busy(busy);
 }
 
+/* A debugger that makes a checkpoint calls fork() in the program, and has the child go on where it stopped it: with all that the fork's handlers did before, and without what they do
+ * afterwards. */
+#if defined(__x86_64__) && defined(SYS_clone3)
+static sigjmp_buf where_it_stopped;
+
+static void forks_for_the_debugger(int unused, siginfo_t *info, void *context)
+{
+  (void)unused, (void)info;
+  struct clone_args how = {.exit_signal = SIGCHLD};
+  long pid = syscall(SYS_clone3, &how, sizeof how);
+  if (pid == 0) siglongjmp(where_it_stopped, 1);
+  ((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = pid;
+}
+
+static void *works_in_checkpoint(void *unused)
+{
+  churn(5, 5000);
+  return unused;
+}
+
+static void a_debugger_goes_on_in_a_child(void)
+{
+  struct sigaction action = {.sa_sigaction = forks_for_the_debugger, .sa_flags = SA_SIGINFO};
+  struct sock_filter code[] = {LOAD_CALL, IF_CALL(SYS_clone, SECCOMP_RET_TRAP), OTHERWISE(SECCOMP_RET_ALLOW)};
+  use_each_tier();
+  require(sigaction(SIGSYS, &action, NULL) == 0);
+  install_filter(code, COUNT(code), 0);
+  if (sigsetjmp(where_it_stopped, 1) == 0) {
+    pid_t pid = fork();
+    if (pid < 0 && errno == ENOSYS) skip_test("this kernel has no clone3");
+    require(wait_for(pid) == 0);
+    return;
+  }
+  alarm(PATIENCE_S);
+  use_each_tier();
+  pthread_t threads[4];
+  for (size_t i = 0; i < COUNT(threads); i++) threads[i] = spawn(works_in_checkpoint, NULL);
+  for (size_t i = 0; i < COUNT(threads); i++) join(threads[i]);
+  require(heap_is_sound());
+  _exit(0);
+}
+#else
+static void a_debugger_goes_on_in_a_child(void) { skip_test("written for x86-64 alone"); }
+#endif
+
 int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
@@ -1221,6 +1269,7 @@ int main(int argc, char **argv)
       TEST(a_handler_forks_out_of_a_trim_and_has_threads),
       TEST(exit_while_another_thread_forks),
       TEST(vfork_spawn_and_system),
+      TEST(a_debugger_goes_on_in_a_child),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);
 }

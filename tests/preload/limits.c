@@ -1,11 +1,8 @@
 /* What a hostile environment does to the heap: limits, filters, neighbours. vm.overcommit_memory=2 is a setting of
  * the whole machine and has no test of its own: what it does, refusing memory early, the limits here do as well. */
-#include "verbs.h"
+#include "filter.h"
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <ucontext.h>
 
 #include "../../src/geometry.h"
@@ -346,17 +343,6 @@ static void option_stats_without_stderr(void)
 static void errno_is_0_in_main(void) { require(errno == 0); }
 
 /* ---- filters ---- */
-
-static void install_filter(struct sock_filter *code, size_t count, unsigned flags)
-{
-  struct sock_fprog program = {(unsigned short)count, code};
-  require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) != 0) skip_test("this kernel installs no seccomp filter");
-}
-
-#define LOAD_CALL BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
-#define IF_CALL(number, action) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, action)
-#define OTHERWISE(action) BPF_STMT(BPF_RET | BPF_K, action)
 
 static void refuse(uint32_t number, uint32_t error)
 {
