@@ -48,8 +48,6 @@ static void handlers_may_allocate(void)
   require(handled == 200);
 }
 
-/* ---- forks within forks ---- */
-
 static void *has_a_life(void *unused)
 {
   for (int i = 0; i < 3; i++) use_each_tier();
@@ -74,6 +72,8 @@ static void a_handler_makes_no_block_heap(void)
   arena_move_out(self);
   require(arena_count() == before + 1);
 }
+
+/* ---- forks within forks ---- */
 
 /* A lock that stayed taken shows: another arena is made, or nothing is served, or the validator is told that it came in again; or, where we may
  * come in again, another thread waits for ever. */

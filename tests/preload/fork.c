@@ -1201,7 +1201,7 @@ static void forks_for_the_debugger(int unused, siginfo_t *info, void *context)
   struct clone_args how = {.exit_signal = SIGCHLD};
   long pid = syscall(SYS_clone3, &how, sizeof how);
   if (pid == 0) siglongjmp(where_it_stopped, 1);
-  ((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = pid;
+  ((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = pid < 0 ? -errno : pid;
 }
 
 static void *works_in_checkpoint(void *unused)
