@@ -260,7 +260,7 @@ plant 'fork handler' 'a heap that was just made anew counts as dead' thread.c \
   'not so|double free|write after free|ended by' $preload/fork.c a_heap_made_anew_is_one_threads
 plant 'fork handler' 'a heap that a frame looks after is left behind' thread.c \
   's/  for (struct theap .heap = looked_after; heap; heap = heap->below) take_along(heap);//' \
-  'not so|double free|write after free|ended by' $preload/fork.c a_handler_forks_out_of_a_trim_and_has_threads
+  'hangs|not so|double free|write after free|ended by' $preload/fork.c a_handler_forks_out_of_a_trim_and_has_threads
 plant 'fork handler' 'what is left of a mail from before is set aside' slab.c \
   '/^static void push/,/^}/ s/    if (UNLIKELY(mark != mark_now())) return;/    mark = mark_now(), marked = (struct marked *)((uintptr_t)slab | mark);/; s/ \&\& mark == mark_now()//' \
   'not so|ended by|hangs' $preload/fork.c a_fork_out_of_a_handler_while_a_long_mail_is_read

@@ -178,9 +178,12 @@ static void *wants_a_heap_of_its_own(void *unused)
   return unused;
 }
 
+static void *comes_and_goes(void *unused) { return unused; }
+
 static void a_child_makes_block_heaps(void)
 {
   use_each_tier();
+  run_thread(comes_and_goes, NULL); /* a fork of a process that never had another thread takes no locks */
   pid_t pid = fork();
   if (pid == 0) {
     pthread_t threads[COMRADES];
@@ -970,10 +973,13 @@ static void unlock_early(void) { unlock_library(&early); }
 static void lock_late(void) { lock_library(&late); }
 static void unlock_late(void) { unlock_library(&late); }
 
+/* Nobody's, so they stay: those of an image go from the list when it is finished, and glibc (2.36) aborts where another thread's fork is in one of them just then ("array
+ * index 1 not less than array length 1", with and without us). */
 static void register_early(void)
 {
-  pthread_atfork(lock_early, unlock_early, unlock_early);
-  pthread_atfork(allocating_handler, allocating_handler, allocating_handler);
+  extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
+  __register_atfork(lock_early, unlock_early, unlock_early, NULL);
+  __register_atfork(allocating_handler, allocating_handler, allocating_handler, NULL);
 }
 __attribute__((section(".preinit_array"), used)) static void (*const EARLY)(void) = register_early;
 
