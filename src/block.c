@@ -51,7 +51,7 @@ static uintptr_t take(struct arena *arena, size_t bytes, size_t alignment, struc
     at = place_in(start, end - start, bytes, alignment);
     clean = bin_remove(arena, block);
     if (end - at - bytes < BLOCK_MIN) bytes = end - at;
-    if (clean) budget_regret_on_heap(min_size(bytes, clean_bytes_of(clean)) / page_bytes);
+    if (clean) budget_regret(min_size(bytes, clean_bytes_of(clean)) / page_bytes);
     *zero_from = UINTPTR_MAX; /* nothing is known */
   } else {
     if (growth == ARENA_WARM && !top_is_warm(arena, bytes, alignment)) return 0;
@@ -108,7 +108,7 @@ static uintptr_t expand(struct arena *arena, uintptr_t end, uintptr_t want_end, 
   if (slab_starting(end) || (block_header(next) & BLOCK_USED) || end + block_bytes(next) < want_end) return 0;
   if (!take_back(arena, min_size(want_end - end, block_clean_bytes(next)))) return 0;
   *clean = bin_remove(arena, next);
-  if (*clean) budget_regret_on_heap(min_size(want_end - end, clean_bytes_of(*clean)) / page_bytes);
+  if (*clean) budget_regret(min_size(want_end - end, clean_bytes_of(*clean)) / page_bytes);
   *clean = clean_rest(*clean, end, want_end);
   end += block_bytes(next);
   set_prev_free(arena, end, 0);

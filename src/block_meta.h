@@ -70,8 +70,9 @@ struct theap;
  *   carved    == first byte of the granule that was never an object yet
  *             == (used + in `free` + in `later` + on purged pages) * object_bytes
  *
- * One compare with zero on free serves all three states, because `wake` says when the owner wants to hear of it:
+ * One compare with zero on free (no more than none are left) serves all states, because `wake` says when the owner wants to hear of it:
  *   current   wake == -1: never          (the slab that malloc takes from; it may be empty without notice)
+ *             wake ==  all that a slab can have: at each free, since something waits to be given back (due.h)
  *   queued    wake ==  0: when empty     (waits in its class's queue)
  *   full      wake ==  capacity - a few: when there is room worth coming back for (in no queue) */
 struct slab {
@@ -196,6 +197,7 @@ struct arena {
   struct block *sweep;    /* the next free block that a round of giving back (purge.c) looks at; NULL: the first of the bin below */
   size_t sweep_bin;       /* the bin that it is in */
   size_t sweep_min;       /* shorter runs are left alone; 0: no round is under way */
+  bool flooded;           /* very much was dirty, and goes until no more is than its share */
   bool sweep_trims;       /* it is a trim's: whatever it costs, and however little is dirty */
   size_t allocations;
   size_t slabs;           /* atomic, likewise */

@@ -10,14 +10,15 @@
 /* From now on time is earned. */
 void budget_start(void);
 
-/* May `pages` be released now? If so, they are paid for. The same for pages of the heap, which may be on hold. */
+/* May `pages` be released now? If so, they are paid for. */
 bool budget_spend(size_t pages);
-bool budget_spend_on_heap(size_t pages);
-/* Of the heap, but nobody has wanted them for an age: there is no hold on these. */
-bool budget_spend_on_idle(size_t pages);
 
-/* For how long (ns) free memory of the heap must not have been wanted to count as idle: longer for whom it was a mistake to give back. */
+/* For how long (ns) free memory must not have been wanted to count as idle: longer for whom it was a mistake to give back. */
 uint64_t budget_age(void);
+
+/* Has even what is very much to be idle first? For some time after a mistake. Else it goes at once: who frees his one table, and makes no call from then on, is to have
+ * his memory back. */
+bool budget_waits(void);
 
 /* What is kept beyond its share and waits for budget, or to be idle: somebody has to come back to it (due.h). Atomic, written hardly ever: on a line that
  * nobody writes to beside it. */
@@ -33,18 +34,13 @@ static inline void budget_note_due(enum due which, bool some) {
   if (some != known) budget_note_due_slow(which, some);
 }
 
-/* Fresh pages are wanted: if as many were released before, that is paid for. The same on the heap, where it is a mistake, too. */
+/* Fresh pages are wanted: if as many were released before, that is paid for, and may have been a mistake. */
 void budget_regret_slow(size_t pages);
-void budget_regret_on_heap_slow(size_t pages);
 
 extern size_t budget_outstanding_pages; /* released and not asked for again; atomic */
 
 static inline void budget_regret(size_t pages) {
   if (__atomic_load_n(&budget_outstanding_pages, __ATOMIC_RELAXED)) budget_regret_slow(pages);
-}
-
-static inline void budget_regret_on_heap(size_t pages) {
-  if (__atomic_load_n(&budget_outstanding_pages, __ATOMIC_RELAXED)) budget_regret_on_heap_slow(pages);
 }
 
 /* In the child of a fork: nothing is released before it has worked for it, so a short-lived child never does. */

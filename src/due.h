@@ -5,17 +5,28 @@
 #include "block_meta.h"
 #include "budget.h"
 
-/* Frees of this thread until it looks at the clock again. */
-extern __thread uint32_t due_frees_left __attribute__((tls_model("initial-exec")));
+/* A thread's looks at the clock. */
+struct due_look {
+  uint64_t tick;       /* the last */
+  uint32_t looks;      /* in this tick */
+  uint32_t pause;      /* in frees, after this one; */
+  uint32_t frees_left; /* so many of them are left */
+};
+extern __thread struct due_look due_look __attribute__((tls_model("initial-exec")));
 void due_give_slow(void);
+
+static inline bool due_is_some(void) { return __atomic_load_n(&budget_due.what, __ATOMIC_RELAXED); }
+
+/* Has the thread come by so often in this tick that it is to be left alone? */
+bool due_is_busy(void);
 
 /* At the slow exits of free; the caller holds no lock. Else who frees no mapping for a long time would keep what it was too poor to give back: after two uses of 1000 MB all of it for
  * good, without a request of 128 KiB or more. And after bursts, while a light load lives on what the thread has at hand, no free reaches an arena: 575 MB
  * stayed. */
 static inline void due_give(void) {
-  if (LIKELY(!__atomic_load_n(&budget_due.what, __ATOMIC_RELAXED))) return;
-  if (due_frees_left > 0)
-    due_frees_left--;
+  if (LIKELY(!due_is_some())) return;
+  if (due_look.frees_left > 0)
+    due_look.frees_left--;
   else
     due_give_slow();
 }

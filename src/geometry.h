@@ -87,19 +87,19 @@ enum {
   /* ---- giving back ---- */
   DIRTY_MIN = SIZED(4 * 1024, 16) * KIB, /* what is free and in memory ("dirty") is kept up to a share of what is in use, but not less than this */
   DIRTY_SHARE = 8,
-  FLOOD = 4,
   RUN_MIN = SIZED(64, 8) * KIB,
   PORTION = SIZED(512, 8) * KIB, /* goes back at one free, and under one lock: 128 pages, 30 us on a machine of its own, 0.1 to 0.2 ms on a crowded one */
   LOOKS = 4,                     /* at runs that are clean, at each free: so many of them make no free slow */
   LOOKS_OF_TRIM = SIZED(256, 8), /* while the lock is held */
   CALLS_OF_TRIM = SIZED(16, 2),  /* likewise: runs of a page or two */
-  PATIENCE = SIZED(2048, 16) * KIB, /* when there is no budget or are no runs: so much is freed until we look again; */
-  PORTION_SHARE = 8,             /* and this share of a portion until the next: one call that empties a cache pays for a few */
+  PATIENCE = SIZED(2048, 16) * KIB, /* so much is freed until we look again; */
+  PORTION_SHARE = 8,             /* where much goes, this share of a portion: one call that empties a cache pays for a few */
   EARN_SHARE = SIZED(50, 1), /* of the time that passes is to spend; tiny: all of it, so that pages always go and come */
-  HOLD_MIN_S = SIZED(4, 0),
-  HOLD_MAX_S = SIZED(64, 0),
-  AGE_MIN_MS = SIZED(1000, 0), /* what was free all the time for so long is idle; */
-  AGE_SHARE = 4,               /* longer, after mistakes: for this share of the hold */
+  AGE_MIN_MS = SIZED(500, 0), /* what was not wanted for so long is idle; */
+  AGE_MAX_MS = SIZED(4000, 0), /* longer, after mistakes, but no longer than this */
+  AGES_IN_MEMORY = 16,         /* a mistake is forgotten after as many */
+  FLOOD = SIZED(128 * 1024, 64) * KIB, /* beyond its share is very much, and goes at once; */
+  LARGE_FLOOD = SIZED(32 * 1024, 64) * KIB, /* of mappings: glibc unmaps at each free what is larger than its threshold can become, this */
   IDLE_PORTIONS = 8,           /* of what is idle go at one free */
 
   /* ---- mappings ---- */

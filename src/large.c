@@ -12,8 +12,8 @@
  * buffers: 1.56 s without, 0.3 s with). Two rules keep that from costing memory:
  *   - spares never raise the process's peak: whoever needs fresh address space (here or the block heap) first unmaps as much of them as
  *     would lift the total above the highest it has been;
- *   - beyond max(SPARE_FLOOR, an eighth of the live large bytes) they are released while the budget pays for it (budget.c): a burst
- *     that is over at once, a tight loop's buffers no more than once.
+ *   - beyond max(SPARE_FLOOR, an eighth of the live large bytes) those are released that nobody wanted for an age, while the budget pays for
+ *     it (budget.c); at once, where they are LARGE_FLOOD too much.
  * The nearest spare is made to fit: split, or grown with mremap so that only the difference is faulted in. What the kernel will not
  * take back stays a spare, the youngest: it may be used again, and is offered to the kernel again when its turn comes.
  *
@@ -38,6 +38,7 @@ enum {
 
 static struct lock large_lock = {.rank = LOCK_LARGE};
 static size_t hold_bytes; /* unmapped since the lock was taken */
+static uint32_t clock_ms;      /* ms, when something was freed last; read before the lock was taken, and so for nobody who waits */
 static size_t allocations;
 
 /* ---- the lock ------------------------------------------------------------------------------------------------------- */
@@ -45,6 +46,15 @@ static size_t allocations;
 static bool enter(void) {
   if (!lock_enter(&large_lock)) return false;
   hold_bytes = 0;
+  return true;
+}
+
+static uint32_t now_ms(void) { return (uint32_t)(sys_coarse_time() / 1000000); }
+
+static bool enter_to_free(void) {
+  uint32_t time = now_ms();
+  if (!enter()) return false;
+  clock_ms = time;
   return true;
 }
 
@@ -82,33 +92,40 @@ static void melt(struct mapping *low, struct mapping *high) {
   registry_resize(low, bytes);
 }
 
-/* A mapping becomes a spare, joined with its neighbours, the youngest. */
-static struct mapping *keep(struct mapping *mapping, size_t dirty_bytes) {
+/* As old as what has most pages in it: else one of 500 MB, of which a little is wanted again and again, would be young for ever. */
+static void join(struct mapping *low, struct mapping *high) {
+  uint32_t since = low->dirty_bytes >= high->dirty_bytes ? low->since : high->since;
+  size_t dirty_bytes = low->dirty_bytes + high->dirty_bytes;
+  melt(low, high);
+  low->since = since;
+  low->dirty_bytes = dirty_bytes;
+}
+
+/* A mapping becomes a spare, joined with its neighbours, the youngest of the list. */
+static struct mapping *keep_since(struct mapping *mapping, size_t dirty_bytes, uint32_t since) {
   struct mapping *behind = NULL, *before = NULL;
   if (oldest_spare()) { /* none is common: one buffer again and again */
     behind = registry_find(mapping->base + mapping->bytes);
     before = registry_find_end(mapping->base);
   }
-  dirty_bytes = min_size(dirty_bytes, mapping->bytes);
-  if (behind && behind->state == MAPPING_SPARE) {
-    dirty_bytes += behind->dirty_bytes;
-    melt(mapping, behind);
-  }
+  mapping->dirty_bytes = min_size(dirty_bytes, mapping->bytes);
+  mapping->since = since;
+  if (behind && behind->state == MAPPING_SPARE) join(mapping, behind);
   if (before) {
-    dirty_bytes += before->dirty_bytes;
-    melt(before, mapping);
+    join(before, mapping);
     mapping = before;
   }
   registry_become(mapping, MAPPING_SPARE);
-  mapping->dirty_bytes = dirty_bytes;
   return mapping;
 }
 
+static struct mapping *keep(struct mapping *mapping, size_t dirty_bytes) { return keep_since(mapping, dirty_bytes, clock_ms); }
+
 /* Cut a mapping down to `bytes`; the rest is a spare. */
-static void cut_off(struct mapping *mapping, size_t bytes, size_t dirty_bytes) {
+static void cut_off(struct mapping *mapping, size_t bytes, size_t dirty_bytes, uint32_t since) {
   size_t rest = mapping->bytes - bytes;
   registry_resize(mapping, bytes);
-  keep(registry_add(mapping->base + bytes, rest), dirty_bytes);
+  keep_since(registry_add(mapping->base + bytes, rest), dirty_bytes, since);
 }
 
 /* Drop the pages of a spare's last `cut` bytes without the lock. It is on record meanwhile, and nobody's, and stays as long as it is. In pieces: the kernel has a lock, too.
@@ -135,6 +152,7 @@ static bool drop_pages(struct mapping *spare, size_t cut) {
  * part of it a call: 2 GB at once, under a filter that refuses madvise, had another thread's malloc wait 270 ms. */
 static size_t release(struct mapping *spare, size_t most) {
   size_t cut = min_size(most, spare->bytes);
+  uint32_t since = spare->since;
   bool long_hold = hold_bytes + min_size(spare->dirty_bytes, cut) > HOLD_BYTES;
   if (long_hold && !__libc_single_threaded && may_drop_lock() && !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);
   size_t rest = spare->bytes - cut;
@@ -144,7 +162,7 @@ static size_t release(struct mapping *spare, size_t most) {
   if (!gone && spare->dirty_bytes && sys_discard_locked(from, cut)) spare->dirty_bytes -= min_size(spare->dirty_bytes, cut);
   if (gone) registry_resize(spare, rest);
   bool stays = !gone || (rest > 0 && spare->state == MAPPING_EMPTYING);
-  if (stays) keep(spare, spare->dirty_bytes);
+  if (stays) keep_since(spare, spare->dirty_bytes, gone ? since : clock_ms);
   return gone ? cut : 0;
 }
 
@@ -183,23 +201,40 @@ static void make_way(size_t bytes) {
   }
 }
 
-static bool too_much_is_kept(void) {
-  return oldest_spare() && cached_bytes() > max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE);
+static size_t share(void) { return max_size(SPARE_FLOOR, mappings[MAPPING_LIVE].bytes / SPARE_SHARE); }
+
+static bool too_much_is_kept(void) { return oldest_spare() && cached_bytes() > share(); }
+
+/* Very much, which goes at once until no more is kept than its share. */
+static bool is_flooded(void) {
+  static bool flooded;
+  bool much = too_much_is_kept() && (flooded || cached_bytes() > share() + LARGE_FLOOD);
+  return flooded = much && !budget_waits();
 }
 
 /* The kernel forks no process with an area that is longer than all memory, touched or not. */
 static bool far_too_much_is_kept(void) { return too_much_is_kept() && cached_bytes() > SPARES_BYTES_MAX; }
 
-/* No more than a few spares are kept, and no more bytes than the budget has us keep: a portion of what is too much goes, for `freed` bytes. (All of it
+/* The one that has not been wanted for longest, if that is an age. */
+static struct mapping *idle_spare(void) {
+  uint32_t most = sys_near_soft_limit(0) ? 0 : (uint32_t)(budget_age() / 1000000);
+  struct mapping *idle = NULL;
+  size_t looks = SPARES_MAX;
+  for (struct mapping *spare = oldest_spare(); spare && looks > 0; spare = spare->younger, looks--)
+    if (clock_ms - spare->since >= most) idle = spare, most = clock_ms - spare->since;
+  return idle;
+}
+
+/* No more than a few spares are kept, and of what is idle no more bytes than the budget has us keep: a portion of what is too much goes, for `freed` bytes. (All of it
  * at once, when the budget allowed it at last: 171 ms for a free of 200 kB.) May drop the lock. */
 static void release_spares(size_t freed) {
   const struct mapping_list *spares = &mappings[MAPPING_SPARE];
   size_t left = max_size(freed, PORTION_MIN);
   for (int calls = 0, refusals = 0; spares->oldest && left > 0 && calls < SPARES_MAX && refusals < REFUSALS_MAX; calls++) {
-    size_t dirty_bytes = min_size(spares->oldest->dirty_bytes, left);
     bool at_any_cost = spares->count > SPARES_MAX || far_too_much_is_kept();
-    if (!at_any_cost && !(too_much_is_kept() && budget_spend(dirty_bytes / page_bytes))) break;
-    size_t released = release(oldest_spare(), left);
+    struct mapping *spare = at_any_cost || is_flooded() ? oldest_spare() : too_much_is_kept() ? idle_spare() : NULL;
+    if (!spare || !(at_any_cost || budget_spend(min_size(spare->dirty_bytes, left) / page_bytes))) break;
+    size_t released = release(spare, left);
     refusals += released == 0;
     left -= min_size(left, released);
   }
@@ -221,8 +256,9 @@ static struct mapping *nearest(size_t bytes, size_t looks) {
 /* Hand out a spare's beginning. A little too much is left in it. */
 static struct mapping *take_front(struct mapping *spare, size_t bytes) {
   size_t dirty_bytes = spare->dirty_bytes;
+  uint32_t since = spare->since;
   registry_become(spare, MAPPING_LIVE);
-  if (spare->bytes - bytes > bytes / SLACK_SHARE) cut_off(spare, bytes, dirty_bytes);
+  if (spare->bytes - bytes > bytes / SLACK_SHARE) cut_off(spare, bytes, dirty_bytes, since);
   return spare;
 }
 
@@ -241,10 +277,11 @@ static struct mapping *remapped(struct mapping *mapping, size_t bytes) {
 /* A spare that is too small, grown. (No spare any more while way is made: else it might be what goes, and more would be missing.) */
 static struct mapping *take_grown(struct mapping *spare, size_t bytes) {
   size_t dirty_bytes = spare->dirty_bytes;
+  uint32_t since = spare->since;
   registry_become(spare, MAPPING_LIVE);
   make_way(bytes - spare->bytes);
   struct mapping *grown = remapped(spare, bytes);
-  if (!grown) keep(spare, dirty_bytes);
+  if (!grown) keep_since(spare, dirty_bytes, since);
   return grown;
 }
 
@@ -272,14 +309,15 @@ static struct mapping *take_aligned_spare(size_t bytes, size_t alignment, size_t
   struct mapping *spare = nearest_aligned(bytes, alignment, looks);
   if (!spare) return NULL;
   size_t head = round_up(spare->base, alignment) - spare->base, tail = spare->bytes - head, dirty_bytes = spare->dirty_bytes;
+  uint32_t since = spare->since;
   registry_become(spare, MAPPING_LIVE);
   if (head > 0) {
     registry_resize(spare, head);
     struct mapping *taken = registry_add(spare->base + head, tail);
-    keep(spare, dirty_bytes);
+    keep_since(spare, dirty_bytes, since);
     spare = taken;
   }
-  if (tail > bytes) cut_off(spare, bytes, dirty_bytes);
+  if (tail > bytes) cut_off(spare, bytes, dirty_bytes, since);
   return spare;
 }
 
@@ -402,7 +440,7 @@ enum large_state large_find(const void *payload, size_t *bytes) {
 
 enum large_state large_give(void *payload) {
   if ((uintptr_t)payload % page_bytes != 0) return LARGE_UNKNOWN;
-  if (!enter()) return LARGE_BUSY; /* lost, not harmed */
+  if (!enter_to_free()) return LARGE_BUSY; /* lost, not harmed */
   struct mapping *mapping = registry_find((uintptr_t)payload);
   enum large_state state = state_of(mapping);
   if (state == LARGE_LIVE) {
@@ -419,8 +457,9 @@ static bool expand_into_spare(struct mapping *mapping, size_t bytes) {
   struct mapping *behind = registry_find(mapping->base + mapping->bytes);
   if (!behind || behind->state != MAPPING_SPARE || mapping->bytes + behind->bytes < bytes) return false;
   size_t dirty_bytes = behind->dirty_bytes;
+  uint32_t since = behind->since;
   melt(mapping, behind);
-  if (mapping->bytes - bytes > bytes / SLACK_SHARE) cut_off(mapping, bytes, dirty_bytes);
+  if (mapping->bytes - bytes > bytes / SLACK_SHARE) cut_off(mapping, bytes, dirty_bytes, since);
   return true;
 }
 
@@ -445,12 +484,12 @@ static struct mapping *grown(struct mapping *mapping, size_t bytes) {
 
 static struct mapping *resized(struct mapping *mapping, size_t bytes) {
   if (bytes > mapping->bytes) return grown(mapping, bytes);
-  if (bytes < mapping->bytes) cut_off(mapping, bytes, SIZE_MAX);
+  if (bytes < mapping->bytes) cut_off(mapping, bytes, SIZE_MAX, clock_ms);
   return mapping;
 }
 
 void *large_resize(void *payload, size_t size) {
-  if (size > PTRDIFF_MAX || !enter()) return NULL;
+  if (size > PTRDIFF_MAX || !enter_to_free()) return NULL;
   struct mapping *mapping = registry_find((uintptr_t)payload);
   uintptr_t base = 0;
   if (state_of(mapping) == LARGE_LIVE && registry_claim(RECORDS_MAX)) {
@@ -465,8 +504,10 @@ void *large_resize(void *payload, size_t size) {
 }
 
 COLD void large_give_due(void) {
+  uint32_t time = now_ms();
   if (!lock_try(&large_lock)) return;
   hold_bytes = 0;
+  clock_ms = time;
   release_spares(0);
   leave();
 }

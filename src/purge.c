@@ -1,17 +1,15 @@
 /* See purge.h.
  *
- * What is dirty beyond its share goes back in runs of 64 KiB and more, while the budget pays for it (budget.h). Short runs only where dirt
- * abounds: cc1plus would make 99 calls more.
+ * What is dirty beyond its share goes back in runs of 64 KiB and more, while the budget pays for it (budget.h), and not before nobody wanted it for an age: the least
+ * that was dirty in all that time. The free that makes it too much only says that it is due; later frees of any kind, the clock in hand, come back to it (due.h),
+ * since no free may ever reach the arena again. (At once, as it was: faults of real programs 1.16 of glibc's, of python's json 4.9, and a program whose bursts
+ * came again put it all on hold: after bursts of 600 MB 434 were left 5 s later, now 10.) But where very much is dirty, and no mistake is remembered, it goes at once.
  *
  * How far a round has come stands in the arena (`sweep...`); bin_remove() moves it on when the block that it stands at leaves its bin. How far a
  * run was swept stands in the run (`clean_part`), and what coalesces with it leaves that known. (When each visit began at a run's end anew, of
  * blocks freed in order 63 % of the pages advised had been advised, and paid for, before: 235 of 502 MB stayed.) Where else in a run its clean bytes
  * are nobody knows, only that there are so many at least. One with no more than a portion of dirt is discarded at once: pages that are not there
  * cost nothing (1.7 us for a MB of them).
- *
- * A program whose bursts come again wants its pages again, too, and has giving back put on hold (budget.h). Once the bursts are over no free may ever reach the arena
- * again. So frees of any kind come back to what is dirty beyond its share (due.h), and of that the part goes which nobody wanted for an age: the least that was
- * dirty in all that time. (Bursts of 600 MB in blocks, then a light load: 575 MB stayed for good; now 434 after 5 s, 10 after 20.)
  *
  * (All at once, under the lock: when 4 GB of blocks were freed one of the frees took 775 ms, and another thread's malloc 424.) */
 #include "purge.h"
@@ -114,23 +112,20 @@ static size_t dirty_limit(const struct arena *arena) {
 
 bool is_too_dirty(const struct arena *arena) { return dirty_bytes(arena) > dirty_limit(arena); }
 
-/* Pays for pages, or does not. */
-typedef bool spend_on(size_t pages);
-
 /* The top keeps `pad`. Its address space stays: a break that goes up and down costs more calls. False: it has no more than that. */
-static bool purge_top(struct arena *arena, size_t pad, spend_on *spend) {
+static bool purge_top(struct arena *arena, size_t pad) {
   uintptr_t keep = round_up(arena->top + HEADER_BYTES + pad, page_bytes);
   if (arena->resident < keep + RUN_MIN) return false;
   size_t bytes = min_size(arena->resident - keep, PORTION);
-  if (!spend(bytes / page_bytes)) return false;
+  if (!budget_spend(bytes / page_bytes)) return false;
   discard_top(arena, keep, PORTION, false);
   return true;
 }
 
 /* A portion of the next run. False: the budget is used up. */
-static bool purge_run(struct arena *arena, spend_on *spend) {
+static bool purge_run(struct arena *arena) {
   if (!next_run(arena, LOOKS)) return true;
-  if (!spend(portion_bytes(arena->sweep) / page_bytes)) return false;
+  if (!budget_spend(portion_bytes(arena->sweep) / page_bytes)) return false;
   sweep_portion(arena);
   return true;
 }
@@ -141,20 +136,33 @@ static size_t patience_of(const struct arena *arena, size_t limit) {
   return dirty > limit ? PATIENCE : (limit - dirty) / (DIRTY_SHARE + 1) * DIRTY_SHARE;
 }
 
+/* A portion; the round is over when there is no more. False: the budget is used up. */
+static bool give_portion(struct arena *arena, size_t limit) {
+  if (!arena->sweep_min) begin(arena, RUN_MIN);
+  return purge_top(arena, limit / TOP_SHARE) || purge_run(arena);
+}
+
+/* What is dirty beyond its share goes at once near the soft limit; and where it is very much, until no more is. */
+static bool goes_at_once(struct arena *arena, size_t dirty, size_t limit) {
+  bool much = dirty > limit && (arena->flooded || dirty > limit + FLOOD);
+  arena->flooded = much && !budget_waits();
+  return arena->flooded || (dirty > limit && sys_near_soft_limit(0));
+}
+
 COLD void give_back(struct arena *arena) {
   size_t limit = dirty_limit(arena), dirty = dirty_bytes(arena), released = 0;
   if (dirty > limit) budget_note_due(DUE_BLOCKS, true);
   if (giving == HAS_GIVEN) return;
+  arena->patience = patience_of(arena, limit);
+  if (!goes_at_once(arena, dirty, limit) && !arena->sweep_trims) return;
   if (giving == GIVES_ONCE) giving = HAS_GIVEN;
-  if (arena->sweep_trims) { /* one is under way: it is helped */
-    purge_on(arena, &released);
-    arena->patience = released / PORTION_SHARE;
-    return;
-  }
-  if (dirty > limit && !arena->sweep_min) begin(arena, dirty > FLOOD * limit ? RUN_MIN : max_size(RUN_MIN, limit / 16));
-  if (dirty <= limit / 2) end(arena);
-  if (arena->sweep_min && !purge_top(arena, limit / TOP_SHARE, budget_spend_on_heap) && !purge_run(arena, budget_spend_on_heap)) end(arena);
-  arena->patience = arena->sweep_min ? (dirty - dirty_bytes(arena)) / PORTION_SHARE : patience_of(arena, limit);
+  if (arena->sweep_trims)
+    purge_on(arena, &released); /* one is under way: it is helped */
+  else if (give_portion(arena, limit))
+    released = dirty - dirty_bytes(arena);
+  else
+    arena->flooded = false;
+  if (arena->sweep_min) arena->patience = released / PORTION_SHARE; /* the round goes on */
 }
 
 /* ---- by age --------------------------------------------------------------------------------------------------------- */
@@ -174,8 +182,7 @@ COLD bool give_idle(struct arena *arena, uint64_t now) {
   grow_old(arena, now);
   arena->idle_bytes = min_size(arena->idle_bytes, arena->least_dirty); /* some was wanted meanwhile */
   if (arena->sweep_trims || arena->idle_bytes <= limit) return false;
-  if (!arena->sweep_min) begin(arena, RUN_MIN);
-  if (!purge_top(arena, limit / TOP_SHARE, budget_spend_on_idle) && !purge_run(arena, budget_spend_on_idle)) return false;
+  if (!give_portion(arena, limit)) return false;
   arena->idle_bytes = arena->sweep_min ? arena->idle_bytes - min_size(arena->idle_bytes, dirty - dirty_bytes(arena)) : 0;
   return arena->sweep_min;
 }

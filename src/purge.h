@@ -31,7 +31,7 @@ static inline void giving_end(bool begun) {
 
 void give_back(struct arena *arena);
 
-/* A portion of what is idle: dirty beyond its share, and was so all the time for an age (budget.h), hold or no hold. The time is sys_coarse_time()'s.
+/* A portion of what is idle: dirty beyond its share, and was so all the time for an age (budget.h). The time is sys_coarse_time()'s.
  * False: there is no more for now. */
 bool give_idle(struct arena *arena, uint64_t now);
 /* Is more dirty than its share? */

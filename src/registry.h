@@ -26,7 +26,10 @@ struct mapping {
   size_t dirty_bytes; /* of a spare: no more of it is in memory */
   struct mapping *chain[MAPPING_EDGES];
   struct mapping *older, *younger; /* in the same state */
-  uint32_t emptier;                /* the number of the thread that empties it */
+  union {
+    uint32_t since;   /* of a spare: when it was wanted last, in ms */
+    uint32_t emptier; /* of one that is emptied: the number of the thread that does it */
+  };
   uint8_t state;
 };
 

@@ -39,11 +39,23 @@ static void set_wake(struct slab *slab, int32_t wake) {
   __atomic_store_n(&slab->wake, (int16_t)wake, __ATOMIC_RELEASE);
 }
 
+/* A current slab: to every free, or, where nothing is due, to none. */
+static void listen(struct slab *slab) { set_wake(slab, due_is_some() && !due_is_busy() ? WAKE_ALWAYS : WAKE_NEVER); }
+
 static struct slab *current_slab(const struct theap *heap, size_t size_class) { return heap->direct[class_steps(size_class)]; }
 
 static void set_current(struct theap *heap, size_t size_class, struct slab *slab) {
   for (size_t step = class_first_step(size_class); step <= class_steps(size_class); step++) heap->direct[step] = slab;
-  if (slab != NO_SLAB) set_wake(slab, WAKE_NEVER);
+  if (slab != NO_SLAB) listen(slab);
+}
+
+/* Current no longer, and deaf first: a handler's free in between is to change nothing. NO_SLAB: there was none. */
+static struct slab *take_current(struct theap *heap, size_t size_class) {
+  struct slab *slab = current_slab(heap, size_class);
+  if (slab == NO_SLAB) return NO_SLAB;
+  set_wake(slab, WAKE_NEVER);
+  set_current(heap, size_class, NO_SLAB);
+  return slab;
 }
 
 /* The owner's last look at it: from here on it may be gone, if others freed all of it (slab_release_mail). */
@@ -72,7 +84,7 @@ static void dequeue(struct slab *slab) {
 
 /* Objects were freed: settle the state. */
 static void settle(struct slab *slab, size_t used) {
-  if (slab->wake == WAKE_NEVER) return;
+  if (slab_is_current(slab)) return;
   bool queued = slab->wake == WAKE_EMPTY;
   if (used == 0) {
     if (queued) dequeue(slab);
@@ -82,9 +94,27 @@ static void settle(struct slab *slab, size_t used) {
   }
 }
 
+/* No longer current: the next malloc of the class comes by slab_refill(), which has it listen again or not. (Were it deaf at once, it would be for good, after a
+ * burst of frees, while the light load that follows takes and frees one object.) Not if it is empty: a queued one would go, and a malloc below a handler may be about to
+ * take from it. */
+static void rest(struct slab *slab) {
+  take_current(slab->owner, slab->size_class);
+  enqueue(slab);
+}
+
 void slab_wake(struct slab *slab) {
-  settle(slab, slab_used(slab));
+  if (!slab_is_current(slab))
+    settle(slab, slab_used(slab));
+  else if (!due_is_some())
+    set_wake(slab, WAKE_NEVER);
+  else if (due_is_busy() && slab_used(slab) > 0)
+    rest(slab);
   due_give();
+}
+
+void slab_listen(struct theap *heap) {
+  for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++)
+    if (current_slab(heap, size_class) != NO_SLAB) listen(current_slab(heap, size_class));
 }
 
 /* ---- purged pages --------------------------------------------------------------------------------------------------- */
@@ -198,9 +228,8 @@ static void make_current(struct theap *heap, size_t size_class, struct slab *sla
 }
 
 static size_t purge_current(struct theap *heap, size_t size_class) {
-  struct slab *slab = current_slab(heap, size_class);
+  struct slab *slab = take_current(heap, size_class);
   if (slab == NO_SLAB) return 0;
-  set_current(heap, size_class, NO_SLAB);
   size_t released = purge_slab(slab);
   make_current(heap, size_class, slab);
   return released;
@@ -226,7 +255,7 @@ static size_t purge_queue(struct theap *heap, size_t size_class) {
 
 /* Tried and dropped: the same without a trim, for a slab that is down to eight objects in use, four, two, one. Of 1 GiB of small objects
  * of which every twentieth survives it left 9.8 times the live bytes instead of 21. But a call for a page or two takes 1.5 us, as long as
- * the fault, and 13 us beside threads; a few pages wanted again put the release of runs on hold for all the heap; and steady loads with
+ * the fault, and 13 us beside threads; a few pages wanted again made the heap's runs wait, too; and steady loads with
  * survivors took 15 to 20 % more time. It would need an account of its own. */
 COLD size_t slab_purge(struct theap *heap) {
   size_t released = 0;
@@ -305,7 +334,7 @@ void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growt
   struct slab *slab = current_slab(heap, size_class);
   if (slab != NO_SLAB) {
     if (has_objects(slab)) return object_take(slab);
-    set_current(heap, size_class, NO_SLAB);
+    take_current(heap, size_class);
     heap->blocks_given[size_class] = FILLS_SLABS;
     set_full(slab);
   }
@@ -450,7 +479,7 @@ bool slab_collect(struct theap *heap) {
 /* Nobody has an object of it, and its owner would come upon it by its mail only. */
 static bool is_anybodys(const struct slab *slab, const struct remote *remote) {
   bool all_free = remote_count(__atomic_load_n(&remote->head, __ATOMIC_ACQUIRE)) == slab_capacity(slab);
-  return all_free && __atomic_load_n(&slab->wake, __ATOMIC_ACQUIRE) > WAKE_EMPTY;
+  return all_free && wake_is_of_full(__atomic_load_n(&slab->wake, __ATOMIC_ACQUIRE));
 }
 
 /* What is anybody's goes. Not in the child of a fork that came in between: there it is an heir's. */

@@ -61,6 +61,9 @@ void slab_post_again(struct slab *slab);
  * each, each heap had a slab of each class in time, 1090 MB in all, now 219; glibc 147. Not at all: threads of 100 objects took a quarter more time than with it, with half of it a tenth.) */
 void slab_begin_anew(struct theap *heap);
 
+/* Something is due (due.h): the owner wants to hear of frees into current slabs, too. Owner only. */
+void slab_listen(struct theap *heap);
+
 /* Give current slabs that are empty back to their arena. Owner only. */
 void slab_retire_empty(struct theap *heap);
 
@@ -70,11 +73,13 @@ size_t slab_purge(struct theap *heap);
 /* Is the object free, on a purged page? */
 bool slab_has_purged(const struct slab *slab, const struct object *object);
 
-enum { WAKE_NEVER = -1, WAKE_EMPTY = 0 };
+enum { WAKE_NEVER = -1, WAKE_EMPTY = 0, WAKE_ALWAYS = SLAB_USABLE / ALIGNMENT };
 
-static inline bool slab_is_current(const struct slab *slab) { return slab->wake == WAKE_NEVER; }
+static inline bool wake_is_of_full(int32_t wake) { return wake > WAKE_EMPTY && wake < WAKE_ALWAYS; }
 
-static inline bool slab_is_full(const struct slab *slab) { return slab->wake > WAKE_EMPTY; }
+static inline bool slab_is_current(const struct slab *slab) { return slab->wake == WAKE_NEVER || slab->wake == WAKE_ALWAYS; }
+
+static inline bool slab_is_full(const struct slab *slab) { return wake_is_of_full(slab->wake); }
 
 static inline size_t slab_used(const struct slab *slab) { return (size_t)(slab->countdown + slab->wake); }
 

@@ -77,7 +77,7 @@ void touch_top(struct arena *arena, uintptr_t end, size_t bytes, bool dense) {
   arena->fresh = max_size(arena->fresh, touched);
   arena->dense_bytes = dense ? arena->dense_bytes + bytes : 0;
   if (touched <= arena->resident) return;
-  budget_regret_on_heap((touched - arena->resident + page_bytes - 1) / page_bytes);
+  budget_regret((touched - arena->resident + page_bytes - 1) / page_bytes);
   populate_ahead(arena, touched);
   arena->resident = max_size(arena->resident, min_size(round_up(touched, page_bytes), arena->limit));
 }

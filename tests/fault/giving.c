@@ -21,11 +21,12 @@ static void fill_with_blocks(size_t bytes)
 
 /* ---- portions ---- */
 
-/* 400 MB are freed, block by block: most of it goes back, no more than a portion at each free. */
+/* Near the soft limit: 400 MB are freed, block by block, and most of it goes back at once, no more than a portion at each free. */
 static void a_free_gives_back_a_portion(void)
 {
   size_t most = 0;
   kernel.stopped = true; /* nothing grows old */
+  sys_limits.soft = 1;
   fill_with_blocks(100000);
   for (size_t i = 0; i < COUNT(blocks); i++) {
     size_t before = kernel.discarded;
@@ -45,17 +46,20 @@ static void what_is_locked_goes_for_a_trim_only(void)
   fill_with_blocks(100000);
   char *above = os_malloc(100000);
   require(above); /* so that the trim cannot lower the break */
+  sys_limits.soft = 1;
   for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
   require(kernel.seen[MADVISE] > 0 && kernel.discarded == 0);
   os_trim(0);
   require(kernel.discarded > 300 * MB && os_check());
 }
 
-/* In whatever order neighbours are freed, nothing that went back is paid for again, so that nearly all does. */
+/* In whatever order neighbours are freed, a quarter of a second after each other, nothing that went back is paid for again, so that nearly all does. */
 static void blocks_freed_in_a_row_go_back(int step)
 {
+  kernel.stopped = true;
   fill_with_blocks(100000);
   for (size_t i = 0; i < COUNT(blocks); i++) {
+    kernel.ahead_s += i % 4 == 0;
     os_free(blocks[step > 0 ? i : COUNT(blocks) - 1 - i]);
     require(i % 64 || os_check());
   }
@@ -169,7 +173,7 @@ static void a_handler_leaves_it_to_others(void)
 
 /* ---- by age ---- */
 
-/* Bursts that come again put giving back on hold. Once they are over what they used is not wanted for a second, and another, and goes at the frees of a light load, which
+/* Once bursts are over what they used is not wanted for a second, and another, and goes at the frees of a light load, which
  * come to no block heap. */
 enum { IN_BLOCKS = COUNT(blocks) * 50000, IDLE_MOST = 9 * MB };
 
@@ -218,6 +222,44 @@ static void what_bursts_left_goes_when_objects_are_freed(void)
   all_goes_when(fill_and_free_slabs);
 }
 
+/* The fast paths serve it, and tell nobody but while something is due. */
+static void free_an_object(void)
+{
+  os_free(os_malloc(OBJECT_BYTES / 2));
+}
+
+static void what_bursts_left_goes_when_an_object_comes_and_goes(void)
+{
+  kernel.stopped = true;
+  bursts(NULL);
+  all_goes_when(free_an_object);
+}
+
+/* Nor does it matter that the slab that serves heard of too many frees in one tick, when those were a burst of them. */
+static void what_bursts_left_goes_after_a_burst_of_objects(void)
+{
+  static char *objects[120000];
+  kernel.stopped = true;
+  bursts(NULL);
+  for (size_t i = 0; i < COUNT(objects); i++) objects[i] = os_malloc(OBJECT_BYTES / 2);
+  kernel.ahead_s++;
+  os_free(os_malloc(20000));
+  for (size_t i = 0; i + 20 < COUNT(objects); i++) os_free(objects[i]);
+  all_goes_when(free_an_object);
+}
+
+/* But not for each of very many: to them it is as if nothing were due. */
+static void who_frees_all_the_time_is_left_alone(void)
+{
+  kernel.stopped = true;
+  require(os_malloc(OBJECT_BYTES / 2));
+  bursts(NULL);
+  size_t looks = kernel.clock_looks;
+  for (int i = 0; i < 1000000; i++) free_an_object();
+  say("# %zu looks at the clock\n", kernel.clock_looks - looks);
+  require(kernel.clock_looks - looks < 200);
+}
+
 static void what_an_ended_thread_left_goes_when_another_frees(void)
 {
   kernel.stopped = true;
@@ -225,19 +267,19 @@ static void what_an_ended_thread_left_goes_when_another_frees(void)
   all_goes_when(free_a_medium_block);
 }
 
-/* What is wanted every second is not idle, however often frees look. (After a minute the hold is as long.) */
+/* What is wanted every second is not idle, however often frees look; and what is so much that it goes at once goes seldom. */
 static void what_bursts_want_again_stays(void)
 {
   size_t before = 0;
   kernel.stopped = true;
-  for (int i = 0; i < 110; i++) {
-    if (i == 75) before = kernel.discarded;
+  for (int i = 0; i < 200; i++) {
+    if (i == 60) before = kernel.discarded;
     kernel.ahead_s++;
     for (int light = 0; light < 100; light++) free_a_medium_block();
     burst();
   }
   say("# %zu MB given back, and then %zu\n", before / MB, (kernel.discarded - before) / MB);
-  require(kernel.discarded - before == 0);
+  require(kernel.discarded - before <= 3 * (size_t)IN_BLOCKS);
 }
 
 /* ---- locks ---- */
@@ -317,6 +359,7 @@ static void what_was_put_off_goes_back_in_portions(void)
   size_t before = kernel.discarded;
   sem_post(&go_on);
   join(other);
+  sys_limits.soft = 1;
   for (size_t i = COUNT(blocks) / 2; i < COUNT(blocks); i++) {
     os_free(blocks[i]);
     if (kernel.discarded - before > most) most = kernel.discarded - before;
@@ -354,8 +397,10 @@ static void free_what_is_owned(void)
 static void a_malloc_gives_back_a_portion_of_what_the_dead_had(void)
 {
   size_t most = 0;
+  kernel.stopped = true;
+  sys_limits.soft = 1;
   free_what_is_owned();
-  for (size_t left = OWNERS * OWNED / 2; left > 0; left--) {
+  for (size_t left = OWNERS * OWNED / 4; left > 0; left--) { /* no more than was freed: else the heap grows, and near the soft limit all of it is looked at first */
     size_t before = kernel.discarded;
     touch(os_malloc(2 * OBJECT_BYTES), 2 * OBJECT_BYTES);
     if (kernel.discarded - before > most) most = kernel.discarded - before;
@@ -403,7 +448,7 @@ static void a_trim_lets_others_in(void)
 {
   trimming = pthread_self();
   require(sem_init(&held, 0, 0) == 0 && sem_init(&sleeps, 0, 0) == 0 && sem_init(&came, 0, 0) == 0);
-  fill_with_blocks(60000);
+  fill_with_blocks(30000); /* no flood, of which each free of a cached block would give back a portion */
   pthread_t other = spawn(wants_the_lock, NULL);
   kernel.refuse = 1 << MADVISE; /* so that all of it is left to the trim */
   kernel.from = 1;
@@ -738,6 +783,9 @@ int main(int argc, char **argv)
       TEST(who_wants_a_heap_settled_is_not_kept_for_ever),
       TEST(what_bursts_left_goes_when_blocks_are_freed),
       TEST(what_bursts_left_goes_when_objects_are_freed),
+      TEST(what_bursts_left_goes_when_an_object_comes_and_goes),
+      TEST(what_bursts_left_goes_after_a_burst_of_objects),
+      TEST(who_frees_all_the_time_is_left_alone),
       TEST(what_an_ended_thread_left_goes_when_another_frees),
       TEST(what_bursts_want_again_stays),
       TEST(what_was_put_off_goes_back_in_portions),

@@ -75,7 +75,7 @@ static void what_was_refused_is_offered_again(void)
   for (size_t i = 0; i < PLACES; i += 2) os_free(blocks[i]);
   require(now().cached_bytes >= PLACES / 2 * EACH);
   kernel.refuse = 0;
-  for (size_t i = 0; i < LATER; i++) os_free(os_aligned_alloc(1 * MB, 4 * MB));
+  for (size_t i = 0; i < LATER; i++, kernel.ahead_s++) os_free(os_aligned_alloc(1 * MB, 4 * MB));
   require(now().cached_bytes < PLACES / 8 * EACH && os_check());
 }
 
@@ -192,6 +192,41 @@ static void a_buffer_is_kept(void)
     os_free(buffer);
   }
   require(now().cached_bytes >= KEPT);
+}
+
+/* What was wanted within the last age stays, however much is freed meanwhile; then it goes. */
+enum { YOUNG = 30, YOUNG_BYTES = 1 * MB };
+
+static void spares_grow_old(void)
+{
+  kernel.stopped = true;
+  for (int round = 0; round < 10; round++) {
+    for (size_t i = 0; i < YOUNG; i++) touch(blocks[i] = os_malloc(YOUNG_BYTES), YOUNG_BYTES);
+    for (size_t i = 0; i < YOUNG; i++) os_free(blocks[i]);
+    require(now().cached_bytes >= YOUNG * YOUNG_BYTES && kernel.seen[MUNMAP] == 0);
+  }
+  kernel.ahead_s = 10;
+  for (int i = 0; i < 100; i++, kernel.ahead_s++) os_free(os_malloc(20000));
+  require(now().cached_bytes <= 1 * MB && os_check());
+}
+
+/* Of what is kept a little is wanted again and again: the rest grows old all the same. */
+static void the_rest_of_a_spare_grows_old(void)
+{
+  enum { LITTLE = 200 * KB, LARGE = 30 * MB };
+  kernel.stopped = true;
+  char *large = os_malloc(LARGE);
+  touch(large, LARGE);
+  os_free(large);
+  require(now().cached_bytes >= LARGE);
+  for (int i = 0; i < 100; i++) {
+    kernel.ahead_s++;
+    char *little = os_malloc(LITTLE);
+    touch(little, LITTLE);
+    os_free(little);
+  }
+  say("# %zu KB are kept\n", now().cached_bytes / KB);
+  require(now().cached_bytes <= 1 * MB && os_check());
 }
 
 /* The kernel refuses to fork a process that has as much in one piece as there is memory, touched or not. */
@@ -460,6 +495,8 @@ int main(int argc, char **argv)
       TEST(a_copy_does_not_touch_what_was_not_touched),
       TEST(a_copy_is_whole_where_others_wrote),
       TEST(a_small_free_gives_back_a_portion),
+      TEST(spares_grow_old),
+      TEST(the_rest_of_a_spare_grows_old),
       TEST(buffers_of_any_size_are_not_kept),
       TEST(what_can_never_be_had_costs_no_spare),
       TEST(a_growth_near_a_limit_has_spares_go),

@@ -203,14 +203,17 @@ static void areas_stay_few_after_churn(void)
   require(!areas_stay_few(slice_mappings, 1));
 }
 
-/* A burst of large blocks goes back by itself, but for half a megabyte. Once in a process: a second one is kept until the library can
- * afford to release again. */
+/* A burst of large blocks goes back at the frees of a light load, once nobody wanted it for a second, but for half a megabyte. */
 enum { BURST = 64, BURST_REST = 2 * MB };
 
 static void burst(void)
 {
   for (size_t i = 0; i < BURST; i++) blocks[i] = make(MB);
   for (size_t i = 0; i < BURST; i++) release(blocks[i]);
+  for (int i = 0; i < 25; i++) {
+    usleep(100 * 1000);
+    free(malloc(20000));
+  }
 }
 
 static void one_burst(void)

@@ -135,9 +135,27 @@ plant purge 'a page too many' block_meta.h \
   'a header was overwritten|corrupted block|not so|SIG' $model
 plant purge 'never' purge.h \
   '/^static inline void settle_dirt/,/^}/ s/if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;/return;/' \
-  'not so: resident_bytes' $unit/strategy.c freed_blocks_go_back
+  'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_when_blocks_are_freed
+plant purge 'young spares go' large.c \
+  's/if (clock_ms - spare->since >= most) idle/if (1) idle/' \
+  'not so: now.*cached_bytes' $fault/mappings.c spares_grow_old
+plant purge 'a large spare is young for ever' large.c \
+  's/uint32_t since = low->dirty_bytes >= high->dirty_bytes ? low->since : high->since;/uint32_t since = clock_ms;/' \
+  'not so: now.*cached_bytes' $fault/mappings.c the_rest_of_a_spare_grows_old
+plant purge 'very much of mappings waits, too' large.c \
+  's/return flooded = much .*/return false;/' \
+  'not so: resident_bytes' $unit/strategy.c freed_mappings_go_back
+plant purge 'current slabs are deaf' slab.c \
+  's/due_is_some() \&\& !due_is_busy() ? WAKE_ALWAYS : WAKE_NEVER/WAKE_NEVER/' \
+  'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_when_an_object_comes_and_goes
+plant purge 'current slabs are deaf after a burst' slab.c \
+  '/^static void rest/,/^}/ { s/take_current(.*/set_wake(slab, WAKE_NEVER);/; s/enqueue(slab);// }' \
+  'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_after_a_burst_of_objects
+plant purge 'each free of a busy thread is heard' due.c \
+  's/return due_look.looks >= LOOKS_MAX .*;/return false;/' \
+  'not so: kernel.clock_looks' $fault/giving.c who_frees_all_the_time_is_left_alone
 plant purge 'mappings that are kept too many' large.c \
-  '/^static bool too_much_is_kept/,/^}/ s/max_size(SPARE_FLOOR, /max_size(1024 * SPARE_FLOOR, /' \
+  '/^static size_t share/ s/max_size(SPARE_FLOOR, /max_size(1024 * SPARE_FLOOR, /' \
   'not so' $memory/churn.c a_burst_of_mappings_goes_back
 plant purge 'a slab gives back a page in use' slab.c \
   's/return whole & ~in_use;/(void)in_use; return whole;/' \
@@ -325,7 +343,7 @@ plant purging 'what was wanted meanwhile is idle, too' purge.h \
   's/  if (UNLIKELY(dirty < arena->least_dirty)) arena->least_dirty = dirty;/  (void)dirty;/' \
   'not so: kernel.discarded' $fault/giving.c what_bursts_want_again_stays
 plant 'large blocks' 'each free looks at the clock' due.h \
-  's/  if (due_frees_left > 0)/  if (0)/' \
+  's/  if (due_look.frees_left > 0)/  if (0)/' \
   'not so: .*clock_looks' $fault/giving.c frees_look_at_the_clock_now_and_then
 plant 'large blocks' 'a handler in the library releases mappings' due.c \
   's/if (!new_tick || thread_locks)/if (!new_tick)/' \
