@@ -690,7 +690,7 @@ def count_instructions(bench, allocators):
 # ---- reports ----
 
 def geomean(values):
-    values = [v for v in values if v]
+    values = [v for v in values if v and v > 0]  # a slope may go down
     return math.exp(statistics.fmean(map(math.log, values))) if values else None
 
 

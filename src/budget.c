@@ -14,6 +14,7 @@
 #include "os.h"
 
 enum {
+  CALL_NS = 1000,
   RELEASE_NS = 100,
   FAULT_NS = 1450,
   CREDIT_START_NS = 2 * 1000 * 1000, /* 80 MB */
@@ -64,7 +65,7 @@ bool budget_spend(size_t pages) {
   if (sys_near_soft_limit(0)) return true; /* whatever it costs */
   uint64_t now = sys_coarse_time();
   earn(now);
-  int64_t cost = is_free(pages) ? 0 : cost_of(pages, RELEASE_NS);
+  int64_t cost = is_free(pages) ? 0 : CALL_NS + cost_of(pages, RELEASE_NS);
   if (cost && cost > GET(credit_ns)) return false;
   book(-cost);
   __atomic_fetch_add(&budget_outstanding_pages, pages, __ATOMIC_RELAXED);
@@ -86,6 +87,11 @@ void budget_note_due_slow(enum due which, bool some) {
 static bool mistake_was_within(uint64_t ages) { return GET(mistake_ns) && sys_coarse_time() - GET(mistake_ns) < ages * budget_age(); }
 
 bool budget_waits(void) { return mistake_was_within(AGES_IN_MEMORY); }
+
+bool budget_is_rich(void) {
+  earn(sys_coarse_time());
+  return GET(credit_ns) > CREDIT_MAX_NS / 2 && !budget_waits();
+}
 
 /* The age doubles, unless the mistake before was forgotten for as long again as it was remembered. */
 static void note_mistake(void) {

@@ -20,6 +20,9 @@ uint64_t budget_age(void);
  * his memory back. */
 bool budget_waits(void);
 
+/* Is there so much to spend that short runs may go, too? Not while a mistake is remembered. */
+bool budget_is_rich(void);
+
 /* What is kept beyond its share and waits for budget, or to be idle: somebody has to come back to it (due.h). Atomic, written hardly ever: on a line that
  * nobody writes to beside it. */
 enum due { DUE_MAPPINGS = 1, DUE_BLOCKS = 2 };

@@ -88,6 +88,7 @@ enum {
   DIRTY_MIN = SIZED(4 * 1024, 16) * KIB, /* what is free and in memory ("dirty") is kept up to a share of what is in use, but not less than this */
   DIRTY_SHARE = 8,
   RUN_MIN = SIZED(64, 8) * KIB,
+  RUN_LEAST = SIZED(8, 4) * KIB, /* where the budget is hardly used */
   PORTION = SIZED(512, 8) * KIB, /* goes back at one free, and under one lock: 128 pages, 30 us on a machine of its own, 0.1 to 0.2 ms on a crowded one */
   LOOKS = 4,                     /* at runs that are clean, at each free: so many of them make no free slow */
   LOOKS_OF_TRIM = SIZED(256, 8), /* while the lock is held */

@@ -4,6 +4,8 @@
  * that was dirty in all that time. The free that makes it too much only says that it is due; later frees of any kind, the clock in hand, come back to it (due.h),
  * since no free may ever reach the arena again. (At once, as it was: faults of real programs 1.16 of glibc's, of python's json 4.9, and a program whose bursts
  * came again put it all on hold: after bursts of 600 MB 434 were left 5 s later, now 10.) But where very much is dirty, and no mistake is remembered, it goes at once.
+ * Where the budget is hardly used, shorter runs go, too: of the free memory of a cache that drifts nearly all lies in runs of 8 to 64 KiB. (Ten days of one, a second each on a clock as much
+ * faster: resident 1.73 times what is live, now 1.49; in the troughs of a load that is five times as high at noon 2.30, now 1.90; connections with buffers 1.99, now 1.86.)
  *
  * How far a round has come stands in the arena (`sweep...`); bin_remove() moves it on when the block that it stands at leaves its bin. How far a
  * run was swept stands in the run (`clean_part`), and what coalesces with it leaves that known. (When each visit began at a run's end anew, of
@@ -137,8 +139,8 @@ static size_t patience_of(const struct arena *arena, size_t limit) {
 }
 
 /* A portion; the round is over when there is no more. False: the budget is used up. */
-static bool give_portion(struct arena *arena, size_t limit) {
-  if (!arena->sweep_min) begin(arena, RUN_MIN);
+static bool give_portion(struct arena *arena, size_t limit, size_t run_min) {
+  if (!arena->sweep_min) begin(arena, run_min);
   return purge_top(arena, limit / TOP_SHARE) || purge_run(arena);
 }
 
@@ -158,7 +160,7 @@ COLD void give_back(struct arena *arena) {
   if (giving == GIVES_ONCE) giving = HAS_GIVEN;
   if (arena->sweep_trims)
     purge_on(arena, &released); /* one is under way: it is helped */
-  else if (give_portion(arena, limit))
+  else if (give_portion(arena, limit, RUN_MIN))
     released = dirty - dirty_bytes(arena);
   else
     arena->flooded = false;
@@ -182,7 +184,7 @@ COLD bool give_idle(struct arena *arena, uint64_t now) {
   grow_old(arena, now);
   arena->idle_bytes = min_size(arena->idle_bytes, arena->least_dirty); /* some was wanted meanwhile */
   if (arena->sweep_trims || arena->idle_bytes <= limit) return false;
-  if (!give_portion(arena, limit)) return false;
+  if (!give_portion(arena, limit, budget_is_rich() ? RUN_LEAST : RUN_MIN)) return false;
   arena->idle_bytes = arena->sweep_min ? arena->idle_bytes - min_size(arena->idle_bytes, dirty - dirty_bytes(arena)) : 0;
   return arena->sweep_min;
 }

@@ -267,6 +267,47 @@ static void what_an_ended_thread_left_goes_when_another_frees(void)
   all_goes_when(free_a_medium_block);
 }
 
+/* Holes between blocks that stay, of 20 KB each. */
+static void leave_holes(void)
+{
+  for (size_t i = 0; i < COUNT(blocks); i += 2) os_free(blocks[i]);
+}
+
+static size_t goes_within(int seconds)
+{
+  size_t before = kernel.discarded;
+  for (int i = 0; i < seconds; i++) {
+    kernel.ahead_s++;
+    free_a_medium_block();
+    require(kernel.discarded - before <= (size_t)(i + 1) * MOST_AT_ONCE && os_check());
+  }
+  say("# %zu MB went in %d s, %zu are dirty\n", (kernel.discarded - before) / MB, seconds, dirty_in_all() / MB);
+  return kernel.discarded - before;
+}
+
+/* Too short to go, until there is much to spend. */
+static void short_runs_go_where_the_budget_is_hardly_used(void)
+{
+  kernel.stopped = true;
+  fill_with_blocks(20000);
+  leave_holes();
+  require(goes_within(4) == 0);
+  require(goes_within(300) > 25 * MB);
+}
+
+/* Nor for a while after they were wanted again. */
+static void short_runs_that_are_wanted_again_stay_for_a_while(void)
+{
+  kernel.stopped = true;
+  fill_with_blocks(20000);
+  leave_holes();
+  require(goes_within(150) > 10 * MB);
+  for (size_t i = 0; i < COUNT(blocks); i += 2) touch(blocks[i] = os_malloc(20000), 20000);
+  leave_holes();
+  require(goes_within(7) == 0);
+  require(goes_within(150) > 10 * MB);
+}
+
 /* What is wanted every second is not idle, however often frees look; and what is so much that it goes at once goes seldom. */
 static void what_bursts_want_again_stays(void)
 {
@@ -787,6 +828,8 @@ int main(int argc, char **argv)
       TEST(what_bursts_left_goes_after_a_burst_of_objects),
       TEST(who_frees_all_the_time_is_left_alone),
       TEST(what_an_ended_thread_left_goes_when_another_frees),
+      TEST(short_runs_go_where_the_budget_is_hardly_used),
+      TEST(short_runs_that_are_wanted_again_stay_for_a_while),
       TEST(what_bursts_want_again_stays),
       TEST(what_was_put_off_goes_back_in_portions),
       TEST(a_malloc_gives_back_a_portion_of_what_sleepers_had),

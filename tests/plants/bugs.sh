@@ -402,6 +402,15 @@ plant 'short memory' 'mail is not read for a refused request' heap.c \
 plant 'fork handler' 'a library that ends leaves a fork half done' fork.c \
   's/^  if (!whose_end_they_share()) return;/  return;/' \
   'not ok [0-9]+ - linked into a library: a process ends while its threads fork|hangs' tests/programs/beside.t
+plant purging 'short runs go whatever there is to spend' purge.c \
+  's/budget_is_rich() ? RUN_LEAST : RUN_MIN/RUN_LEAST/' \
+  'not so: goes_within.4. == 0' $fault/giving.c short_runs_go_where_the_budget_is_hardly_used
+plant purging 'what is not asked for earns nothing' budget.c \
+  '/^bool budget_is_rich/,/^}/ s/  earn(sys_coarse_time());//' \
+  'not so: goes_within.300' $fault/giving.c short_runs_go_where_the_budget_is_hardly_used
+plant purging 'short runs go although they were wanted again' budget.c \
+  's/ \&\& !budget_waits();/;/' \
+  'not so: goes_within.7. == 0' $fault/giving.c short_runs_that_are_wanted_again_stay_for_a_while
 plant purging 'what is locked goes at a free' purge.c \
   's/discard_pages(portion.from, portion.to, arena->sweep_trims)/discard_pages(portion.from, portion.to, true)/' \
   'not so: .*kernel.discarded == 0' $fault/giving.c what_is_locked_goes_for_a_trim_only
