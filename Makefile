@@ -1,4 +1,4 @@
-# osmem: make, make demo, make bench, make record, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny hasty
+# osmem: make, make demo, make bench, make record, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny hasty; make counts
 # tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
@@ -108,6 +108,18 @@ build/hasty/libosmem.so: build/shared.o build/hasty/kernel.o src/libosmem.map
 
 hasty: build/hasty/libosmem.so
 .PHONY: hasty
+
+# Cache lines that go from thread to thread, and atomic operations, counted: tests/bench/counts.c, which is the sanitizer's run-time here.
+build/counts/unity.o: src/unity.c $(sources) $(headers) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(flags) -DOSMEM_ARCHIVE -O2 -g -fsanitize=thread -c $< -o $@
+
+build/counts/counts: tests/bench/counts.c tests/real_kernel.h src/kernel.c build/counts/unity.o Makefile
+	$(CC) -std=gnu11 $(warnings) -Wno-conversion -O2 -g -fno-builtin-malloc -Iinclude -no-pie -pthread $(filter %.c,$(filter-out src/%,$^)) build/counts/unity.o -o $@
+
+counts: build/counts/counts
+	$<
+.PHONY: counts
 
 # ---- traces: record the allocations of a program, replay them on any allocator ---------------------------------------
 

@@ -199,9 +199,15 @@ static struct arena *enter_own(struct theap *heap) {
   return LIKELY(try_arena(own)) ? own : enter_contended(heap);
 }
 
-static void *take_from_others(const struct theap *heap, arena_taker *taker, void *what) {
-  for (size_t i = 0; i < arena_count(); i++) {
-    struct arena *arena = arenas[i];
+/* In turn; each thread begins with another one, as above. */
+static struct arena *next_other(struct theap *heap) {
+  struct arena *arena = arenas[(thread_number + heap->looks_elsewhere++) % arena_count()];
+  return arena != heap->arena ? arena : arenas[(thread_number + heap->looks_elsewhere++) % arena_count()];
+}
+
+static void *take_from_others(struct theap *heap, arena_taker *taker, void *what, size_t looks) {
+  for (; looks > 0; looks--) {
+    struct arena *arena = next_other(heap);
     bool worth = arena != heap->arena && __atomic_load_n(&arena->free_bytes, __ATOMIC_RELAXED) >= WORTH_A_LOOK;
     if (!worth || !try_arena(arena)) continue;
     void *taken = taker(arena, what, ARENA_WARM);
@@ -219,9 +225,12 @@ static void *take_from_own(struct theap *heap, arena_taker *taker, void *what, e
   return taken;
 }
 
+/* One other at a time, all where there is no more to be had. (All each time: with 64 threads in 64 arenas each took the lock of every other one, and looked into its bins, at every
+ * second malloc of a medium block, and 3.5 lines a call went from cache to cache; with one 0.7, at the same RSS: make counts.) */
 void *arena_serve(struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
   void *taken = take_from_own(heap, taker, what, growth);
-  return taken || growth != ARENA_WARM ? taken : take_from_others(heap, taker, what);
+  if (taken || growth == ARENA_AS_IS) return taken;
+  return take_from_others(heap, taker, what, growth == ARENA_WARM ? 1 : arena_count());
 }
 
 void block_release(struct block *block) {

@@ -227,6 +227,7 @@ struct theap {
   uint8_t blocks_given[SIZE_CLASSES]; /* by its thread, up to BLOCKS_BEFORE_SLAB; FILLS_SLABS: it has filled a slab of the class */
   struct arena *arena;
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
+  uint32_t looks_elsewhere; /* at arenas of others, for warm memory: the next look is at another one */
   struct marked *mail;   /* atomic stack of slabs whose remote list became non-empty, */
   struct marked *unread; /* atomic: and one of bundles, each what is left of a mail that was taken whole */
   size_t cached_bytes, cache_limit;

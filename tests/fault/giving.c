@@ -267,6 +267,28 @@ static void what_an_ended_thread_left_goes_when_another_frees(void)
   all_goes_when(free_a_medium_block);
 }
 
+static void *frees_some(void *unused)
+{
+  for (int i = 0; i < 40; i++) free_a_medium_block();
+  return unused;
+}
+
+/* Else sixty-four would look into all heaps in each tick. */
+static void in_a_tick_one_thread_gives_for_all(void)
+{
+  kernel.stopped = true;
+  bursts(NULL);
+  for (int i = 0; i < 3; i++, kernel.ahead_s++) frees_some(NULL);
+  size_t before = kernel.discarded;
+  frees_some(NULL);
+  size_t after = kernel.discarded;
+  run_thread(frees_some, NULL);
+  require(after > before && kernel.discarded == after);
+  kernel.ahead_s++;
+  run_thread(frees_some, NULL);
+  require(kernel.discarded > after);
+}
+
 /* Holes between blocks that stay, of 20 KB each. */
 static void leave_holes(void)
 {
@@ -554,6 +576,24 @@ static void who_finds_its_heap_taken_takes_from_another(void)
   require(served_by_another > 100 && os_check());
 }
 
+/* One other heap is looked at for each request; but where the kernel gives no more, all of them, before everything is given up for it. */
+static void where_no_more_is_to_be_had_all_heaps_are_asked(void)
+{
+  fill_with_blocks(20000);
+  char *above = os_malloc(100);
+  for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+  kernel.processor = 15;
+  for (int i = 0; i < 31; i++) arena_move_out(self);
+  arena_count_thread(arena_at(0)); /* another one's: it is not joined */
+  require(above && arena_count() == 32);
+  kernel.refuse = 1 << MMAP | 1 << BRK;
+  kernel.from = 1;
+  kernel.to = SIZE_MAX;
+  size_t given_back = kernel.seen[MADVISE];
+  for (int i = 0; i < 500; i++) require(os_malloc(60000));
+  require(kernel.seen[MADVISE] == given_back && os_check());
+}
+
 /* A heap that grows by small objects has the next pages brought in ahead, in portions likewise. */
 static void a_malloc_brings_in_a_portion(void)
 {
@@ -828,6 +868,7 @@ int main(int argc, char **argv)
       TEST(what_bursts_left_goes_after_a_burst_of_objects),
       TEST(who_frees_all_the_time_is_left_alone),
       TEST(what_an_ended_thread_left_goes_when_another_frees),
+      TEST(in_a_tick_one_thread_gives_for_all),
       TEST(short_runs_go_where_the_budget_is_hardly_used),
       TEST(short_runs_that_are_wanted_again_stay_for_a_while),
       TEST(what_bursts_want_again_stays),
@@ -836,6 +877,7 @@ int main(int argc, char **argv)
       TEST(a_malloc_gives_back_a_portion_of_what_the_dead_had),
       TEST(a_trim_lets_others_in),
       TEST(who_finds_its_heap_taken_takes_from_another),
+      TEST(where_no_more_is_to_be_had_all_heaps_are_asked),
       TEST(a_malloc_brings_in_a_portion),
       TEST(a_purge_is_interrupted_at_every_call),
       TEST(what_goes_is_not_claimed),

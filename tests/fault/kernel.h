@@ -12,6 +12,7 @@
  *   kernel.ahead_s   the clock is so much ahead; it goes back, as in a child in another time namespace, when that becomes less
  *   kernel.stopped   the clock stands still, but for that
  *   kernel.clock_looks   how often it was looked at
+ *   kernel.processor if not 0: the one that all threads are on
  *   kernel.reborn    each file has another birth than it has: one that was given the number of the one before
  *   kernel.break_asked   the break that is asked for, at a visit; 0: only where it is
  *   map_asked        the bytes that this thread's mmap asks for, at a visit
@@ -49,6 +50,7 @@ static struct {
   size_t mapped, page, most, discarded, populated, clock_looks;
   uintptr_t break_asked;
   int populate;
+  unsigned processor;
   time_t ahead_s;
   bool keeps, reborn, stopped, locked, before_5_18;
   void (*visit)(enum kind kind);
@@ -221,6 +223,13 @@ static long test_clock(const uintptr_t a[6])
   return answer;
 }
 
+static long test_getcpu(const uintptr_t a[6])
+{
+  if (!kernel.processor) return real_kernel_call(SYS_getcpu, a);
+  *(unsigned *)a[0] = kernel.processor;
+  return 0;
+}
+
 static long answer_to(long number, const uintptr_t a[6])
 {
   switch (number) {
@@ -231,6 +240,7 @@ static long answer_to(long number, const uintptr_t a[6])
     case SYS_madvise: return test_madvise(a);
     case SYS_statx: return test_statx(a);
     case SYS_clock_gettime: return test_clock(a);
+    case SYS_getcpu: return test_getcpu(a);
     case SYS_futex: if (a[1] == FUTEX_WAIT_PRIVATE) visit(WAIT); /* fall through */
     default: return real_kernel_call(number, a);
   }

@@ -411,6 +411,15 @@ plant purging 'what is not asked for earns nothing' budget.c \
 plant purging 'short runs go although they were wanted again' budget.c \
   's/ \&\& !budget_waits();/;/' \
   'not so: goes_within.7. == 0' $fault/giving.c short_runs_that_are_wanted_again_stay_for_a_while
+plant purging 'each thread gives in each tick' due.c \
+  's/if (is_first_in(now)) give(now);/give(now);/' \
+  'not so: after > before' $fault/giving.c in_a_tick_one_thread_gives_for_all
+plant arenas 'one other is asked when there is no more' arena.c \
+  's/growth == ARENA_WARM ? 1 : arena_count());/1);/' \
+  'not so: kernel.seen.MADVISE' $fault/giving.c where_no_more_is_to_be_had_all_heaps_are_asked
+plant arenas 'all others are asked each time' arena.c \
+  's/growth == ARENA_WARM ? 1 : arena_count());/arena_count());/' \
+  'not ok 3' $memory/lines.t
 plant purging 'what is locked goes at a free' purge.c \
   's/discard_pages(portion.from, portion.to, arena->sweep_trims)/discard_pages(portion.from, portion.to, true)/' \
   'not so: .*kernel.discarded == 0' $fault/giving.c what_is_locked_goes_for_a_trim_only

@@ -20,6 +20,7 @@ prepare() {
     tests/fault/*) needs=build/${1%.c} ;;
     build/tests/tsan/*) needs=build/tsan/libosmem.so ;;
     build/tiny/*) needs=$1 ;;
+    *lines.t) needs=build/counts/counts ;;
     *.t) needs='libosmem.so libosmem.a' ;;
     *) needs=libosmem.so ;;
   esac
