@@ -193,10 +193,12 @@ struct arena {
   size_t least_dirty;     /* of all that is free and in memory: the least there was since */
   uint64_t looked_at;     /* that time (sys_coarse_time(); purge.c); */
   size_t idle_bytes;      /* and then so much had not been wanted for an age, and was not given back yet */
+  size_t idle_before;     /* likewise, at the time before that */
   size_t patience;        /* so many bytes are freed before pages are given back again */
   struct block *sweep;    /* the next free block that a round of giving back (purge.c) looks at; NULL: the first of the bin below */
   size_t sweep_bin;       /* the bin that it is in */
   size_t sweep_min;       /* shorter runs are left alone; 0: no round is under way */
+  bool long_are_gone;     /* and short runs are looked at */
   bool flooded;           /* very much was dirty, and goes until no more is than its share */
   bool sweep_trims;       /* it is a trim's: whatever it costs, and however little is dirty */
   size_t allocations;

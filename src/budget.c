@@ -106,7 +106,7 @@ void budget_regret_slow(size_t pages) {
   __atomic_store_n(&budget_outstanding_pages, outstanding - wanted, __ATOMIC_RELAXED);
   book(-cost_of(wanted, FAULT_NS));
   SET(wanted_pages, GET(wanted_pages) + wanted);
-  if (GET(released_pages) && GET(wanted_pages) >= GET(released_pages) / MISTAKE_SHARE) note_mistake();
+  if (wanted && GET(released_pages) && MISTAKE_SHARE * GET(wanted_pages) >= GET(released_pages)) note_mistake();
 }
 
 void budget_start(void) { SET(seen_ns, sys_coarse_time()); }

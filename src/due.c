@@ -7,10 +7,7 @@
 #include "slab.h"
 #include "thread.h"
 
-enum {
-  FREES_MAX = 31, /* between two looks at the clock: who was busy, and then frees one block a second, is late by half a minute once */
-  LOOKS_MAX = 64  /* in one tick: who frees 2,000 objects in 4 ms is not to make a call for each */
-};
+enum { FREES_MAX = 31 }; /* between two looks at the clock: who was busy, and then frees one block a second, is late by half a minute once */
 
 __thread struct due_look due_look;
 
@@ -40,4 +37,4 @@ COLD void due_give_slow(void) {
   if (theap_is_born(self)) slab_listen(self);
 }
 
-COLD bool due_is_busy(void) { return due_look.looks >= LOOKS_MAX && sys_coarse_time() == due_look.tick; }
+COLD bool due_is_busy(void) { return due_was_busy() && sys_coarse_time() == due_look.tick; }

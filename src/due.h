@@ -17,7 +17,13 @@ void due_give_slow(void);
 
 static inline bool due_is_some(void) { return __atomic_load_n(&budget_due.what, __ATOMIC_RELAXED); }
 
-/* Has the thread come by so often in this tick that it is to be left alone? */
+/* Had the thread come by so often that it is to be left alone, when it looked at the clock the last time? */
+static inline bool due_was_busy(void) {
+  enum { LOOKS_MAX = 64 }; /* who frees 2,000 objects in 4 ms is not to make a call for each */
+  return due_look.looks >= LOOKS_MAX;
+}
+
+/* And is it so now? */
 bool due_is_busy(void);
 
 /* At the slow exits of free; the caller holds no lock. Else who frees no mapping for a long time would keep what it was too poor to give back: after two uses of 1000 MB all of it for

@@ -91,6 +91,7 @@ enum {
   RUN_LEAST = SIZED(8, 4) * KIB, /* where the budget is hardly used */
   PORTION = SIZED(512, 8) * KIB, /* goes back at one free, and under one lock: 128 pages, 30 us on a machine of its own, 0.1 to 0.2 ms on a crowded one */
   LOOKS = 4,                     /* at runs that are clean, at each free: so many of them make no free slow */
+  LOOKS_FOR_IDLE = SIZED(64, 8), /* by one thread in a tick, for each portion: with 50,000 short runs that were clean a burst of 250 MB waited for half a minute */
   LOOKS_OF_TRIM = SIZED(256, 8), /* while the lock is held */
   CALLS_OF_TRIM = SIZED(16, 2),  /* likewise: runs of a page or two */
   PATIENCE = SIZED(2048, 16) * KIB, /* so much is freed until we look again; */

@@ -4,7 +4,7 @@
  * that was dirty in all that time. The free that makes it too much only says that it is due; later frees of any kind, the clock in hand, come back to it (due.h),
  * since no free may ever reach the arena again. (At once, as it was: faults of real programs 1.16 of glibc's, of python's json 4.9, and a program whose bursts
  * came again put it all on hold: after bursts of 600 MB 434 were left 5 s later, now 10.) But where very much is dirty, and no mistake is remembered, it goes at once.
- * Where the budget is hardly used, shorter runs go, too: of the free memory of a cache that drifts nearly all lies in runs of 8 to 64 KiB. (Ten days of one, a second each on a clock as much
+ * Where the budget is hardly used, shorter runs go after them, in each age: of the free memory of a cache that drifts nearly all lies in runs of 8 to 64 KiB. (Ten days of one, a second each on a clock as much
  * faster: resident 1.73 times what is live, now 1.49; in the troughs of a load that is five times as high at noon 2.30, now 1.90; connections with buffers 1.99, now 1.86.)
  *
  * How far a round has come stands in the arena (`sweep...`); bin_remove() moves it on when the block that it stands at leaves its bin. How far a
@@ -103,6 +103,22 @@ static size_t sweep_portion(struct arena *arena) {
   return min_size(released, bytes);
 }
 
+/* Long runs first; then short ones, too, of which there may be very many that are clean. */
+static void begin_long(struct arena *arena) {
+  begin(arena, RUN_MIN);
+  arena->long_are_gone = false;
+}
+
+/* False: nothing follows, in this age. */
+static bool next_round(struct arena *arena) {
+  arena->long_are_gone = !arena->long_are_gone && budget_is_rich();
+  if (arena->long_are_gone)
+    begin(arena, RUN_LEAST);
+  else
+    arena->idle_bytes = 0;
+  return arena->long_are_gone;
+}
+
 /* ---- after a free --------------------------------------------------------------------------------------------------- */
 
 enum { TOP_SHARE = 4 }; /* of what may be dirty, the top keeps */
@@ -125,8 +141,8 @@ static bool purge_top(struct arena *arena, size_t pad) {
 }
 
 /* A portion of the next run. False: the budget is used up. */
-static bool purge_run(struct arena *arena) {
-  if (!next_run(arena, LOOKS)) return true;
+static bool purge_run(struct arena *arena, uint32_t looks) {
+  if (!next_run(arena, looks)) return true;
   if (!budget_spend(portion_bytes(arena->sweep) / page_bytes)) return false;
   sweep_portion(arena);
   return true;
@@ -139,9 +155,9 @@ static size_t patience_of(const struct arena *arena, size_t limit) {
 }
 
 /* A portion; the round is over when there is no more. False: the budget is used up. */
-static bool give_portion(struct arena *arena, size_t limit, size_t run_min) {
-  if (!arena->sweep_min) begin(arena, run_min);
-  return purge_top(arena, limit / TOP_SHARE) || purge_run(arena);
+static bool give_portion(struct arena *arena, size_t limit, uint32_t looks) {
+  if (!arena->sweep_min) begin(arena, RUN_MIN);
+  return purge_top(arena, limit / TOP_SHARE) || purge_run(arena, looks);
 }
 
 /* What is dirty beyond its share goes at once near the soft limit; and where it is very much, until no more is. */
@@ -158,9 +174,10 @@ COLD void give_back(struct arena *arena) {
   arena->patience = patience_of(arena, limit);
   if (!goes_at_once(arena, dirty, limit) && !arena->sweep_trims) return;
   if (giving == GIVES_ONCE) giving = HAS_GIVEN;
+  if (arena->long_are_gone && !arena->sweep_trims) begin_long(arena);
   if (arena->sweep_trims)
     purge_on(arena, &released); /* one is under way: it is helped */
-  else if (give_portion(arena, limit, RUN_MIN))
+  else if (give_portion(arena, limit, LOOKS))
     released = dirty - dirty_bytes(arena);
   else
     arena->flooded = false;
@@ -174,7 +191,9 @@ static void grow_old(struct arena *arena, uint64_t now) {
   enum { LATE_NS = 1000 * 1000 * 1000 };
   int64_t since = (int64_t)(now - arena->looked_at); /* a little less than nothing, where another thread came in between; much less, where the clock went back */
   if (since < (int64_t)budget_age() && since > -LATE_NS) return;
-  arena->idle_bytes = arena->least_dirty;
+  bool more = arena->least_dirty > arena->idle_before + PATIENCE; /* it may be in long runs, and does not wait */
+  if (more && arena->long_are_gone && !arena->sweep_trims) begin_long(arena);
+  arena->idle_bytes = arena->idle_before = arena->least_dirty;
   arena->least_dirty = dirty_bytes(arena);
   arena->looked_at = now;
 }
@@ -184,9 +203,9 @@ COLD bool give_idle(struct arena *arena, uint64_t now) {
   grow_old(arena, now);
   arena->idle_bytes = min_size(arena->idle_bytes, arena->least_dirty); /* some was wanted meanwhile */
   if (arena->sweep_trims || arena->idle_bytes <= limit) return false;
-  if (!give_portion(arena, limit, budget_is_rich() ? RUN_LEAST : RUN_MIN)) return false;
-  arena->idle_bytes = arena->sweep_min ? arena->idle_bytes - min_size(arena->idle_bytes, dirty - dirty_bytes(arena)) : 0;
-  return arena->sweep_min;
+  if (!give_portion(arena, limit, LOOKS_FOR_IDLE)) return false;
+  arena->idle_bytes -= min_size(arena->idle_bytes, dirty - dirty_bytes(arena));
+  return arena->sweep_min || next_round(arena);
 }
 
 /* ---- for a trim ----------------------------------------------------------------------------------------------------- */

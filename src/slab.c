@@ -107,7 +107,7 @@ void slab_wake(struct slab *slab) {
     settle(slab, slab_used(slab));
   else if (!due_is_some())
     set_wake(slab, WAKE_NEVER);
-  else if (due_is_busy() && slab_used(slab) > 0)
+  else if (due_was_busy() && slab_used(slab) > 0)
     rest(slab);
   due_give();
 }

@@ -403,7 +403,7 @@ plant 'fork handler' 'a library that ends leaves a fork half done' fork.c \
   's/^  if (!whose_end_they_share()) return;/  return;/' \
   'not ok [0-9]+ - linked into a library: a process ends while its threads fork|hangs' tests/programs/beside.t
 plant purging 'short runs go whatever there is to spend' purge.c \
-  's/budget_is_rich() ? RUN_LEAST : RUN_MIN/RUN_LEAST/' \
+  's/!arena->long_are_gone \&\& budget_is_rich();/!arena->long_are_gone;/' \
   'not so: goes_within.4. == 0' $fault/giving.c short_runs_go_where_the_budget_is_hardly_used
 plant purging 'what is not asked for earns nothing' budget.c \
   '/^bool budget_is_rich/,/^}/ s/  earn(sys_coarse_time());//' \
@@ -411,9 +411,15 @@ plant purging 'what is not asked for earns nothing' budget.c \
 plant purging 'short runs go although they were wanted again' budget.c \
   's/ \&\& !budget_waits();/;/' \
   'not so: goes_within.7. == 0' $fault/giving.c short_runs_that_are_wanted_again_stay_for_a_while
+plant purging 'long runs wait until all short ones were looked at' purge.c \
+  's/if (more \&\& arena->long_are_gone/if (false \&\& more/' \
+  'not so: goes_within.3.' $fault/giving.c long_runs_do_not_wait_for_short_ones
 plant purging 'each thread gives in each tick' due.c \
   's/if (is_first_in(now)) give(now);/give(now);/' \
   'not so: after > before' $fault/giving.c in_a_tick_one_thread_gives_for_all
+plant purging 'who comes and goes reads the clock at each free' slab.c \
+  's/due_was_busy() \&\& slab_used/due_is_busy() \&\& slab_used/' \
+  'not so: looks > 30' $fault/giving.c an_object_that_comes_and_goes_alone_reads_no_clock
 plant arenas 'one other is asked when there is no more' arena.c \
   's/growth == ARENA_WARM ? 1 : arena_count());/1);/' \
   'not so: kernel.seen.MADVISE' $fault/giving.c where_no_more_is_to_be_had_all_heaps_are_asked
