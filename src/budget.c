@@ -27,7 +27,7 @@ static const uint64_t AGE_MIN_NS = AGE_MIN_MS * 1000000ull, AGE_MAX_NS = AGE_MAX
 
 static struct account {
   int64_t credit_ns;
-  uint64_t seen_ns;      /* by sys_coarse_time() */
+  uint64_t seen_ns;      /* by sys_coarse_time(); 0: not yet. (At the start of every process that cost 0.6 us, most of it for the clock's page.) */
   uint64_t mistake_ns;   /* when the last mistake was seen; 0: never */
   uint64_t age_ns;       /* since then */
   size_t free_pages;     /* as many of all that came from the kernel went back for nothing */
@@ -50,7 +50,7 @@ static void book(int64_t ns) {
 static void earn(uint64_t now) {
   uint64_t before = GET(seen_ns);
   SET(seen_ns, now);
-  if (now > before) book((int64_t)((now - before) / EARN_SHARE));
+  if (before && now > before) book((int64_t)((now - before) / EARN_SHARE));
 }
 
 /* Not paid for: what came from the kernel, and went back to it never yet. */
@@ -109,11 +109,9 @@ void budget_regret_slow(size_t pages) {
   if (wanted && GET(released_pages) && MISTAKE_SHARE * GET(wanted_pages) >= GET(released_pages)) note_mistake();
 }
 
-void budget_start(void) { SET(seen_ns, sys_coarse_time()); }
-
 void budget_start_over(void) {
   SET(credit_ns, 0);
-  budget_start();
+  SET(seen_ns, 0);
   sys_forget_other_threads(); /* here, since what they were asking for is part of the same accounts */
   __atomic_store_n(&budget_outstanding_pages, 0, __ATOMIC_RELAXED);
 }

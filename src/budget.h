@@ -7,9 +7,6 @@
 
 #include "os.h"
 
-/* From now on time is earned. */
-void budget_start(void);
-
 /* May `pages` be released now? If so, they are paid for. */
 bool budget_spend(size_t pages);
 

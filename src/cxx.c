@@ -143,6 +143,7 @@ static const void *public_operator(enum form form) {
 /* Of a form that leads to no other. Found by its name, not by its address: an executable at a fixed place that takes malloc's (node, python3) makes
  * that an entry in its own PLT, for everybody. */
 static bool malloc_is_ours(enum form form) {
+  if (sys_malloc_is_ours && form != NEW_ALIGNED) return true; /* looked for once in each process */
   switch (form) {
     case NEW: return symbol_is_ours("malloc");
     case NEW_ALIGNED: return symbol_is_ours("aligned_alloc");

@@ -25,12 +25,12 @@ struct sys_counters sys_counters;
 struct sys_limits sys_limits;
 size_t sys_populates = 1;
 size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
-static bool brk_is_ours;
+bool sys_malloc_is_ours;
 
 void sys_init(void) {
   size_t page = kernel_auxval(AT_PAGESZ);
   if (page) page_bytes = page;
-  brk_is_ours = symbol_is_ours("malloc") && symbol_is_ours("free"); /* or aligned requests are another's, see shim.c */
+  sys_malloc_is_ours = symbol_is_ours("malloc") && symbol_is_ours("free"); /* or aligned requests are another's, see shim.c */
 }
 
 /* What this thread has reserved and the kernel has not yet answered. */
@@ -124,7 +124,7 @@ static uintptr_t raw_break(uintptr_t end) {
 /* Where another malloc serves the process, the break is that one's: both would take what the other moved it over, since nobody can look at it and
  * move it in one step. So it is refused us (we were loaded later, for os_malloc; or somebody stands before us). */
 uintptr_t sys_break(void) {
-  if (!brk_is_ours) return 0;
+  if (!sys_malloc_is_ours) return 0;
   count(SYS_CALL_BRK);
   return raw_break(0);
 }

@@ -53,6 +53,8 @@ static inline bool sys_near_soft_limit(size_t bytes) {
 extern size_t page_bytes; /* set by sys_init(); 4 KiB to 64 KiB */
 
 void sys_init(void);
+/* Are malloc and free, as the program finds them? False before that. Then so is the break. */
+extern bool sys_malloc_is_ours;
 
 /* By how much `bytes` more of address space would exceed the most we ever held. */
 size_t sys_bytes_over_peak(size_t bytes);

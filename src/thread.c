@@ -193,11 +193,9 @@ static struct theap *new_heap(void) {
 
 /* On the first allocation or by our constructor, whichever comes first. */
 static void set_up(void) {
-  if (ready) return;
-  ready = true;
+  if (__atomic_exchange_n(&ready, true, __ATOMIC_RELAXED)) return; /* written first: one fault, not two */
   sys_init();
   secrets_make();
-  budget_start();
   fork_set_up();
 }
 
