@@ -189,7 +189,8 @@ static bool is_way_in_vain(size_t bytes) {
   return refused;
 }
 
-/* Fresh address space of `bytes` is about to be asked for: unmap as much as would raise the peak. May drop the lock. */
+/* Fresh address space of `bytes` is about to be asked for: unmap as much as would raise the peak. May drop the lock. (Tried and dropped: nothing that was wanted in the last 50 ms.
+ * Faults of real programs 1.027 -> 0.986 of glibc's, python's json 1.74 -> 0.98, but RSS 1.004 -> 1.011.) */
 static void make_way(size_t bytes) {
   budget_regret(bytes / page_bytes);
   size_t over = round_up(sys_bytes_over_peak(bytes), page_bytes), cached;
