@@ -11,6 +11,7 @@
  * count as CPU time. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,8 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 64, PAGE = 4096, BATCH = 1000, DEPTH = 8 };
+enum { MAX_THREADS = 64, PAGE = 4096, BATCH = 1000, DEPTH = 8, MARKET = 4096 };
 
+/* Each on lines of its own: one cache line for two threads would be the slowest thing measured. */
 struct worker {
     const struct pattern *pattern;
     unsigned id, threads;
@@ -27,7 +29,7 @@ struct worker {
     uint64_t random;
     void **slots;
     void *gift;  /* an object from the main thread, for patterns that want one */
-};
+} __attribute__((aligned(128)));
 
 struct pattern {
     const char *name;
@@ -145,6 +147,21 @@ static void receive_free(struct channel *c)
         free(batch[i]);
 }
 
+/* ---- a market: slots where any thread finds what any other left ---- */
+
+static _Atomic(void *) market[MARKET];
+
+static void swap_at_market(struct worker *w, void *mine)
+{
+    free(atomic_exchange(&market[below(w, MARKET)], mine));
+}
+
+static void close_market(void)
+{
+    for (int i = 0; i < MARKET; i++)
+        free(market[i]);
+}
+
 /* ---- patterns ---- */
 
 static void lifo(struct worker *w)
@@ -189,6 +206,24 @@ static void ring(struct worker *w)
         send_new(w, &channels[(w->id + 1) % w->threads]);
         receive_free(&channels[w->id]);
     }
+}
+
+/* The first thread frees what all the others allocate. */
+static void funnel(struct worker *w)
+{
+    for (long rounds = w->steps / BATCH; rounds-- > 0;)
+        if (w->id > 0)
+            send_new(w, &channels[w->id]);
+        else
+            for (unsigned from = 1; from < w->threads; from++)
+                receive_free(&channels[from]);
+}
+
+/* Each thread frees what any thread made. */
+static void stealing(struct worker *w)
+{
+    for (long i = 0; i < w->steps; i++)
+        swap_at_market(w, draw(w));
 }
 
 static void *generation(void *arg)
@@ -321,6 +356,8 @@ static const struct pattern patterns[] = {
     {"huge",     churn,    300,  8,      5000000, 25000000,  true,  false, "1 2"},
     {"producer", producer, 30e6, 1,      16, 256,            false, false, "2 4"},
     {"ring",     ring,     16e6, 1,      16, 256,            false, false, "2 4"},
+    {"funnel",   funnel,   16e6, 1,      16, 256,            false, false, "17"},
+    {"stealing", stealing, 8e6,  1,      16, 16384,          false, false, "2 4"},
     {"heirs",    heirs,    24e6, 5000,   16, 256,            false, false, "1 2 4"},
     {"grow",     grow,     3e5,  64,     16, 1 << 20,        false, false, "1 2"},
     {"strings",  strings,  14e6, 20000,  0, 4096,            false, false, "1 2"},
@@ -358,6 +395,7 @@ static void run(const struct pattern *pattern, unsigned threads, double scale)
     work(&workers[0]); /* the main thread, so that one thread means no threads */
     for (unsigned i = 1; i < threads; i++)
         pthread_join(thread[i], NULL);
+    close_market();
 }
 
 static long resident_kib(void)
