@@ -236,6 +236,7 @@ struct theap {
   size_t cache_evicted; /* bytes, since the limit grew */
   uint32_t cache_evict; /* the bin that yields next when the cache is full */
   cached_block cache[CACHE_BINS + CACHE_BINS_TRIED]; /* freed blocks, LIFO; the last bins stay empty, cache_take() may look there */
+  uint8_t cache_misses[CACHE_BINS + CACHE_BINS_TRIED]; /* requests whose bin had blocks, but none that fits: see cache_rounded() */
   struct theap *next;              /* all heaps ever made, newest first */
   pthread_mutex_t alive;           /* robust, held by the thread for life: the kernel marks it when the thread is gone */
   const void *home;                /* where its thread's `self` lies, while that may live: see thread.c */

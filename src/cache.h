@@ -15,6 +15,21 @@ static inline size_t cache_bin(size_t bytes) {
 /* Too much is cached: give blocks back to their arenas. */
 void cache_evict(struct theap *heap);
 
+/* How long a block is to be that serves a request of one of `bytes`. Requests of ever other sizes come to bins that have blocks, but too small by a little: there
+ * all are as long as the bin's longest, and what is freed serves the next, which no branch has to guess. A bin earns that by misses: who asks for one size only
+ * pays nothing. (Not rounded, of random sizes every third found a block a bin or two further up: 1 byte to 16 KiB 0.31 of glibc's time, now
+ * 0.22, to 64 KiB 0.33 and 0.27; RSS 1.15 and 1.13, 1.18 and 1.21.) */
+static inline size_t cache_rounded(const struct theap *heap, size_t bytes) {
+  if (LIKELY(heap->cache_misses[cache_bin(bytes)] < CACHE_MISSES_MAX)) return bytes;
+  size_t rounded = round_up(bytes, (size_t)1 << (log2_of(bytes) - CACHE_BINS_PER_DOUBLING_LOG));
+  return rounded < CACHE_BLOCK_MAX ? rounded : bytes; /* what is longer is not cached */
+}
+
+static inline void cache_count_miss(struct theap *heap, const cached_block *bin) {
+  uint8_t *misses = &heap->cache_misses[bin - heap->cache];
+  if (*bin && *misses < CACHE_MISSES_MAX) ++*misses;
+}
+
 static inline struct block *block_of_cached(cached_block word) {
   return (struct block *)(word & (((cached_block)1 << CACHED_UNITS_SHIFT) - 1));
 }
@@ -49,12 +64,13 @@ static inline bool cached_fits(cached_block word, size_t bytes, size_t alignment
   return bytes_of_cached(word) - bytes <= bytes / 8 && is_aligned_cached(word, alignment); /* an empty bin's word is 0: too small for anything */
 }
 
-/* A cached block of at least `bytes`, at most an eighth too large; or NULL. The request's own bin may hold one, the next always does
+/* A cached block of at least `bytes`, at most an eighth too large; or NULL. The bin of what that is rounded to may hold one, the next always does
  * unless it is empty, the one after that sometimes. Whether the own one serves is branched on, since one size again and again is common (a
  * pair of 4 KiB 8 ns; 15 where that is computed, too); which of the others is computed, not branched on: nobody could predict it. */
-static inline __attribute__((always_inline)) struct block *cache_take(struct theap *heap, size_t bytes, size_t alignment) {
-  cached_block *bin = &heap->cache[cache_bin(bytes)];
+static inline __attribute__((always_inline)) struct block *cache_take(struct theap *heap, size_t bytes, size_t rounded, size_t alignment) {
+  cached_block *bin = &heap->cache[cache_bin(rounded)];
   if (!cached_fits(*bin, bytes, alignment)) {
+    cache_count_miss(heap, bin);
     bin += cached_fits(bin[1], bytes, alignment) ? 1 : 2;
     if (!cached_fits(*bin, bytes, alignment)) return NULL;
   }

@@ -50,6 +50,7 @@ enum {
   CACHE_BINS_PER_DOUBLING = 1 << CACHE_BINS_PER_DOUBLING_LOG,
   CACHE_BINS = (CACHE_BLOCK_MAX_LOG - CACHE_BLOCK_MIN_LOG) * CACHE_BINS_PER_DOUBLING,
   CACHE_BINS_TRIED = 3, /* by a request: blocks up to an eighth too large are in these */
+  CACHE_MISSES_MAX = SIZED(32, 4),
   /* The threads of an arena may together cache as much as is live in it, within these bounds; each of them the least at least. A
    * thread hears of its share when it takes a block: who waits keeps the share of before. */
   CACHE_BYTES_MIN = SIZED(256, 8) * KIB,

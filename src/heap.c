@@ -425,8 +425,10 @@ static __attribute__((noinline)) void *allocate_slow(size_t bytes, size_t alignm
 
 __attribute__((noinline)) void *malloc_slow(size_t bytes) {
   if (bytes > SMALL_MAX && bytes < CACHE_BLOCK_MAX) {
-    struct block *block = cache_take(self, block_bytes_for(bytes), ALIGNMENT);
+    size_t need = block_bytes_for(bytes), rounded = cache_rounded(self, need);
+    struct block *block = cache_take(self, need, rounded, ALIGNMENT);
     if (block) return block_payload(block);
+    bytes += rounded - need;
   }
   return allocate_slow(bytes, ALIGNMENT, false);
 }
@@ -438,8 +440,10 @@ void *heap_calloc(size_t count, size_t bytes) {
     void *object = object_pop(self->direct[size_step(sum)]);
     if (LIKELY(object != NULL)) return memset(object, 0, sum);
   } else if (sum < CACHE_BLOCK_MAX) {
-    struct block *block = cache_take(self, block_bytes_for(sum), ALIGNMENT);
+    size_t need = block_bytes_for(sum), rounded = cache_rounded(self, need);
+    struct block *block = cache_take(self, need, rounded, ALIGNMENT);
     if (block) return memset(block_payload(block), 0, sum);
+    sum += rounded - need;
   }
   return allocate_slow(sum, ALIGNMENT, true);
 }
@@ -449,9 +453,11 @@ void *heap_calloc(size_t count, size_t bytes) {
 static __attribute__((noinline)) void *allocate_aligned_block(size_t alignment, size_t bytes) {
   enum { ROUND_SHARE = 16 };
   if (bytes > SMALL_MAX && bytes < CACHE_BLOCK_MAX - CACHE_BLOCK_MAX / ROUND_SHARE) {
-    if (alignment <= bytes / ROUND_SHARE) bytes = round_up(block_bytes_for(bytes), alignment) - sizeof(uint64_t);
-    struct block *block = cache_take(self, block_bytes_for(bytes), alignment);
+    size_t need = block_bytes_for(bytes), longer = alignment <= bytes / ROUND_SHARE ? round_up(need, alignment) : need;
+    size_t rounded = cache_rounded(self, longer);
+    struct block *block = cache_take(self, longer, rounded, alignment);
     if (block) return block_payload(block);
+    bytes += rounded - need;
   }
   return allocate_slow(bytes, alignment, false);
 }

@@ -188,6 +188,12 @@ plant cache 'a share for each thread, not each arena' cache.c \
 plant cache 'a block too small passes' cache.h \
   's|if (!cached_fits(\*bin, bytes, alignment)) return NULL;|if (!*bin) return NULL;|' \
   'not so|overwritten|ended by' $model
+plant cache 'no bin earns that its blocks become alike' cache.h \
+  's/if (\*bin && \*misses < CACHE_MISSES_MAX) ++\*misses;/(void)misses;/' \
+  'not so: alike' $unit/strategy.c blocks_of_varying_sizes_become_alike
+plant cache 'every bin has earned it' cache.h \
+  's/if (LIKELY(heap->cache_misses\[cache_bin(bytes)\] < CACHE_MISSES_MAX)) return bytes;/(void)heap;/' \
+  'not so: os_usable_size' $unit/strategy.c blocks_of_one_size_are_not_rounded
 plant cache 'never full' cache.h \
   's/if (UNLIKELY(heap->cached_bytes >= heap->cache_limit)) cache_evict(heap);//' \
   'failed malloc-cache: the trace differs' tests/run-tests.py --core engine malloc-cache

@@ -604,6 +604,39 @@ static void an_aligned_block_is_cached_like_any_other(void)
   require(os_check());
 }
 
+/* ---- sizes that vary ---- */
+
+enum { VARIED_LOW = 4200, VARIED_HIGH = 8000, VARIED_BIN = 256, VARIED_SLOTS = 1000, VARIED_STEPS = 20000 };
+
+/* More and more of those that come from one bin are as long as its longest, so that each serves the next. */
+static void blocks_of_varying_sizes_become_alike(void)
+{
+  void *slots[VARIED_SLOTS] = {0};
+  uint32_t dice = 1;
+  for (int i = 0; i < VARIED_STEPS; i++) {
+    void **slot = &slots[next_random(&dice) % VARIED_SLOTS];
+    os_free(*slot);
+    require(*slot = os_malloc(VARIED_LOW + next_random(&dice) % (VARIED_HIGH - VARIED_LOW)));
+  }
+  size_t alike = 0;
+  for (size_t i = 0; i < VARIED_SLOTS; i++) alike += (os_usable_size(slots[i]) + sizeof(uint64_t)) % VARIED_BIN == 0;
+  require(alike > VARIED_SLOTS / 8); /* by chance, a sixteenth */
+}
+
+/* Who asks for the same sizes again and again pays for no more than they are. */
+static void blocks_of_one_size_are_not_rounded(void)
+{
+  for (size_t bytes = 1100; bytes < 120 * KB; bytes += bytes / 9) {
+    void *blocks[100];
+    for (int round = 0; round < 10; round++) {
+      for (size_t i = 0; i < COUNT(blocks); i++) require(blocks[i] = os_malloc(bytes));
+      for (size_t i = 0; i < COUNT(blocks); i++) require(os_usable_size(blocks[i]) < bytes + 24);
+      for (size_t i = 0; i < COUNT(blocks); i++) os_free(blocks[i]);
+    }
+    settle();
+  }
+}
+
 /* ---- calloc of what was used before ---- */
 
 enum { HUGE_BLOCK = 64 * MB };
@@ -734,6 +767,8 @@ int main(int argc, char **argv)
       TEST(chunks_reopen_wherever_they_end),
       TEST(a_tight_cycle_makes_no_system_calls),
       TEST(an_aligned_block_is_cached_like_any_other),
+      TEST(blocks_of_varying_sizes_become_alike),
+      TEST(blocks_of_one_size_are_not_rounded),
       TEST(a_huge_block_that_was_hardly_used_is_not_filled),
       TEST(a_huge_block_of_segments_is_not_filled),
       TEST(a_huge_block_that_was_hardly_used_grows_without_being_copied),
