@@ -22,7 +22,7 @@ bool budget_is_rich(void);
 
 /* What is kept beyond its share and waits for budget, or to be idle: somebody has to come back to it (due.h). Atomic, written hardly ever: on a line that
  * nobody writes to beside it. */
-enum due { DUE_MAPPINGS = 1, DUE_BLOCKS = 2 };
+enum due { DUE_MAPPINGS = 1, DUE_BLOCKS = 2, DUE_MAIL = 4 };
 extern struct budget_due {
   uint32_t what;
   char line[60];

@@ -22,6 +22,7 @@ static void give(uint64_t now) {
   uint32_t what = __atomic_load_n(&budget_due.what, __ATOMIC_RELAXED);
   if (what & DUE_MAPPINGS) large_give_due();
   if (what & DUE_BLOCKS) arenas_give_idle(now);
+  if (what & DUE_MAIL) budget_note_due(DUE_MAIL, theap_look_at_mail());
 }
 
 /* A portion for each tick of the clock that somebody frees in. A thread that frees all the time looks at it no more than once in FREES_MAX frees, one that frees

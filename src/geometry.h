@@ -69,6 +69,8 @@ enum {
   WORTH_A_LOOK = SIZED(64, 4) * KIB, /* so much free memory in another arena */
   ARENAS_MAX = SIZED(64, 3),
 
+  MAIL_IS_MUCH = SIZED(128, 2), /* slabs, posted and not read: 4 MB */
+
   /* ---- growing ---- */
   GROWTH_MIN = SIZED(128, 8) * KIB, /* the brk heap's first step, for blocks, */
   SLABS_AHEAD = SIZED(12, 3),       /* and room for as many slabs, of which a command touches a page each: commands that make do with one

@@ -3,7 +3,7 @@
  * A thread heap is born with a thread's first allocation and given up by nobody: it holds a robust mutex that the kernel marks when
  * the thread is gone, whichever way it went. So there is no destructor that could run too early (a thread may
  * allocate until its very last instruction), no pthread key is used up, and a thread's end costs nothing. The next thread takes a dead heap
- * over whole, slabs, cache, mail and all. What it costs: memory of a dead thread waits for a birth, the next growth of the heap, or a trim.
+ * over whole, slabs, cache, mail and all. What it costs: memory of a dead thread waits for a birth, the next growth of the heap, a trim, or until others freed much of it.
  *
  * A birth finds a dead heap in a bounded number of steps, whatever else there is, so that the heaps number little more than the threads that lived
  * at once:
@@ -378,6 +378,23 @@ bool theap_reclaim(void) {
   }
   __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
   return found > 0;
+}
+
+static size_t look_at_mail(struct theap *heap) { return heap == self ? slab_collect(heap) : visit(heap, flush, slab_release_mail); }
+
+bool theap_look_at_mail(void) {
+  static struct theap *cursor; /* atomic, both; where two threads look at the same time, one starts anew: they look again */
+  static bool found_some;      /* this time round */
+  struct theap *heap = __atomic_load_n(&cursor, __ATOMIC_RELAXED);
+  if (!heap) {
+    __atomic_store_n(&found_some, false, __ATOMIC_RELAXED);
+    heap = theap_list();
+  }
+  size_t found = 0;
+  for (int i = 0; i < LOOK_AT_HEAPS && heap && !(found = look_at_mail(heap)); i++) heap = heap->next;
+  if (found) __atomic_store_n(&found_some, true, __ATOMIC_RELAXED);
+  __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
+  return heap || __atomic_load_n(&found_some, __ATOMIC_RELAXED);
 }
 
 size_t theap_trim_others(void) {

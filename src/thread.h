@@ -18,6 +18,8 @@ void theap_settle(struct theap *heap);
 /* Take back what threads that ended have left, caches and empty slabs, and of those that live slabs that nobody has an object of. Looks at a few
  * heaps a call. */
 bool theap_reclaim(void); /* false: found none */
+/* The same, when somebody frees, while it is due: of one heap after the other, as long as there is something. False: of none since the last time round. */
+bool theap_look_at_mail(void);
 /* In the child of a fork, a portion of what threads left that it does not have; false: there is none. */
 bool theap_inherit(void);
 /* All three, all of it, and of the dead's slabs in use the pages that are wholly free; 0: nothing was found. */

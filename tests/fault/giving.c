@@ -487,6 +487,49 @@ static void free_what_is_owned(void)
     for (size_t j = 0; j < OWNED; j++) os_free(owned[i][j]);
 }
 
+/* Nor does it wait for one: where much was freed, a light load comes back to it, in portions. */
+static void what_is_in_the_mail_goes(void)
+{
+  size_t most = 0;
+  for (int i = 0; i < 300; i++) {
+    size_t before = library_stats().slab_bytes;
+    kernel.ahead_s++;
+    free_an_object();
+    size_t after = library_stats().slab_bytes;
+    most = max_size(most, before - min_size(before, after));
+    require(os_check());
+  }
+  say("# %zu KB of slabs are left, %zu KB went at once at most, %zu MB are dirty\n", library_stats().slab_bytes / KB, most / KB, dirty_in_all() / MB);
+  require(library_stats().slab_bytes < 8 * MB && most <= 4 * MB && dirty_in_all() < OWNERS * 4 * MB);
+}
+
+static void what_others_freed_of_the_dead_goes(void)
+{
+  kernel.stopped = true;
+  free_what_is_owned();
+  what_is_in_the_mail_goes();
+}
+
+static void what_others_freed_of_sleepers_goes(void)
+{
+  owners_sleep = true;
+  what_others_freed_of_the_dead_goes();
+}
+
+static void *frees_what_is_owned(void *unused)
+{
+  for (size_t j = 0; j < OWNED; j++) os_free(owned[0][j]);
+  return unused;
+}
+
+static void what_others_freed_of_the_caller_goes(void)
+{
+  kernel.stopped = true;
+  for (size_t j = 0; j < OWNED; j++) touch(owned[0][j] = os_malloc(OBJECT_BYTES), OBJECT_BYTES);
+  run_thread(frees_what_is_owned, NULL);
+  what_is_in_the_mail_goes();
+}
+
 static void a_malloc_gives_back_a_portion_of_what_the_dead_had(void)
 {
   size_t most = 0;
@@ -899,6 +942,9 @@ int main(int argc, char **argv)
       TEST(who_frees_all_the_time_is_left_alone),
       TEST(an_object_that_comes_and_goes_alone_reads_no_clock),
       TEST(what_an_ended_thread_left_goes_when_another_frees),
+      TEST(what_others_freed_of_the_dead_goes),
+      TEST(what_others_freed_of_sleepers_goes),
+      TEST(what_others_freed_of_the_caller_goes),
       TEST(in_a_tick_one_thread_gives_for_all),
       TEST(short_runs_go_where_the_budget_is_hardly_used),
       TEST(short_runs_that_are_wanted_again_stay_for_a_while),

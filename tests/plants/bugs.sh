@@ -342,6 +342,15 @@ plant 'large blocks' 'who only frees objects keeps mappings' slab.c \
 plant purging 'nobody comes back to what is free too much' purge.c \
   's/  if (dirty > limit) budget_note_due(DUE_BLOCKS, true);//' \
   'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_when_blocks_are_freed
+plant purging 'nobody comes back to what is in the mail' slab.c \
+  's/ % MAIL_IS_MUCH == 0) budget_note_due(DUE_MAIL, true);/ == 0) budget_note_due(DUE_MAIL, true);/' \
+  'not so: .*slab_bytes' $fault/giving.c what_others_freed_of_the_dead_goes
+plant purging 'not to what is in the mail of those that live' thread.c \
+  's/heap == self ? slab_collect(heap) : visit(heap, flush, slab_release_mail)/take_if_dead(heap) ? flush(heap) + (put_back(heap), 0) : 0/' \
+  'not so: .*slab_bytes' $fault/giving.c what_others_freed_of_sleepers_goes
+plant purging 'not to what is in the mail of who frees' thread.c \
+  's/heap == self ? slab_collect(heap) : visit(/visit(/' \
+  'not so: .*slab_bytes' $fault/giving.c what_others_freed_of_the_caller_goes
 plant purging 'who comes back comes once' arena.c \
   's/    if (give_idle_of(\(.*\))) budget_note_due(DUE_BLOCKS, true);/    give_idle_of(\1);/' \
   'not so: dirty_in_all' $fault/giving.c what_an_ended_thread_left_goes_when_another_frees
