@@ -205,19 +205,23 @@ static void (*const set_up_first)(void) __attribute__((section(".init_array.0000
 
 /* ---- taking back ---------------------------------------------------------------------------------------------------- */
 
+static void let_go(struct theap *heap) {
+  slab_retire_empty(heap);
+  cache_flush(heap);
+}
+
 /* What came free, in granules: that of its cache, and 1 for the rest, which nobody counts. */
 static size_t flush(struct theap *heap) {
   bool collected = slab_collect(heap);
   if (!collected && !heap->arena) return 0; /* flushed before, see put_back() */
   size_t cached = heap->cached_bytes / GRANULE_BYTES;
-  slab_retire_empty(heap);
-  cache_flush(heap);
+  let_go(heap);
   return 1 + cached;
 }
 
 size_t theap_trim(struct theap *heap) {
   while (slab_collect(heap)) continue;
-  flush(heap);
+  let_go(heap);
   return slab_purge(heap);
 }
 

@@ -866,6 +866,17 @@ static void a_block_is_freed_after_a_first_mapping(void)
   run_thread(maps_and_frees_a_block, block);
 }
 
+/* Nor does it matter that another found nothing there before: of a heap that was emptied once all that comes in later is let go, the slab that served last, too. */
+static void a_trim_after_a_trim_reaches_an_ended_thread(void)
+{
+  require(pthread_barrier_init(&used, NULL, 1) == 0);
+  run_thread(fills_a_row, NULL);
+  malloc_trim(0);
+  for (size_t i = 0; i < OBJECTS_EACH; i++) free(of_many[0][i]);
+  malloc_trim(0);
+  require(library_stats().slab_bytes == 0);
+}
+
 /* The mutex by which a thread holds its heap has an initialiser of ours. */
 static void libc_makes_robust_mutexes_as_we_do(void)
 {
@@ -880,6 +891,7 @@ int main(int argc, char **argv)
 {
   static const struct test TESTS[] = {
       TEST(ten_thousand_threads_leave_memory_flat),
+      TEST(a_trim_after_a_trim_reaches_an_ended_thread),
       TEST(every_first_operation),
       TEST(threads_that_only_free_leave_memory_flat),
       TEST(malloc_in_destructors_of_several_rounds),
