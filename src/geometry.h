@@ -77,6 +77,8 @@ enum {
                                        brk under glibc do so here (with 8, sed does not) */
   GROWTH_FACTOR = 4,                /* after that: address space, not memory, so the system call is what counts */
   GROWTH_MAX = SIZED(4 * 1024, 32) * KIB,
+  HUGE_PAGE = SIZED(2 * 1024, 16) * KIB, /* if the user wants such: where the kernel's are larger, fewer of them are found */
+  HUGE_FROM = SIZED(8 * 1024, 64) * KIB, /* of address space held */
   REGION_MIN = SIZED(256, 16) * KIB, /* smallest fallback: metadata and a few slabs */
   REGIONS_MAX = SIZED(256, 32),
   SMALL_REGIONS = REGIONS_MAX / 2, /* so many may be that small: near a limit hundreds are asked for. The others make up at least */

@@ -33,6 +33,7 @@ static const struct option {
     {"limit", &sys_limits.hard, parse_size, "limit=SIZE"},
     {"soft", &sys_limits.soft, parse_soft, "soft=SIZE|cgroup"},
     {"populate", &sys_populates, parse_switch, "populate=0|1"},
+    {"thp", &sys_huge_pages, parse_switch, "thp=0|1"},
 };
 enum { OPTION_COUNT = sizeof option_table / sizeof *option_table };
 
@@ -89,10 +90,10 @@ static void complain(const char *text, size_t length) {
   size_t bytes = min_size(length, sizeof shown - 1);
   for (size_t i = 0; i < bytes; i++) shown[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
   shown[bytes] = 0;
-  _Static_assert(OPTION_COUNT == 5, "the line names all of them");
-  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
+  _Static_assert(OPTION_COUNT == 6, "the line names all of them");
+  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
         shown, bytes < length ? "..." : "", option_table[0].form, option_table[1].form, option_table[2].form, option_table[3].form,
-        option_table[4].form);
+        option_table[4].form, option_table[5].form);
 }
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

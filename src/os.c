@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "geometry.h"
 #include "kernel.h"
 #include "printf.h"
 #include "symbols.h"
@@ -24,6 +25,7 @@
 struct sys_counters sys_counters;
 struct sys_limits sys_limits;
 size_t sys_populates = 1;
+size_t sys_huge_pages = SYS_HUGE_AS_IT_IS;
 size_t page_bytes = 4096; /* until sys_init: the first call of all may be a free */
 bool sys_malloc_is_ours;
 
@@ -116,6 +118,24 @@ unsigned sys_processor(void) {
   return processor;
 }
 
+static long advise(void *base, size_t bytes, uintptr_t advice) {
+  count(SYS_CALL_MADVISE);
+  return KERNEL(SYS_madvise, (uintptr_t)base, bytes, advice);
+}
+
+static bool huge_is_due(void) { return sys_huge_pages == SYS_HUGE_PLEASE && counter_now(&sys_counters.bytes_held) >= HUGE_FROM; }
+
+/* Of memory that nobody has touched. Where the kernel has no huge pages all are small. */
+static void choose_pages(uintptr_t from, uintptr_t to) {
+  if (sys_huge_pages == SYS_HUGE_AS_IT_IS || from >= to) return;
+  if (sys_huge_pages == SYS_HUGE_NO)
+    advise((void *)from, to - from, MADV_NOHUGEPAGE);
+  else if (huge_is_due() && to - from >= HUGE_PAGE)
+    advise((void *)from, to - from, MADV_HUGEPAGE);
+}
+
+uintptr_t sys_break_edge(uintptr_t end) { return huge_is_due() ? round_up(end, HUGE_PAGE) : end; }
+
 static uintptr_t raw_break(uintptr_t end) {
   long now = KERNEL(SYS_brk, end);
   return now < 0 ? 0 : (uintptr_t)now; /* a filter's EPERM */
@@ -134,6 +154,7 @@ bool sys_move_break(uintptr_t now, uintptr_t end) {
   bool moved = raw_break(end) == end;
   if (moved && &__curbrk) __atomic_store_n(&__curbrk, (void *)end, __ATOMIC_RELAXED);
   conclude(SYS_CALL_BRK, now, end, moved);
+  if (moved) choose_pages(round_up(now, page_bytes), end);
   return moved;
 }
 
@@ -148,6 +169,7 @@ void *sys_map(size_t bytes) {
   if (!reserve(0, bytes)) return NULL;
   void *base = raw_map(bytes);
   conclude(SYS_CALL_MMAP, 0, bytes, base != NULL);
+  if (base) choose_pages((uintptr_t)base, (uintptr_t)base + bytes);
   return base;
 }
 
@@ -183,11 +205,6 @@ void *sys_remap(void *base, size_t old_bytes, size_t new_bytes) {
   void *moved = place_of(KERNEL(SYS_mremap, (uintptr_t)base, old_bytes, new_bytes, MREMAP_MAYMOVE));
   conclude(SYS_CALL_MREMAP, old_bytes, new_bytes, moved != NULL);
   return moved;
-}
-
-static long advise(void *base, size_t bytes, uintptr_t advice) {
-  count(SYS_CALL_MADVISE);
-  return KERNEL(SYS_madvise, (uintptr_t)base, bytes, advice);
 }
 
 static bool note_discarded(long answer, size_t bytes) {

@@ -100,11 +100,11 @@ static struct chunk *brk_chunk(size_t bytes) {
   if (now == 0) return NULL;
   struct region *heap = &regions[0];
   note_break(now);
-  if (heap->bytes == 0) __atomic_store_n(&heap->base, round_up(now, GRANULE_BYTES), __ATOMIC_RELAXED);
+  if (heap->bytes == 0) __atomic_store_n(&heap->base, round_up(now, sys_huge_pages == SYS_HUGE_PLEASE ? HUGE_PAGE : GRANULE_BYTES), __ATOMIC_RELAXED);
   uintptr_t start = heap->base;
   if (heap->bytes > 0) start += round_up(max_size(now, region_end(heap)) - heap->base, CHUNK_BYTES);
   size_t step = max_size(round_up(bytes, page_bytes), SLABS_AHEAD * GRANULE_BYTES + region_growth_step());
-  if (!move_break(now, start + step, start + round_up(bytes, page_bytes))) return NULL;
+  if (!move_break(now, sys_break_edge(start + step), start + round_up(bytes, page_bytes))) return NULL;
   struct chunk *chunk = (struct chunk *)start;
   chunk->info.below = last_chunk;
   last_chunk = chunk;
@@ -164,7 +164,7 @@ static bool extend_locked(struct chunk *chunk, uintptr_t end) {
   uintptr_t most = (uintptr_t)chunk + chunk->info.cap_bytes;
   if (end > most) return false;
   if (chunk->info.limit == region_end(heap)) {
-    uintptr_t now = sys_break(), step = min_size(now + region_growth_step(), most), lesser_end = round_up(end, page_bytes);
+    uintptr_t now = sys_break(), step = min_size(sys_break_edge(now + region_growth_step()), most), lesser_end = round_up(end, page_bytes);
     if (now == 0) return false;
     note_break(now);
     if (now != region_end(heap) || !move_break(now, max_size(step, lesser_end), lesser_end)) return false;

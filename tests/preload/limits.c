@@ -62,6 +62,40 @@ static void option_limit_16_mb(void) { setenv("OSMEM_OPTIONS", "limit=16384K", 1
 static void option_soft_32_mb(void) { setenv("OSMEM_OPTIONS", "soft=32M", 1); }
 static void option_populate_0(void) { setenv("OSMEM_OPTIONS", "populate=0", 1); }
 
+static void option_thp_0(void) { setenv("OSMEM_OPTIONS", "thp=0", 1); }
+static void option_thp_1(void) { setenv("OSMEM_OPTIONS", "thp=1", 1); }
+
+/* Of the mapping that `address` lies in. */
+static bool mapping_has_flag(const void *address, const char *flag)
+{
+  char line[1000];
+  bool inside = false, has = false;
+  FILE *smaps = fopen("/proc/self/smaps", "r");
+  require(smaps);
+  while (fgets(line, sizeof line, smaps)) {
+    unsigned long from, to;
+    if (sscanf(line, "%lx-%lx", &from, &to) == 2) inside = from <= (uintptr_t)address && (uintptr_t)address < to;
+    if (inside && strncmp(line, "VmFlags:", 8) == 0) has = strstr(line, flag) != NULL;
+  }
+  fclose(smaps);
+  return has;
+}
+
+/* A heap of 64 MB in small objects, and a mapping; neither before there are 8 MB. */
+static void pages_are_marked(const char *flag, bool from_the_start)
+{
+  if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0) skip_test("a kernel without transparent huge pages");
+  char *first = malloc(1000), *last = first, *mapping = malloc(3 * MB);
+  require(mapping_has_flag(first, flag) == from_the_start && mapping_has_flag(mapping, flag) == from_the_start);
+  for (size_t i = 0; i < 64 * MB / 1000; i++) touch(last = malloc(1000), 1000);
+  touch(mapping = malloc(16 * MB), 16 * MB);
+  require(mapping_has_flag(last, flag) && mapping_has_flag(mapping, flag));
+  require(heap_is_sound() && areas() < 60);
+}
+
+static void no_page_is_huge(void) { pages_are_marked(" nh", true); }
+static void pages_are_huge_from_8_mb_on(void) { pages_are_marked(" hg", false); }
+
 /* Each size takes what all others have left behind, forwards and back. At least `enough` bytes, every time. */
 static void exhaust_with_each_size(size_t enough)
 {
@@ -1075,6 +1109,8 @@ int main(int argc, char **argv)
       TEST(brk_is_refused_later),
       TEST(only_listed_system_calls_after_the_start),
       TEST(the_list_is_enforced),
+      TEST_AFTER(option_thp_0, no_page_is_huge),
+      TEST_AFTER(option_thp_1, pages_are_huge_from_8_mb_on),
       TEST_AFTER(option_populate_0, a_dense_heap_under_a_filter_of_advice),
       TEST(other_advice_is_given_unless_told),
       TEST(locked_pages_go_back),
