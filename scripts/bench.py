@@ -299,6 +299,20 @@ def pattern_works(bench):
                        lines=True)
 
 
+SCALING = ("buffers", "heirs", "medium", "mixed", "producer", "random", "ring", "server", "stealing", "strings")
+
+
+def scaling_works(bench):
+    """As much work for each thread, however many there are: the time on the wall
+    would stay the same on as many processors, if nothing but they were shared."""
+    for name in SCALING:
+        for threads in (2, 4, 8, 16, 32, 64):
+            if threads <= os.cpu_count():
+                yield Work(f"{name} {threads}",
+                           f"{bench.path('patterns')} {name} {threads} {threads * bench.scale / 4}",
+                           lines=True, figures=("wall", "cpu", "rss"))
+
+
 def micro_works(bench):
     """Once in a program of one thread, once beside a sleeping thread."""
     for name, threads in (("alone", 1), ("threaded", 2)):
@@ -370,9 +384,10 @@ def trace_works(bench):
         yield Work(os.path.basename(path), shlex.join([bench.path("replay"), path]), lines=True)
 
 
-SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "memory": memory_works,
+SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "scaling": scaling_works,
+        "memory": memory_works,
         "lives": lives_works, "pauses": pause_works, "traces": trace_works, "micro": micro_works}
-FIGURE_BY_FIGURE = ("memory", "lives", "pauses")  # a line each; the others: a workload's time and peak
+FIGURE_BY_FIGURE = ("scaling", "memory", "lives", "pauses")  # a line each; the others: a workload's time and peak
 
 
 # ---- running ----
