@@ -155,10 +155,17 @@ COLD void arena_move_out(struct theap *heap) {
   if (best) arena_join(heap, best);
 }
 
+/* Its top, too: what others free of a thread that ended may all have melted into that. */
+static bool has_free(struct arena *arena, size_t bytes) {
+  if (!try_arena(arena)) return false;
+  size_t has = arena->free_bytes + top_dirty_bytes(arena);
+  arena_leave(arena);
+  return has >= bytes;
+}
+
 COLD bool arena_join_orphan(struct theap *heap, size_t bytes) {
   for (size_t i = 0; i < arena_count(); i++) {
-    size_t free_bytes = __atomic_load_n(&arenas[i]->free_bytes, __ATOMIC_RELAXED);
-    if (arena_threads(arenas[i]) > 0 || free_bytes < max_size(2 * bytes, WORTH_A_LOOK) || arena_is_abandoned(arenas[i])) continue;
+    if (arena_threads(arenas[i]) > 0 || !has_free(arenas[i], max_size(2 * bytes, WORTH_A_LOOK))) continue;
     arena_join(heap, arenas[i]);
     return true;
   }
