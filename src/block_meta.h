@@ -232,7 +232,7 @@ struct theap {
   uint32_t looks_elsewhere; /* at arenas of others, for warm memory: the next look is at another one */
   struct marked *mail;   /* atomic stack of slabs whose remote list became non-empty, */
   struct marked *unread; /* atomic: and one of bundles, each what is left of a mail that was taken whole */
-  uint32_t posts;        /* atomic: of slabs, since the thread read its mail */
+  uint32_t posts;        /* atomic: of slabs, and those of which all was freed, since the thread read its mail */
   size_t cached_bytes, cache_limit;
   size_t cache_evicted; /* bytes, since the limit grew */
   uint32_t cache_evict; /* the bin that yields next when the cache is full */

@@ -386,12 +386,11 @@ static struct slab *take_all(struct marked **stack, uint64_t *mark) {
   return slab;
 }
 
-static void post_again(struct theap *owner, struct slab *slab, uint64_t mark) { push(&owner->mail, slab, &slab_remote(slab)->mail_next, mark); }
+static void post(struct theap *owner, struct slab *slab, uint64_t mark) { push(&owner->mail, slab, &slab_remote(slab)->mail_next, mark); }
 
 /* Where much waits, its thread may have ended, or sleep: somebody is to look. (Else that waits until the heap grows: of 1 GB that another thread freed all was there after 6 s
  * of a light load, now 40 MB.) */
-static void post(struct theap *owner, struct slab *slab, uint64_t mark) {
-  post_again(owner, slab, mark);
+static void count_mail(struct theap *owner) {
   if (__atomic_add_fetch(&owner->posts, 1, __ATOMIC_RELAXED) % MAIL_IS_MUCH == 0) budget_note_due(DUE_MAIL, true);
 }
 
@@ -409,6 +408,7 @@ COLD static bool free_orphaned(struct slab *slab, struct object *object) {
 void slab_free_remote(struct slab *slab, struct object *object) {
   if (UNLIKELY(__atomic_load_n(&heirs_wanted, __ATOMIC_RELAXED)) && slab_is_orphan(slab) && free_orphaned(slab, object)) return;
   struct theap *owner = slab_owner(slab); /* once the object is free an heir may give the slab back */
+  size_t object_bytes = slab_object_bytes(slab);
   struct remote *remote = slab_remote(slab);
   uint64_t old = __atomic_load_n(&remote->head, __ATOMIC_RELAXED), new, mark;
   do {
@@ -417,7 +417,9 @@ void slab_free_remote(struct slab *slab, struct object *object) {
     new = (uint64_t)(remote_count(old) + 1) << REMOTE_COUNT_SHIFT | (uintptr_t)object | mark;
     /* Release: the object's link. Acquire: who finds the list empty writes mail_next, after the owner, who emptied it, has read that. */
   } while (!__atomic_compare_exchange_n(&remote->head, &old, new, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-  if (is_listed(old, mark)) return;
+  bool listed = is_listed(old, mark);
+  if (UNLIKELY(!listed || (remote_count(new) + 1) * object_bytes > SLAB_USABLE)) count_mail(owner); /* the first, or all that there can be */
+  if (listed) return;
   remote->last = remote_list(old) == LIST_END ? object : last_of(slab, object);
   post(owner, slab, mark);
 }
@@ -511,7 +513,7 @@ static struct slab *read_through(struct theap *owner, struct slab *slab, uint64_
     if (release_if_anybodys(slab, remote, mark))
       ++*released;
     else
-      post_again(owner, slab, mark);
+      post(owner, slab, mark);
     slab = next;
   }
   return slab;

@@ -468,6 +468,8 @@ static char *owned[OWNERS][OWNED];
 static pthread_barrier_t all_own;
 static bool owners_sleep;
 
+static char **owned_by_number(size_t i) { return &owned[i / OWNED][i % OWNED]; }
+
 static void *owns(void *objects)
 {
   for (size_t i = 0; i < OWNED; i++) touch(((char **)objects)[i] = os_malloc(OBJECT_BYTES), OBJECT_BYTES);
@@ -476,13 +478,18 @@ static void *owns(void *objects)
   return NULL;
 }
 
-static void free_what_is_owned(void)
+static void own_by_threads(void)
 {
   pthread_t owners[OWNERS];
   require(pthread_barrier_init(&all_own, NULL, OWNERS + 1) == 0);
   for (size_t i = 0; i < OWNERS; i++) owners[i] = spawn(owns, owned[i]);
   pthread_barrier_wait(&all_own);
   for (size_t i = 0; i < OWNERS && !owners_sleep; i++) join(owners[i]);
+}
+
+static void free_what_is_owned(void)
+{
+  own_by_threads();
   for (size_t i = 0; i < OWNERS; i++)
     for (size_t j = 0; j < OWNED; j++) os_free(owned[i][j]);
 }
@@ -514,6 +521,21 @@ static void what_others_freed_of_sleepers_goes(void)
 {
   owners_sleep = true;
   what_others_freed_of_the_dead_goes();
+}
+
+/* Nor does it matter that somebody has looked before, when nothing was free as a whole. */
+static void what_others_freed_of_sleepers_in_any_order_goes(void)
+{
+  kernel.stopped = owners_sleep = true;
+  uint32_t dice = 1;
+  own_by_threads();
+  for (size_t left = OWNERS * OWNED; left > 0; left--) {
+    char **any = owned_by_number(next_random(&dice) % left), **last = owned_by_number(left - 1);
+    os_free(*any);
+    *any = *last;
+    kernel.ahead_s += left % 1000 == 0;
+  }
+  what_is_in_the_mail_goes();
 }
 
 static void *frees_what_is_owned(void *unused)
@@ -944,6 +966,7 @@ int main(int argc, char **argv)
       TEST(what_an_ended_thread_left_goes_when_another_frees),
       TEST(what_others_freed_of_the_dead_goes),
       TEST(what_others_freed_of_sleepers_goes),
+      TEST(what_others_freed_of_sleepers_in_any_order_goes),
       TEST(what_others_freed_of_the_caller_goes),
       TEST(in_a_tick_one_thread_gives_for_all),
       TEST(short_runs_go_where_the_budget_is_hardly_used),

@@ -348,6 +348,9 @@ plant purging 'nobody comes back to what is in the mail' slab.c \
 plant purging 'a trim collects what an emptied heap has, and leaves it there' thread.c \
   '/^size_t theap_trim(/,/^}/s/  let_go(heap);/  flush(heap);/' \
   'not so: .*slab_bytes' $preload/threads.c a_trim_after_a_trim_reaches_an_ended_thread
+plant purging 'what is free as a whole later is not counted' slab.c \
+  's/if (UNLIKELY(!listed || .*)) count_mail(owner);/if (!listed) count_mail(owner);/' \
+  'not so: .*slab_bytes' $fault/giving.c what_others_freed_of_sleepers_in_any_order_goes
 plant purging 'not to what is in the mail of those that live' thread.c \
   's/heap == self ? slab_collect(heap) : visit(heap, flush, slab_release_mail)/take_if_dead(heap) ? flush(heap) + (put_back(heap), 0) : 0/' \
   'not so: .*slab_bytes' $fault/giving.c what_others_freed_of_sleepers_goes
