@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "large.h"
 #include "lock.h"
+#include "purge.h"
 #include "slab.h"
 #include "thread.h"
 
@@ -18,11 +19,18 @@ static bool is_first_in(uint64_t tick) {
   return before != tick && __atomic_compare_exchange_n(&last, &before, tick, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+/* What comes free there may be much: one portion of it goes by the way. */
+static void look_at_mail(void) {
+  bool begun = giving_begin();
+  budget_note_due(DUE_MAIL, theap_look_at_mail());
+  giving_end(begun);
+}
+
 static void give(uint64_t now) {
   uint32_t what = __atomic_load_n(&budget_due.what, __ATOMIC_RELAXED);
   if (what & DUE_MAPPINGS) large_give_due();
   if (what & DUE_BLOCKS) arenas_give_idle(now);
-  if (what & DUE_MAIL) budget_note_due(DUE_MAIL, theap_look_at_mail());
+  if (what & DUE_MAIL) look_at_mail();
 }
 
 /* A portion for each tick of the clock that somebody frees in. A thread that frees all the time looks at it no more than once in FREES_MAX frees, one that frees

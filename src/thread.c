@@ -384,7 +384,7 @@ bool theap_reclaim(void) {
   return found > 0;
 }
 
-static size_t look_at_mail(struct theap *heap) { return heap == self ? slab_collect(heap) : visit(heap, flush, slab_release_mail); }
+static size_t look_at_mail_of(struct theap *heap) { return heap == self ? slab_collect(heap) : visit(heap, flush, slab_release_mail); }
 
 bool theap_look_at_mail(void) {
   static struct theap *cursor; /* atomic, both; where two threads look at the same time, one starts anew: they look again */
@@ -395,7 +395,7 @@ bool theap_look_at_mail(void) {
     heap = theap_list();
   }
   size_t found = 0;
-  for (int i = 0; i < LOOK_AT_HEAPS && heap && !(found = look_at_mail(heap)); i++) heap = heap->next;
+  for (int i = 0; i < LOOK_AT_HEAPS && heap && !(found = look_at_mail_of(heap)); i++) heap = heap->next;
   if (found) __atomic_store_n(&found_some, true, __ATOMIC_RELAXED);
   __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
   return heap || __atomic_load_n(&found_some, __ATOMIC_RELAXED);
