@@ -218,11 +218,13 @@ static bool far_too_much_is_kept(void) { return too_much_is_kept() && cached_byt
 
 /* The one that has not been wanted for longest, if that is an age. */
 static struct mapping *idle_spare(void) {
-  uint32_t most = sys_near_soft_limit(0) ? 0 : (uint32_t)(budget_age() / 1000000);
+  int32_t most = sys_near_soft_limit(0) ? 0 : (int32_t)(budget_age() / 1000000);
   struct mapping *idle = NULL;
   size_t looks = SPARES_MAX;
-  for (struct mapping *spare = oldest_spare(); spare && looks > 0; spare = spare->younger, looks--)
-    if (clock_ms - spare->since >= most) idle = spare, most = clock_ms - spare->since;
+  for (struct mapping *spare = oldest_spare(); spare && looks > 0; spare = spare->younger, looks--) {
+    int32_t age = (int32_t)(clock_ms - spare->since); /* below 0: freed by who came in after us, and had read the clock before */
+    if (age >= most) idle = spare, most = age;
+  }
   return idle;
 }
 
