@@ -36,7 +36,9 @@ void free_judged(void *payload);                  /* anything, through the gate 
 
 static inline void object_push(struct slab *slab, struct object *object) {
   object_link(slab, object);
-  if (UNLIKELY(--slab->countdown <= 0)) slab_wake(slab);
+  slab->countdown--;
+  __atomic_signal_fence(__ATOMIC_ACQ_REL); /* one instruction, and another to look: else gcc makes five of them */
+  if (UNLIKELY(slab->countdown <= 0)) slab_wake(slab);
 }
 
 inline void *heap_malloc(size_t bytes) {
