@@ -257,11 +257,12 @@ void slab_release_locked(struct arena *arena, struct slab *slab) {
   settle_dirt(arena, GRANULE_BYTES);
 }
 
-void slab_release(struct slab *slab) {
+bool slab_release(struct slab *slab) {
   struct arena *arena = arena_of(slab);
-  if (!arena_enter_this(arena)) return; /* in a signal handler that interrupted us: the granule is lost, the heap is not */
+  if (!arena_enter_this(arena)) return false;
   slab_release_locked(arena, slab);
   arena_leave(arena);
+  return true;
 }
 
 /* True: more is dirty there than its share still, or was when last seen. */

@@ -31,7 +31,8 @@ void *arena_serve(struct theap *heap, arena_taker *taker, void *what, enum arena
 
 /* Free a block that is in use, whoever holds its arena: never waits. */
 void block_release(struct block *block);
-void slab_release(struct slab *slab);
+/* False: not from here, in a signal handler that interrupted us in its arena. */
+bool slab_release(struct slab *slab);
 void slab_release_locked(struct arena *arena, struct slab *slab);
 
 /* Release the top but for `pad` bytes, and chunks that are empty. True: of these there was one, so another arena's may be the last of the

@@ -82,13 +82,18 @@ static void dequeue(struct slab *slab) {
     slab->owner->queue[slab->size_class] = slab->next;
 }
 
+/* An empty one; where it cannot go it waits in the queue, and serves again. (It was lost: a check of the heap said so, once frees read mail and more was released below handlers.) */
+static void let_slab_go(struct slab *slab) {
+  if (!slab_release(slab)) enqueue(slab);
+}
+
 /* Objects were freed: settle the state. */
 static void settle(struct slab *slab, size_t used) {
   if (slab_is_current(slab)) return;
   bool queued = slab->wake == WAKE_EMPTY;
   if (used == 0) {
     if (queued) dequeue(slab);
-    slab_release(slab);
+    let_slab_go(slab);
   } else if (!queued && used <= (size_t)slab->wake) {
     enqueue(slab);
   }
@@ -215,7 +220,7 @@ static size_t purge_slab(struct slab *slab) {
 static void queue_again(struct slab *slab) {
   set_wake(slab, WAKE_EMPTY);
   if (slab_used(slab) == 0)
-    slab_release(slab);
+    let_slab_go(slab);
   else
     enqueue(slab);
 }
@@ -555,7 +560,7 @@ void slab_retire_empty(struct theap *heap) {
     struct slab *slab = current_slab(heap, size_class);
     if (slab == NO_SLAB || slab_used(slab) != 0) continue;
     set_current(heap, size_class, NO_SLAB);
-    slab_release(slab);
+    let_slab_go(slab);
   }
 }
 
