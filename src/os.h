@@ -77,8 +77,8 @@ static inline uintptr_t sys_known_break(void) { return &__curbrk ? (uintptr_t)__
 /* Move the break from `now`, where it was found, to `end`. libc is told, so that its sbrk() goes on from there. */
 bool sys_move_break(uintptr_t now, uintptr_t end);
 
-/* Whether what is had from now on may be of huge pages: 0 no, 1 please, from HUGE_FROM on, else as the system has it. (Asked for on two virtual machines, a huge page took 170 us and 220
- * where 512 small ones took 800 to 890; but 4,300, where the host had to find the memory first. Real programs 0.908 -> 0.890 of glibc's time, the best 0.82 -> 0.69, and 1.63 with such a
+/* Whether what is had from now on may be of huge pages: 0 no, 1 please, from HUGE_FROM on, else as the system has it. (On two virtual machines a huge page took 170 us and 220
+ * where 512 small ones took 800 to 890; but 4,300, where the host had to find the memory first. In a trial of two calls real programs 0.908 -> 0.890 of glibc's time, the best 0.82 -> 0.69, and 1.63 with such a
  * host; RSS 1.012 -> 1.023, a server's 1.07 -> 1.33. So it is the user's choice.) */
 enum { SYS_HUGE_NO, SYS_HUGE_PLEASE, SYS_HUGE_AS_IT_IS };
 extern size_t sys_huge_pages;
