@@ -73,7 +73,7 @@ struct theap;
  * One compare with zero on free (no more than none are left) serves all states, because `wake` says when the owner wants to hear of it:
  *   current   wake == -1: never          (the slab that malloc takes from; it may be empty without notice)
  *             wake ==  all that a slab can have: at each free, since something waits to be given back (due.h)
- *   queued    wake ==  0: when empty     (waits in its class's queue)
+ *   queued    wake ==  0, or up to a half of what was in use when it got there: when empty, or when so few are left (waits in one of its class's queues)
  *   full      wake ==  capacity - a few: when there is room worth coming back for (in no queue) */
 struct slab {
   struct theap *owner; /* NULL: this granule holds blocks */
@@ -86,7 +86,7 @@ struct slab {
   uint8_t purged;      /* bit i: page i was given back, and the objects on it, all free, are in no list; then reciprocal is 0 */
   uint8_t size_class;
   uint32_t prev_free_bytes; /* stands in for the header: size of the free block before this slab, 0: that one is in use */
-  struct slab *next, *prev; /* the class's queue */
+  struct slab *next, **link; /* in a queue: the next, and what points here */
   struct object *later;     /* freed by others, and not yet joined to `free`: that would mean to walk a list */
 } __attribute__((aligned(64)));
 
@@ -222,10 +222,21 @@ enum { CACHED_UNITS_SHIFT = 48 };
 /* A slab's address, and in its last bits the mark of the fork since which that holds: slab.c. */
 struct marked;
 
-/* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail`, `unread` and `alive`. */
+/* Slabs with free objects. Of those that are sparse, and from which nobody has taken for long, pages go back. Taken from in this order. */
+enum queue {
+  QUEUE_YOUNG,
+  QUEUE_DENSE, /* more than a quarter in use */
+  QUEUE_OLD,   /* not since the last look */
+  QUEUE_IDLE,  /* nor since the one before */
+  QUEUE_SWEPT, /* until half of what was in use then is left */
+  QUEUE_AGAIN, /* during a trim */
+  QUEUES
+};
+
+/* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail`, `unread`, `posts` and `alive`. */
 struct theap {
   struct slab *direct[SIZE_STEPS]; /* by size_step(); the class's current slab, or no_slab */
-  struct slab *queue[SIZE_CLASSES]; /* slabs with free objects */
+  struct slab *queue[QUEUES][SIZE_CLASSES];
   uint8_t blocks_given[SIZE_CLASSES]; /* by its thread, up to BLOCKS_BEFORE_SLAB; FILLS_SLABS: it has filled a slab of the class */
   struct arena *arena;
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
@@ -233,6 +244,10 @@ struct theap {
   struct marked *mail;   /* atomic stack of slabs whose remote list became non-empty, */
   struct marked *unread; /* atomic: and one of bundles, each what is left of a mail that was taken whole */
   uint32_t posts;        /* atomic: of slabs, and those of which all was freed, since the thread read its mail */
+  uint32_t sparse;       /* slabs that wait in a queue until they are empty, or old; */
+  uint32_t sparse_least; /* the least there were since there were looks at them (due.h); many more, and there are again */
+  uint8_t sweep_class;   /* the next one whose idle slabs give back pages */
+  uint64_t looked_at;    /* ns; at what became old */
   size_t cached_bytes, cache_limit;
   size_t cache_evicted; /* bytes, since the limit grew */
   uint32_t cache_evict; /* the bin that yields next when the cache is full */

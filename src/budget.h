@@ -10,6 +10,9 @@
 /* May `pages` be released now? If so, they are paid for. */
 bool budget_spend(size_t pages);
 
+/* So many objects were looked at, to find what may go. */
+void budget_pay_for_looks(size_t objects);
+
 /* For how long (ns) free memory must not have been wanted to count as idle: longer for whom it was a mistake to give back. */
 uint64_t budget_age(void);
 

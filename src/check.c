@@ -160,18 +160,22 @@ static const char *check_slabs(const struct arena *arena, size_t *waiting, const
 
 /* ---- thread heaps --------------------------------------------------------------------------------------------------- */
 
-static const char *check_class(const struct theap *heap, size_t size_class, size_t *known, const void **where) {
-  const struct slab *current = heap->direct[class_steps(size_class)], *before = NULL;
+static const char *check_class(const struct theap *heap, size_t size_class, size_t *known, size_t *sparse, const void **where) {
+  const struct slab *current = heap->direct[class_steps(size_class)];
   *where = current;
   for (size_t step = class_first_step(size_class); step <= class_steps(size_class); step++)
     if (heap->direct[step] != current) return "a class has two current slabs";
   if (current != NO_SLAB && (slab_owner(current) != heap || current->size_class != size_class || !slab_is_current(current)))
     return "a current slab is not that";
   *known += current != NO_SLAB;
-  for (const struct slab *slab = heap->queue[size_class]; slab; before = slab, slab = slab->next, ++*known) {
-    *where = slab;
-    bool fits = slab_owner(slab) == heap && slab->size_class == size_class && slab->prev == before;
-    if (!fits || slab_is_full(slab) || slab_is_current(slab)) return "a queue holds a slab that does not belong there";
+  for (enum queue which = QUEUE_YOUNG; which < QUEUES; which++) {
+    struct slab *const *link = &heap->queue[which][size_class];
+    for (const struct slab *slab = *link; slab; link = &slab->next, slab = *link, ++*known) {
+      *where = slab;
+      bool fits = slab_owner(slab) == heap && slab->size_class == size_class && slab->link == link;
+      if (!fits || slab_is_full(slab) || slab_is_current(slab)) return "a queue holds a slab that does not belong there";
+      *sparse += slab->wake == WAKE_EMPTY;
+    }
   }
   return NULL;
 }
@@ -189,13 +193,23 @@ static const char *check_cache(const struct theap *heap, const void **where) {
   return bytes == heap->cached_bytes ? NULL : "a thread's cache does not add up";
 }
 
+static const char *check_queues(const struct theap *heap, size_t *known, const void **where) {
+  size_t sparse = 0;
+  for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
+    const char *fault = check_class(heap, size_class, known, &sparse, where);
+    if (fault) return fault;
+  }
+  *where = heap;
+  return sparse == heap->sparse ? NULL : "a heap's sparse slabs do not add up";
+}
+
 /* Each slab that has room is known to its heap, and nothing else is. */
 COLD static const char *check_heaps(size_t waiting, const void **where) {
   size_t known = 0;
   const char *fault = NULL;
   for (const struct theap *heap = theap_list(); heap && !fault; heap = heap->next) {
     if (theap_is_gone(heap) || heap->unused) continue;
-    for (size_t size_class = 0; size_class < SIZE_CLASSES && !fault; size_class++) fault = check_class(heap, size_class, &known, where);
+    fault = check_queues(heap, &known, where);
     if (!fault) fault = check_cache(heap, where);
   }
   if (!fault && known != waiting) fault = "a slab with room is in no heap";

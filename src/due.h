@@ -11,11 +11,13 @@ struct due_look {
   uint32_t looks;      /* in this tick */
   uint32_t pause;      /* in frees, after this one; */
   uint32_t frees_left; /* so many of them are left */
+  uint32_t slabs_left; /* at those of its slabs that became old, at an age's distance */
+  bool gives;          /* one is under way */
 };
 extern __thread struct due_look due_look __attribute__((tls_model("initial-exec")));
 void due_give_slow(void);
 
-static inline bool due_is_some(void) { return __atomic_load_n(&budget_due.what, __ATOMIC_RELAXED); }
+static inline bool due_is_some(void) { return __atomic_load_n(&budget_due.what, __ATOMIC_RELAXED) | due_look.slabs_left; }
 
 /* Had the thread come by so often that it is to be left alone, when it looked at the clock the last time? */
 static inline bool due_was_busy(void) {

@@ -29,6 +29,7 @@
 #include "large.h"
 #include "purge.h"
 #include "region.h"
+#include "slab.h"
 #include "thread.h"
 
 enum { PATIENCE_MS = 20, PATIENCE_MAX_MS = 320, LET_IN_NS = 1000 * 1000 };
@@ -110,6 +111,7 @@ COLD static void before_fork(void) {
 
 /* (Our own lock goes last: stdio's count is not true for some instructions, and a handler's fork just then must know that it is on top of one.) */
 COLD static void after_fork_in_parent(void) {
+  slab_note_fork(false);
   leave_heap(false);
   leave_stdio();
   lock_leave_after_fork(&atfork_lock, false);
@@ -122,6 +124,7 @@ COLD static void after_fork_in_child(void) {
   lock_free_orphan(&atfork_lock);
   giving = GIVES_EACH_TIME; /* a malloc that a handler interrupted may never go on here */
   budget_start_over();
+  slab_note_fork(true);
 }
 
 int fork_register(fork_registrar *registrar, void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {

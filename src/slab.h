@@ -37,7 +37,7 @@ static inline void object_link(struct slab *slab, struct object *object) {
  * new slab. NULL: no memory (or, with ARENA_AS_IS, none without growing). */
 void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth);
 
-/* The countdown reached zero: the slab has room again (full -> queued) or is empty (queued -> retired). Owner only. */
+/* The countdown reached zero: the slab has room again (full -> queued), has become sparse (to another queue) or is empty (queued -> retired). Owner only. */
 void slab_wake(struct slab *slab);
 
 /* Free an object of somebody else's slab. Lock-free, never waits, but for the arena of an orphaned slab (heirs.h). */
@@ -70,16 +70,31 @@ void slab_retire_empty(struct theap *heap);
 /* Give back pages inside slabs in use on which every object is free; bytes released. Owner only, after slab_collect(). */
 size_t slab_purge(struct theap *heap);
 
+/* The same, of a few slabs that nobody has taken from for an age, as far as the budget goes. Owner only. */
+void slab_give_idle(struct theap *heap, uint64_t now);
+
+/* In both processes, after a fork: for a while, or for as long as most memory is from before, nobody does that. */
+void slab_note_fork(bool child);
+
+/* Bits of the pages that the object there in the granule touches. */
+static inline unsigned slab_pages_of(const struct slab *slab, size_t offset) {
+  size_t first = offset / page_bytes, last = (offset + slab_object_bytes(slab) - 1) / page_bytes;
+  return (2u << last) - (1u << first);
+}
+
 /* Is the object free, on a purged page? */
-bool slab_has_purged(const struct slab *slab, const struct object *object);
+static inline bool slab_has_purged(const struct slab *slab, const struct object *object) {
+  unsigned purged = __atomic_load_n(&slab->purged, __ATOMIC_RELAXED);
+  return UNLIKELY(purged) && (slab_pages_of(slab, (uintptr_t)object & (GRANULE_BYTES - 1)) & purged);
+}
 
 enum { WAKE_NEVER = -1, WAKE_EMPTY = 0, WAKE_ALWAYS = SLAB_USABLE / ALIGNMENT };
 
-static inline bool wake_is_of_full(int32_t wake) { return wake > WAKE_EMPTY && wake < WAKE_ALWAYS; }
+static inline bool wake_is_of_full(int32_t wake, size_t object_bytes) { return 2 * wake * (int32_t)object_bytes > SLAB_USABLE && wake < WAKE_ALWAYS; }
 
 static inline bool slab_is_current(const struct slab *slab) { return slab->wake == WAKE_NEVER || slab->wake == WAKE_ALWAYS; }
 
-static inline bool slab_is_full(const struct slab *slab) { return wake_is_of_full(slab->wake); }
+static inline bool slab_is_full(const struct slab *slab) { return wake_is_of_full(slab->wake, slab_object_bytes(slab)); }
 
 static inline size_t slab_used(const struct slab *slab) { return (size_t)(slab->countdown + slab->wake); }
 

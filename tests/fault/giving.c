@@ -3,10 +3,12 @@
 #include "kernel.h"
 
 #include "../../src/arena.h"
+#include "../../src/due.h"
 #include "../../src/purge.h"
 #include "../../src/thread.h"
 
 #include <semaphore.h>
+#include <sys/wait.h>
 
 #include "osmem.h"
 
@@ -283,6 +285,245 @@ static void what_an_ended_thread_left_goes_when_another_frees(void)
   kernel.stopped = true;
   run_thread(bursts, NULL);
   all_goes_when(free_a_medium_block);
+}
+
+/* Of small objects that survive the others only pages are left, when nobody has taken from their slabs for two ages. */
+enum { SURVIVORS = 100000, OF_SURVIVORS = 20 };
+static unsigned char *survivors[SURVIVORS];
+
+static void *survive(void *unused)
+{
+  for (size_t i = 0; i < SURVIVORS; i++) {
+    require(survivors[i] = os_malloc(OBJECT_BYTES));
+    memset(survivors[i], (int)(i % 251), OBJECT_BYTES);
+  }
+  for (size_t i = 0; i < SURVIVORS; i++) {
+    if (i % OF_SURVIVORS == 0) continue;
+    os_free(survivors[i]);
+    survivors[i] = NULL;
+  }
+  return unused;
+}
+
+static bool survivors_are_whole(void)
+{
+  for (size_t i = 0; i < SURVIVORS; i++)
+    for (size_t byte = 0; survivors[i] && byte < OBJECT_BYTES; byte++)
+      if (survivors[i][byte] != i % 251) return false;
+  return true;
+}
+
+static void pages_of_slabs_that_nobody_takes_from_go(void)
+{
+  kernel.stopped = true;
+  survive(NULL);
+  size_t most = 0, slabs = library_stats().slab_bytes;
+  for (int i = 0; i < 200; i++) {
+    size_t before = kernel.discarded;
+    kernel.ahead_s++;
+    free_an_object();
+    most = max_size(most, kernel.discarded - before);
+    require(os_check());
+  }
+  say("# %zu MB given back, %zu KB by one free at most\n", kernel.discarded / MB, most / KB);
+  require(kernel.discarded > SURVIVORS * OBJECT_BYTES / 2 && most <= 2 * MOST_AT_ONCE && survivors_are_whole());
+  for (size_t i = 0; i < SURVIVORS; i++)
+    if (!survivors[i]) {
+      require(survivors[i] = os_malloc(OBJECT_BYTES));
+      memset(survivors[i], (int)(i % 251), OBJECT_BYTES);
+    }
+  require(os_check() && survivors_are_whole() && library_stats().slab_bytes <= slabs + MB);
+}
+
+/* What has many objects takes long to look through: few of those at a free. */
+static void slabs_of_many_objects_give_back_few_at_a_time(void)
+{
+  enum { TINY = 16, TINY_ONES = 1000000, OF_TINY = 1500 };
+  static char *tiny[TINY_ONES];
+  size_t most = 0;
+  kernel.stopped = true;
+  for (size_t i = 0; i < TINY_ONES; i++) require(tiny[i] = os_malloc(TINY));
+  for (size_t i = 0; i < TINY_ONES; i++)
+    if (i % OF_TINY) os_free(tiny[i]);
+  for (int i = 0; i < 300; i++) {
+    size_t before = kernel.discarded;
+    kernel.ahead_s++;
+    free_an_object();
+    most = max_size(most, kernel.discarded - before);
+  }
+  say("# %zu KB given back, %zu KB by one free at most\n", kernel.discarded / KB, most / KB);
+  require(kernel.discarded > 6 * MB && most <= 128 * KB && os_check());
+}
+
+/* A slab that serves again has all its pages: its fast paths know none that lacks one. */
+static void a_slab_that_serves_again_is_whole(void)
+{
+  kernel.stopped = true;
+  survive(NULL);
+  for (int i = 0; i < 200; i++, kernel.ahead_s++) free_an_object();
+  require(kernel.discarded > SURVIVORS * OBJECT_BYTES / 2);
+  for (size_t i = 0; i < SURVIVORS; i++) {
+    void *object = os_malloc(OBJECT_BYTES);
+    require(object && slab_at(region_base((uintptr_t)object), (uintptr_t)object)->purged == 0);
+  }
+  require(os_check() && survivors_are_whole());
+}
+
+/* What comes free bit by bit goes, too: a slab is looked at again when half of what was in use is left. */
+static void pages_that_come_free_bit_by_bit_go(void)
+{
+  kernel.stopped = true;
+  for (size_t i = 0; i < SURVIVORS; i++) require(survivors[i] = os_malloc(OBJECT_BYTES));
+  for (size_t round = 1; round < OF_SURVIVORS; round++) {
+    for (size_t i = 0; i < SURVIVORS; i++)
+      if (i * 7 % OF_SURVIVORS == round) os_free(survivors[i]);
+    for (int i = 0; i < 30; i++, kernel.ahead_s++) free_an_object();
+  }
+  for (int i = 0; i < 60; i++, kernel.ahead_s++) free_an_object();
+  say("# %zu MB given back\n", kernel.discarded / MB);
+  require(kernel.discarded > SURVIVORS * OBJECT_BYTES / 10 * 6 && os_check());
+}
+
+/* A program may wrap madvise(), and free something in there. That begins no other round inside of this one, however late it is by then. */
+static int depth, deepest;
+
+static void free_in_a_wrapper(enum kind kind)
+{
+  if (kind != MADVISE) return;
+  if (++depth > deepest) deepest = depth;
+  kernel.ahead_s++;
+  free_an_object();
+  depth--;
+}
+
+static void a_wrapped_call_that_frees_begins_no_other_round(void)
+{
+  kernel.stopped = true;
+  survive(NULL);
+  kernel.visit = free_in_a_wrapper;
+  for (int i = 0; i < 500; i++, kernel.ahead_s++) free_an_object();
+  kernel.visit = NULL;
+  say("# %zu KB given back, %d deep\n", kernel.discarded / KB, deepest);
+  require(kernel.discarded > MB && deepest == 1 && os_check() && survivors_are_whole());
+}
+
+/* Nor do a parent and a child of a fork copy each other's pages for it. */
+static size_t given_back_in(int seconds)
+{
+  size_t before = kernel.discarded;
+  for (int i = 0; i < seconds; i++, kernel.ahead_s++) {
+    free_a_medium_block();
+    free_an_object();
+  }
+  say("# %zu MB given back in %d s\n", (kernel.discarded - before) / MB, seconds);
+  return kernel.discarded - before;
+}
+
+static void what_a_fork_shares_is_not_swept(void)
+{
+  kernel.stopped = true;
+  survive(NULL);
+  pid_t child = fork();
+  require(child >= 0);
+  if (child == 0) _exit(given_back_in(300) > MB);
+  require(given_back_in(50) < MB);
+  int status;
+  require(waitpid(child, &status, 0) == child && status == 0);
+  require(given_back_in(200) > SURVIVORS * OBJECT_BYTES / 2 && os_check() && survivors_are_whole());
+}
+
+/* Where all is locked that is noticed at once. */
+static void slabs_that_are_locked_are_not_swept(void)
+{
+  kernel.locked = true;
+  kernel.stopped = true;
+  survive(NULL);
+  size_t before = kernel.seen[MADVISE];
+  for (int i = 0; i < 200; i++, kernel.ahead_s++) free_an_object();
+  say("# %zu calls in vain\n", kernel.seen[MADVISE] - before);
+  require(kernel.seen[MADVISE] - before < 20);
+}
+
+/* Who only frees has no heap; in that of an ended thread, which it looks after, slabs become sparse nevertheless. */
+static void *frees_most(void *unused)
+{
+  for (size_t i = 0; i < SURVIVORS; i++)
+    if (i % OF_SURVIVORS) {
+      kernel.ahead_s += i % 1000 == 1;
+      os_free(survivors[i]);
+    }
+  return unused;
+}
+
+static void *makes_survivors(void *unused)
+{
+  for (size_t i = 0; i < SURVIVORS; i++) require(survivors[i] = os_malloc(OBJECT_BYTES));
+  return unused;
+}
+
+static void who_only_frees_has_no_slabs_to_look_at(void)
+{
+  kernel.stopped = true;
+  run_thread(makes_survivors, NULL);
+  run_thread(frees_most, NULL);
+  require(os_check());
+}
+
+/* An empty slab that cannot go, since the arena's lock is held further up, does not keep a trim for ever. */
+static void empty_slabs_and_trim(enum kind kind)
+{
+  if (kind != BRK) return;
+  kernel.visit = NULL;
+  for (size_t i = 0; i < SURVIVORS; i += OF_SURVIVORS) os_free(survivors[i]);
+  os_trim(0);
+}
+
+static void an_empty_slab_that_cannot_go_keeps_no_trim(void)
+{
+  survive(NULL);
+  kernel.visit = empty_slabs_and_trim;
+  while (kernel.visit) require(os_malloc(100000));
+  require(os_check());
+}
+
+/* A steady load, whose slabs become sparse all the time and serve again, is not looked at all the time. */
+static void who_has_no_more_of_them_is_left_alone(void)
+{
+  size_t rounds_with_looks = 0;
+  uint32_t random = 1;
+  kernel.stopped = true;
+  for (int round = 0; round < 200; round++) {
+    kernel.ahead_s++;
+    for (int i = 0; i < 20000; i++) {
+      random = random * 1664525 + 1013904223;
+      unsigned char **slot = &survivors[random / 256 % 20000];
+      os_free(*slot);
+      require(*slot = os_malloc(16 + random / 65536 % 1000));
+    }
+    rounds_with_looks += due_look.slabs_left > 0;
+  }
+  say("# looks in %zu rounds of 200\n", rounds_with_looks);
+  require(rounds_with_looks < 20);
+}
+
+/* Those of others stay: here each slab is taken from between two looks. */
+static void pages_of_slabs_in_use_stay(void)
+{
+  kernel.stopped = true;
+  survive(NULL);
+  for (int round = 0; round < 20; round++) {
+    for (size_t i = 0; i < SURVIVORS; i++)
+      if (!survivors[i]) require(survivors[i] = os_malloc(OBJECT_BYTES));
+    for (size_t i = 0; i < SURVIVORS; i++) {
+      if (i % OF_SURVIVORS == 0) continue;
+      os_free(survivors[i]);
+      survivors[i] = NULL;
+    }
+    kernel.ahead_s++;
+    for (int i = 0; i < 40; i++) free_an_object(); /* one of them looks */
+  }
+  say("# %zu KB given back\n", kernel.discarded / KB);
+  require(kernel.discarded < MB && os_check());
 }
 
 static void *frees_some(void *unused)
@@ -968,6 +1209,17 @@ int main(int argc, char **argv)
       TEST(what_others_freed_of_sleepers_goes),
       TEST(what_others_freed_of_sleepers_in_any_order_goes),
       TEST(what_others_freed_of_the_caller_goes),
+      TEST(pages_of_slabs_that_nobody_takes_from_go),
+      TEST(slabs_of_many_objects_give_back_few_at_a_time),
+      TEST(a_slab_that_serves_again_is_whole),
+      TEST(pages_that_come_free_bit_by_bit_go),
+      TEST(a_wrapped_call_that_frees_begins_no_other_round),
+      TEST(what_a_fork_shares_is_not_swept),
+      TEST(slabs_that_are_locked_are_not_swept),
+      TEST(who_only_frees_has_no_slabs_to_look_at),
+      TEST(an_empty_slab_that_cannot_go_keeps_no_trim),
+      TEST(who_has_no_more_of_them_is_left_alone),
+      TEST(pages_of_slabs_in_use_stay),
       TEST(in_a_tick_one_thread_gives_for_all),
       TEST(short_runs_go_where_the_budget_is_hardly_used),
       TEST(short_runs_that_are_wanted_again_stay_for_a_while),

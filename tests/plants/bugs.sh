@@ -348,6 +348,45 @@ plant purging 'nobody comes back to what is in the mail' slab.c \
 plant purging 'a trim collects what an emptied heap has, and leaves it there' thread.c \
   '/^size_t theap_trim(/,/^}/s/  let_go(heap);/  flush(heap);/' \
   'not so: .*slab_bytes' $preload/threads.c a_trim_after_a_trim_reaches_an_ended_thread
+plant purging 'no page of a slab goes by age' due.c \
+  's/  if (due_look.slabs_left > 0) slab_give_idle(self, now);//' \
+  'not so: kernel.discarded' $fault/giving.c pages_of_slabs_that_nobody_takes_from_go
+plant purging 'a slab is idle as soon as it is sparse' slab.c \
+  's/QUEUE_OLD, QUEUE_IDLE);/QUEUE_YOUNG, QUEUE_IDLE);/' \
+  'not so: kernel.discarded' $fault/giving.c pages_of_slabs_in_use_stay
+plant purging 'a look at slabs ends by their number alone' slab.c \
+  's/ \&\& objects < SWEEP_OBJECTS//' \
+  'not so: kernel.discarded' $fault/giving.c slabs_of_many_objects_give_back_few_at_a_time
+plant purging 'a slab that serves again lacks pages' slab.c \
+  's/^    restore_pages(slab);//' \
+  'not so: .*purged == 0' $fault/giving.c a_slab_that_serves_again_is_whole
+plant purging 'a swept slab with free pages is given to nobody' slab.c \
+  's/  slab = first_queued(heap, size_class, QUEUE_SWEPT);/  slab = first_queued(heap, size_class, QUEUE_IDLE);/' \
+  'not so' $fault/giving.c pages_of_slabs_that_nobody_takes_from_go
+plant purging 'what was swept once is not looked at again' slab.c \
+  's/QUEUE_SWEPT, slab, used \/ 2);/QUEUE_SWEPT, slab, WAKE_EMPTY);/' \
+  'not so: kernel.discarded' $fault/giving.c pages_that_come_free_bit_by_bit_go
+plant purging 'a free in a wrapped call gives back, too' due.c \
+  's/ || due_look.gives) return;/) return;/' \
+  'not so: .*deepest == 1' $fault/giving.c a_wrapped_call_that_frees_begins_no_other_round
+plant purging 'a parent sweeps what its child has' fork.c \
+  's/  slab_note_fork(false);//' \
+  'not so: given_back_in.50. < MB' $fault/giving.c what_a_fork_shares_is_not_swept
+plant purging 'a child sweeps what its parent has' fork.c \
+  's/  slab_note_fork(true);//' \
+  'not so: .*status == 0' $fault/giving.c what_a_fork_shares_is_not_swept
+plant purging 'who is refused asks for the next slab' slab.c \
+  's/  if (!discarded) end_looks(slab->owner);//' \
+  'not so: kernel.seen' $fault/giving.c slabs_that_are_locked_are_not_swept
+plant purging 'who looks after another heap is to look at its slabs' slab.c \
+  's/(many) \&\& owner == self/(many)/' \
+  'ended by SEGV' $fault/giving.c who_only_frees_has_no_slabs_to_look_at
+plant purging 'an empty slab that cannot go is swept again' slab.c \
+  's/let_slab_go(slab, swept ? QUEUE_SWEPT : QUEUE_YOUNG);/let_slab_go(slab, QUEUE_YOUNG);/' \
+  'hangs|Alarm clock' $fault/giving.c an_empty_slab_that_cannot_go_keeps_no_trim
+plant purging 'a slab counts as sparse when it serves again, too' slab.c \
+  's/  if (slab->wake == WAKE_EMPTY) uncount_sparse(slab->owner);//' \
+  'not so: rounds_with_looks' $fault/giving.c who_has_no_more_of_them_is_left_alone
 plant purging 'what is free as a whole later is not counted' slab.c \
   's/if (UNLIKELY(!listed || .*)) count_mail(owner);/if (!listed) count_mail(owner);/' \
   'not so: .*slab_bytes' $fault/giving.c what_others_freed_of_sleepers_in_any_order_goes
