@@ -1,4 +1,4 @@
-# osmem: make, make demo, make bench, make record, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny hasty; make counts
+# osmem: make, make demo, make bench, make record, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny eager hasty; make counts
 # tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
@@ -70,6 +70,7 @@ libosmem-textbook.so: src/textbook.c include/osmem.h Makefile
 debug_flags := -O1 -g
 # dlopen() must end in a jump, see dynamic.c.
 tiny_flags := -O1 -g -foptimize-sibling-calls -DOSMEM_TINY
+eager_flags := -O1 -g -foptimize-sibling-calls -DOSMEM_EAGER
 ubsan_flags := -O1 -g -fsanitize=undefined -fno-sanitize-recover=undefined
 tsan_flags := -O1 -g -fsanitize=thread
 
@@ -92,7 +93,7 @@ build/$(1)/libosmem.so: $$($(1)_objects) src/libosmem.map
 $(1): build/$(1)/libosmem.so
 .PHONY: $(1)
 endef
-$(foreach name,debug ubsan tsan tiny,$(eval $(call variant,$(name))))
+$(foreach name,debug ubsan tsan tiny eager,$(eval $(call variant,$(name))))
 
 build/tsan/kernel.o: tests/tsan/kernel.c tests/real_kernel.h src/kernel.c src/kernel.h Makefile
 	@mkdir -p $(@D)
@@ -219,7 +220,7 @@ plants: all
 
 # Long runs of the model test, under a seed from the clock.
 SOAK_STEPS ?= 10000000
-soak: all build/tests/model/model $(tiny_tests)
+soak: all build/tests/model/model build/eager/libosmem.so $(tiny_tests)
 	OSMEM_SOAK=$(SOAK_STEPS) tests/run.sh model/model.t tiny/model.t tiny/exhaustive.t
 .PHONY: soak
 

@@ -14,6 +14,13 @@
 #define SIZED(normal, tiny) normal
 #endif
 
+/* And how soon memory goes back, in three: OSMEM_EAGER, for tests, has the second of these on a heap that is otherwise of the first size, whose slabs have eight pages. */
+#ifdef OSMEM_EAGER
+#define PATIENT(normal, eager) eager
+#else
+#define PATIENT(normal, eager) SIZED(normal, eager)
+#endif
+
 enum {
   KIB = 1024,
 
@@ -69,7 +76,7 @@ enum {
   WORTH_A_LOOK = SIZED(64, 4) * KIB, /* so much free memory in another arena */
   ARENAS_MAX = SIZED(64, 3),
 
-  MAIL_IS_MUCH = SIZED(128, 2), /* slabs, posted and not read: 4 MB */
+  MAIL_IS_MUCH = PATIENT(128, 2), /* slabs, posted and not read: 4 MB */
 
   /* ---- growing ---- */
   GROWTH_MIN = SIZED(128, 8) * KIB, /* the brk heap's first step, for blocks, */
@@ -90,7 +97,7 @@ enum {
                                           (the longest 4 ms), 700 with 2 MiB, 7 with 1 MiB, none with this; CPU time is the same with all of them */
 
   /* ---- giving back ---- */
-  DIRTY_MIN = SIZED(4 * 1024, 16) * KIB, /* what is free and in memory ("dirty") is kept up to a share of what is in use, but not less than this */
+  DIRTY_MIN = PATIENT(4 * 1024, 16) * KIB, /* what is free and in memory ("dirty") is kept up to a share of what is in use, but not less than this */
   DIRTY_SHARE = 8,
   RUN_MIN = SIZED(64, 8) * KIB,
   RUN_LEAST = SIZED(8, 4) * KIB, /* where the budget is hardly used */
@@ -99,21 +106,21 @@ enum {
   LOOKS_FOR_IDLE = SIZED(64, 8), /* by one thread in a tick, for each portion: with 50,000 short runs that were clean a burst of 250 MB waited for half a minute */
   LOOKS_OF_TRIM = SIZED(256, 8), /* while the lock is held */
   CALLS_OF_TRIM = SIZED(16, 2),  /* likewise: runs of a page or two */
-  PATIENCE = SIZED(2048, 16) * KIB, /* so much is freed until we look again; */
+  PATIENCE = PATIENT(2048, 16) * KIB, /* so much is freed until we look again; */
   PORTION_SHARE = 8,             /* where much goes, this share of a portion: one call that empties a cache pays for a few */
-  EARN_SHARE = SIZED(50, 1), /* of the time that passes is to spend; tiny: all of it, so that pages always go and come */
-  AGE_MIN_MS = SIZED(500, 0), /* what was not wanted for so long is idle; */
-  AGE_MAX_MS = SIZED(4000, 0), /* longer, after mistakes, but no longer than this */
+  EARN_SHARE = PATIENT(50, 1), /* of the time that passes is to spend; tiny: all of it, so that pages always go and come */
+  AGE_MIN_MS = PATIENT(500, 0), /* what was not wanted for so long is idle; */
+  AGE_MAX_MS = PATIENT(4000, 0), /* longer, after mistakes, but no longer than this */
   AGES_IN_MEMORY = 16,         /* a mistake is forgotten after as many */
-  FLOOD = SIZED(128 * 1024, 64) * KIB, /* beyond its share is very much, and goes at once; */
-  LARGE_FLOOD = SIZED(32 * 1024, 64) * KIB, /* of mappings: glibc unmaps at each free what is larger than its threshold can become, this */
+  FLOOD = PATIENT(128 * 1024, 64) * KIB, /* beyond its share is very much, and goes at once; */
+  LARGE_FLOOD = PATIENT(32 * 1024, 64) * KIB, /* of mappings: glibc unmaps at each free what is larger than its threshold can become, this */
   SPARSE_SHARE = 4, /* a slab of which no more is in use is sparse. (A half: few pages more, and an instruction in 25 more where lifetimes are random.) */
-  SPARSE_ARE_MANY = SIZED(128, 2), /* slabs: 4 MB */
+  SPARSE_ARE_MANY = PATIENT(128, 2), /* slabs: 4 MB */
   LOOKS_FOR_OLD = 3,             /* after that: the second finds what is idle */
   SWEEP_SLABS = SIZED(24, 2),    /* give back pages at one free, with no more objects than */
   SWEEP_OBJECTS = SIZED(2048, 64), /* these: 0.2 ms. (Without: 2.8, where they have 16 bytes.) */
-  SHARED_FOR_S = SIZED(60, 0),   /* a child may live: for so long after a fork slabs are not swept; */
-  INHERITED_SHARE = SIZED(8, 1), /* nor where more than this part of the memory was there when the process began as one */
+  SHARED_FOR_S = PATIENT(60, 0),   /* a child may live: for so long after a fork slabs are not swept; */
+  INHERITED_SHARE = PATIENT(8, 1), /* nor where more than this part of the memory was there when the process began as one */
   IDLE_PORTIONS = 8,           /* of what is idle go at one free */
 
   /* ---- mappings ---- */

@@ -34,7 +34,7 @@ differ_tests := build/tests/differ/differ
 
 # Where cmocka is missing the others are still built; the tests that want the rest skip.
 cmocka_tests := $(unit_tests) $(preload_tests) $(crime_tests) $(textbook_tests) $(fault_tests) $(tsan_tests) $(model_tests) $(differ_tests) $(record_tests) $(memory_tests)
-c-tests: $(test_plugins) build/tests/textbook/model build/counts/counts $(if $(wildcard /usr/include/cmocka.h),$(cmocka_tests))
+c-tests: $(test_plugins) build/tests/textbook/model build/counts/counts build/eager/libosmem.so $(if $(wildcard /usr/include/cmocka.h),$(cmocka_tests))
 .PHONY: c-tests
 
 # The unit tests call os_* and are linked with the library; the others are run with it preloaded.

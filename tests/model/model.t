@@ -12,10 +12,19 @@ export LD_LIBRARY_PATH="$(dirname "$lib")"
 heap=
 . "$top/tests/model/runs.sh"
 
+# What follows is on the heap of normal geometry that gives back whatever it can, at once.
+turn_eager() {
+  heap='eager: '
+  LD_LIBRARY_PATH=$top/build/eager
+}
+
 if [ -n "${OSMEM_SOAK-}" ]; then
   runs "one thread, $OSMEM_SOAK steps" --ops "$OSMEM_SOAK" --validate 5000
   runs "four threads, $OSMEM_SOAK steps" --ops "$OSMEM_SOAK" --threads 4
   runs "four threads by turns, $((OSMEM_SOAK / 20)) steps, each validated" --ops $((OSMEM_SOAK / 20)) --threads 4 --turns --validate 1 --places 64
+  turn_eager
+  runs "one thread, $((OSMEM_SOAK / 5)) steps" --ops $((OSMEM_SOAK / 5)) --validate 5000
+  runs "four threads, $((OSMEM_SOAK / 5)) steps" --ops $((OSMEM_SOAK / 5)) --threads 4
   finish
 fi
 
@@ -57,4 +66,12 @@ spoiled alignment 'not so: is_aligned'
 spoiled leak 'not so: same\(live'
 spoiled errno 'not so: errno == UNTOUCHED'
 spoiled twice 'not so: apart|double free' --threads 3 --turns
+
+turn_eager
+for seed in $seeds; do
+  runs "one thread, every step validated, seed $seed" --seed $seed --ops 30000 --validate 1 --places 64
+  runs "one thread, a large heap, seed $seed" --seed $seed --ops 250000
+  runs "four threads by turns, seed $seed" --seed $seed --ops 80000 --threads 4 --turns
+  runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
+done
 finish
