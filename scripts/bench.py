@@ -18,6 +18,8 @@ them), below 1 is better. Units: seconds, KiB, ns.
   slope   set lives: by how many per cent that grew in the last three days. To
           osmem they are days where make hasty built it; name that by
           --allocators glibc,hasty=build/hasty/libosmem.so
+  giving  time in calls that give back, % of the CPU time: of osmem where make
+          timed built it
   dirty, growth   set memory: of a trivial process, by idle threads
   calls   memory system calls (--syscalls)
   malloc, free, realloc, trim, waits   set pauses: the longest single call, ms
@@ -58,7 +60,8 @@ QUICK_SCALE, QUICK_RUNS, FULL_RUNS = 0.25, 2, 5
 
 PAUSES = ("malloc", "malloc.9999", "free", "free.9999", "realloc", "realloc.9999", "trim",
           "waits", "waits.9999")
-METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "slope", "dirty", "growth", "calls", "ns", *PAUSES)
+METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "slope", "dirty", "growth", "calls", "giving", "ns",
+           *PAUSES)
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
 
 PEERS = {
@@ -414,7 +417,7 @@ class Bench:
         self.env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
         # Python's own pool would hide the allocator; the rest is for sameness.
         self.env |= {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C",
-                     "HOME": scratch}
+                     "HOME": scratch, "OSMEM_TIMED": self.path("giving")}
         compiler = os.environ.get("CC", "cc")
         if not shutil.which(shlex.split(compiler)[0]):
             sys.exit(f"CC={compiler}: no such compiler")
@@ -474,7 +477,8 @@ class Bench:
 
     def run(self, work, name, library):
         """One measured run: a dict of metrics, or None if it failed."""
-        usage = self.path("usage")
+        usage, giving = self.path("usage"), self.path("giving")
+        open(giving, "w").close()
         printed = self.drive(work, [self.path("launch"), library, usage])
         if printed is None:
             return self.failed(work.name, name, f"ran longer than {LIMIT_S} s")
@@ -483,6 +487,10 @@ class Bench:
         if status:
             return self.failed(work.name, name, f"ended with status {status}")
         sample = {"cpu": (user + system) / 1e6, "wall": wall / 1e6, "rss": peak, "faults": faults}
+        with open(giving) as lines:
+            spent = [int(line) for line in lines]
+        if spent:
+            sample["giving"] = sum(spent) / (user + system) / 10  # ns over us: per cent
         for line in printed.splitlines():
             key, value = line.rsplit(" ", 1)
             sample[key] = float(value)
@@ -781,6 +789,12 @@ def call_table(rows, allocators):
                            for a in allocators)]
 
 
+def giving_table(rows, timed):
+    yield ["% of cpu", *timed]
+    for row in rows:
+        yield [row.name, *(show(row.median(a, "giving")) for a in timed)]
+
+
 def row_instruction_table(rows, allocators):
     yield ["instructions of a step", *allocators]
     for name, by in rows.items():
@@ -810,6 +824,9 @@ def tables(results, instructions, allocators, base):
         for title, group in groups({kind: rows}):
             means = geomeans(group, allocators, base)
             yield f"{title}, geometric means", list(mean_table(means, group, allocators, base))
+        timed = [a for a in allocators if any(row.median(a, "giving") is not None for row in rows)]
+        if timed:
+            yield f"{kind}, giving back", list(giving_table(rows, timed))
         if any(row.calls for row in rows):
             yield f"{kind}, memory system calls", list(call_table(rows, allocators))
     if instructions:

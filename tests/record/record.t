@@ -237,4 +237,8 @@ ok 'make hasty' make -s -C "$top" hasty
 like 'bench.py: ten days, to a library whose clock is a thousand times faster' \
   "$("$top/scripts/bench.py" --quick --set lives --only sessions --runs 1 --allocators glibc,"hasty=$top/build/hasty/libosmem.so" 2>&1 | tr '\n' ' ')" \
   ' sessions, over +[0-9]+\.[0-9]+ +[0-9]+\.[0-9]+ sessions, slope +-?[0-9.]+ +-?[0-9.]+ sessions, rest +[1-9][0-9]+ +[1-9][0-9]+ '
+ok 'make timed' make -s -C "$top" timed
+like 'bench.py: what giving back takes' \
+  "$("$top/scripts/bench.py" --set patterns --only 'huge 1' --runs 1 --allocators glibc,"timed=$top/build/timed/libosmem.so" 2>&1 | tr '\n' ' ')" \
+  'giving back % of cpu +timed huge 1 +([1-9]|0\.0*[1-9])'
 finish
