@@ -119,7 +119,7 @@ enum {
   LOOKS_FOR_OLD = 3,             /* after that: the second finds what is idle */
   SWEEP_SLABS = SIZED(24, 2),    /* give back pages at one free, with no more objects than */
   SWEEP_OBJECTS = SIZED(2048, 64), /* these: 0.2 ms. (Without: 2.8, where they have 16 bytes.) */
-  SHARED_FOR_S = PATIENT(60, 0),   /* a child may live: for so long after a fork slabs are not swept; */
+  SHARED_FOR_S = PATIENT(600, 0),  /* a child may live: for so long after a fork slabs are not swept; */
   INHERITED_SHARE = PATIENT(8, 1), /* nor where more than this part of the memory was there when the process began as one */
   IDLE_PORTIONS = 8,           /* of what is idle go at one free */
 

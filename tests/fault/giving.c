@@ -426,7 +426,7 @@ static void what_a_fork_shares_is_not_swept(void)
   pid_t child = fork();
   require(child >= 0);
   if (child == 0) _exit(given_back_in(300) > MB);
-  require(given_back_in(50) < MB);
+  require(given_back_in(550) < MB);
   int status;
   require(waitpid(child, &status, 0) == child && status == 0);
   require(given_back_in(200) > SURVIVORS * OBJECT_BYTES / 2 && os_check() && survivors_are_whole());

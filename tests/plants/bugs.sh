@@ -371,7 +371,7 @@ plant purging 'a free in a wrapped call gives back, too' due.c \
   'not so: .*deepest == 1' $fault/giving.c a_wrapped_call_that_frees_begins_no_other_round
 plant purging 'a parent sweeps what its child has' fork.c \
   's/  slab_note_fork(false);//' \
-  'not so: given_back_in.50. < MB' $fault/giving.c what_a_fork_shares_is_not_swept
+  'not so: given_back_in.550. < MB' $fault/giving.c what_a_fork_shares_is_not_swept
 plant purging 'a child sweeps what its parent has' fork.c \
   's/  slab_note_fork(true);//' \
   'not so: .*status == 0' $fault/giving.c what_a_fork_shares_is_not_swept
