@@ -127,21 +127,25 @@ static size_t less(size_t from, size_t amount) { return from > amount ? from - a
 
 /* Other threads go on meanwhile, so differences may come out below zero: that is 0. glibc's fastbins (smblks, fsmblks) have no like here:
  * every free block counts as one. Kept mappings are free memory of the heap: arena + hblkhd is what the heap holds of the kernel. */
+static struct mallinfo2 info_of(const struct heap_stats *s) {
+  struct free_blocks kept = stats_kept_by_caller();
+  size_t held = s->shown.heap_bytes + s->shown.cached_bytes;
+  size_t used = min_size(less(s->shown.small_live_bytes + s->shown.medium_live_bytes, kept.bytes), held);
+  return (struct mallinfo2){
+      .arena = held,
+      .ordblks = s->free_objects + s->tops + kept.count + stats_count_free_blocks(),
+      .hblks = s->shown.large_live_count,
+      .hblkhd = s->shown.mapped_bytes,
+      .uordblks = used,
+      .fordblks = held - used,
+      .keepcost = min_size(s->shown.cached_bytes + s->top_bytes, held - used),
+  };
+}
+
 EXPORT struct mallinfo2 mallinfo2(void) {
   struct heap_stats s;
   stats_collect(&s);
-  struct free_blocks kept = stats_kept_by_caller();
-  size_t held = s.shown.heap_bytes + s.shown.cached_bytes;
-  size_t used = min_size(less(s.shown.small_live_bytes + s.shown.medium_live_bytes, kept.bytes), held);
-  return (struct mallinfo2){
-      .arena = held,
-      .ordblks = s.free_objects + s.tops + kept.count + stats_count_free_blocks(),
-      .hblks = s.shown.large_live_count,
-      .hblkhd = s.shown.mapped_bytes,
-      .uordblks = used,
-      .fordblks = held - used,
-      .keepcost = min_size(s.shown.cached_bytes + s.top_bytes, held - used),
-  };
+  return info_of(&s);
 }
 
 /* What does not fit is INT_MAX, and not some other number. */
@@ -162,20 +166,23 @@ EXPORT struct mallinfo mallinfo(void) {
 
 EXPORT void malloc_stats(void) { stats_print(STDERR_FILENO); }
 
+#define TOTALS "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
+#define SYSTEM \
+  "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n" \
+  "<aspace type=\"total\" size=\"%zu\"/>\n<aspace type=\"mprotect\" size=\"%zu\"/>\n"
+
+/* In glibc's schema, whose readers take current - fast - rest for what is in use: free objects are its fast chunks, all else that is free the rest. */
 EXPORT int malloc_info(int options, FILE *stream) {
   if (options != 0) return EINVAL;
-  struct heap_stats collected;
-  stats_collect(&collected);
-  struct os_stats s = collected.shown;
+  struct heap_stats s;
+  stats_collect(&s);
+  struct mallinfo2 info = info_of(&s);
+  size_t fast = min_size(less(s.shown.slab_bytes, s.shown.small_live_bytes), info.fordblks), rest = info.fordblks - fast;
+  size_t chunks = less(info.ordblks, s.free_objects), most = max_size(info.arena, s.shown.peak_bytes);
   int written = fprintf(stream,
-                        "<malloc version=\"1\">\n"
-                        "<total type=\"small\" count=\"%zu\" size=\"%zu\"/>\n"
-                        "<total type=\"medium\" count=\"%zu\" size=\"%zu\"/>\n"
-                        "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
-                        "<system type=\"current\" size=\"%zu\"/>\n"
-                        "<system type=\"max\" size=\"%zu\"/>\n"
-                        "</malloc>\n",
-                        s.small_live_count, s.small_live_bytes, s.medium_live_count, s.medium_live_bytes, s.large_live_count,
-                        s.mapped_bytes, s.heap_bytes + s.mapped_bytes + s.cached_bytes, s.peak_bytes);
+                        "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n" TOTALS SYSTEM "</heap>\n" TOTALS
+                        "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n" SYSTEM "</malloc>\n",
+                        s.free_objects, fast, chunks, rest, info.arena, most, info.arena, info.arena, s.free_objects, fast, chunks, rest, info.hblks,
+                        info.hblkhd, info.arena, most, info.arena, info.arena);
   return written < 0 ? -1 : 0;
 }

@@ -389,6 +389,15 @@ static void malloc_info_writes_xml(void)
   fclose(memory);
   require(strncmp(text, "<malloc version=\"1\">", 20) == 0);
   require(strcmp(text + strlen(text) - 10, "</malloc>\n") == 0);
+  /* In glibc's schema, of which readers take what is in use for this difference. */
+  const char *totals = strstr(text, "</heap>");
+  size_t fast, rest, mapped, current;
+  require(totals && sscanf(totals,
+                           "</heap> <total type=\"fast\" count=\"%*u\" size=\"%zu\"/> <total type=\"rest\" count=\"%*u\" size=\"%zu\"/>"
+                           " <total type=\"mmap\" count=\"%*u\" size=\"%zu\"/> <system type=\"current\" size=\"%zu\"/>",
+                           &fast, &rest, &mapped, &current) == 4);
+  size_t used = current - fast - rest, counted = mallinfo2().uordblks;
+  require(used <= counted + 10000 && counted <= used + 10000);
   errno = 0;
   int refused = malloc_info(1, stdout);
   require(refused == EINVAL || (refused == -1 && errno == EINVAL));
