@@ -9,7 +9,7 @@ tools_of() {
   case $1 in
     test) echo 'strace=strace ltrace=ltrace python3=python3 git=git perl=perl prove=perl g++=g++ sqlite3=sqlite3
       redis-server=redis-server php=php-cli lua5.4=lua5.4 node=nodejs xz=xz-utils setarch=util-linux
-      /usr/include/cmocka.h=libcmocka-dev spin=spin memusage=libc-devtools
+      /usr/include/cmocka.h=libcmocka-dev gdb=gdb spin=spin memusage=libc-devtools
       libjemalloc.so.2=libjemalloc2 valgrind=valgrind qemu-x86_64=qemu-user man=man-db mandoc=mandoc
       /usr/lib/python3.11/test/test_dict.py=libpython3.11-testsuite /usr/libexec/installed-tests/glib/slice=libglib2.0-tests
       /usr/lib/python3/dist-packages/numpy=python3-numpy /usr/lib/python3/dist-packages/pytest=python3-pytest

@@ -8,7 +8,7 @@
 #include "report.h"
 
 static struct arena first_arena;
-static struct arena *arenas[ARENAS_MAX] = {&first_arena};
+struct arena *arenas[ARENAS_MAX] = {&first_arena};
 static size_t arenas_made = 1; /* atomic */
 static struct lock making_lock = {.rank = LOCK_MAKING}; /* guards adding one */
 

@@ -47,6 +47,7 @@ void arenas_give_idle(uint64_t now);
 
 size_t arena_count(void);
 struct arena *arena_at(size_t index);
+extern struct arena *arenas[ARENAS_MAX]; /* by name only for who reads from outside: layout.c */
 
 /* Caught by a fork half way through something: see fork.c. */
 bool arena_is_abandoned(const struct arena *arena);

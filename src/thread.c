@@ -41,7 +41,7 @@ _Static_assert(SIZE_STEPS == 65, "unborn's table is complete");
 __thread struct theap *self = (struct theap *)&unborn;
 
 static struct theap first_heap;
-static struct theap *heaps; /* atomic, only ever pushed on */
+struct theap *theaps; /* atomic, only ever pushed on */
 static struct lock birth_lock = {.rank = LOCK_BIRTH};
 static bool ready;
 
@@ -51,7 +51,7 @@ static struct theap *dead;         /* heaps known to be nobody's, of generation 
 static uint32_t dead_since;
 static struct theap *unused_heaps;       /* those that own nothing; forks leave them alone */
 
-struct theap *theap_list(void) { return __atomic_load_n(&heaps, __ATOMIC_ACQUIRE); }
+struct theap *theap_list(void) { return __atomic_load_n(&theaps, __ATOMIC_ACQUIRE); }
 
 /* What tools put around these two (profilers, checkers of locks) allocates, or takes a lock under which others allocate, and we call them under
  * birth_lock. So here they are libc's reserved names, which it has in this version alone. (Not in the archive: the libc of a wholly static program
@@ -169,7 +169,7 @@ static struct theap *take_dead(void) {
 
 /* Of the arena; where it can have no more, a thread still needs a heap to be served by other tiers. */
 static struct theap *new_heap_memory(struct arena *arena) {
-  if (!heaps) return &first_heap;
+  if (!theaps) return &first_heap;
   if (!arena_enter_this(arena)) return NULL;
   uintptr_t zero_from;
   struct block *block = arena_take_locked(arena, block_bytes_for(sizeof(struct theap)), _Alignof(max_align_t), ARENA_MAY_GROW,
@@ -186,8 +186,8 @@ static struct theap *new_heap(void) {
   heap->generation = fork_generation;
   arena_join(heap, arena);
   hold_alive(heap);
-  heap->next = heaps;
-  __atomic_store_n(&heaps, heap, __ATOMIC_RELEASE);
+  heap->next = theaps;
+  __atomic_store_n(&theaps, heap, __ATOMIC_RELEASE);
   return heap;
 }
 

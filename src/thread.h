@@ -27,7 +27,8 @@ size_t theap_trim_others(void);
 /* The same for the caller's own heap. */
 size_t theap_trim(struct theap *heap);
 
-/* All heaps ever made, newest first; they are never freed. */
+/* All heaps ever made, newest first; they are never freed. (By name only for who reads from outside: layout.c.) */
+extern struct theap *theaps;
 struct theap *theap_list(void);
 
 bool theaps_are_held_by_me(void);

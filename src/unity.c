@@ -25,6 +25,7 @@
 #include "foreign.c"
 #include "heap.c"
 #include "stats.c"
+#include "layout.c"
 #include "limits.c"
 #include "options.c"
 #include "check.c"

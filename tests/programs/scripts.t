@@ -127,6 +127,7 @@ if can 'and the archive' c++ -static lines.cc -o lines -ldl; then
   c++ -static lines.cc -o lines $libs >ok.out 2>&1
   is 'and the archive' "$(nm -C lines | grep -c ' T os_malloc$')" 1
 fi
+like 'the command that is installed runs what is installed' "$(unset OSMEM_LIB; answer inst/bin/osmem run cat /proc/self/maps)" "^0 .* $tmp/inst/lib/libosmem.so"
 make -s -C "$top" install PREFIX="$tmp/inst" && make -s -C "$top" uninstall PREFIX="$tmp/inst"
 is 'make uninstall leaves nothing' "$(find inst ! -type d)" ''
 

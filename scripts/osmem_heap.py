@@ -1,0 +1,419 @@
+"""Reads osmem's heap from outside: of a running process, which is not stopped, or
+of a core. Standard library only; src/layout.h says how the way in is found.
+
+A process goes on while it is read. So each record is judged by itself: one that
+contradicts itself (objects in use, for example, that are more than fit) was caught
+half way through a change, and is counted as torn, not believed.
+"""
+
+import collections
+import mmap
+import os
+import struct
+
+VERSION = 1
+
+# The fields of src/layout.h, LAYOUT_FIELDS, in its order.
+FIELDS = """
+region.base region.bytes
+chunk.slabs chunk.info
+chunk_info.magic chunk_info.arena chunk_info.next chunk_info.limit chunk_info.end_bytes
+slab.owner slab.free slab.salt slab.carved slab.countdown slab.wake slab.purged
+slab.size_class slab.later
+remote.head
+block.prev_bytes block.header block.next block.seal
+arena.threads arena.deferred arena.waiting arena.chunks arena.older_bytes arena.top
+arena.limit arena.fresh arena.resident arena.live_bytes arena.live_count
+arena.free_bytes arena.free_blocks arena.clean_bytes arena.slabs
+theap.arena theap.cached_bytes theap.cache_limit theap.cache theap.next
+theap.known_dead theap.unused theap.alive
+mapping.base mapping.bytes mapping.dirty_bytes mapping.older mapping.state
+mapping_list.oldest mapping_list.youngest mapping_list.count mapping_list.bytes
+sys_counters.calls sys_counters.bytes_in sys_counters.bytes_out
+sys_counters.bytes_held sys_counters.bytes_peak sys_counters.bytes_back
+secrets.block secrets.cache secrets.chunk
+""".split()
+NUMBERS = ("granule_bytes chunk_bytes slab_usable regions_max arenas_max cache_bins mapping_states"
+           " block_bytes_mask block_tag_shift block_used block_purged"
+           " slab_record_bytes region_record_bytes list_record_bytes").split()
+ROOTS = "regions arenas heaps mappings counters secrets list_end page_bytes".split()
+HEAD = struct.Struct("<8s4H%dI%dQ" % (len(NUMBERS), len(ROOTS)))
+SIGNED = {1: "B", 2: "h", 4: "I", 8: "Q"}
+SLAB_FIELDS = "slab.carved slab.countdown slab.wake slab.purged slab.size_class".split()
+REMOTE_COUNT_SHIFT = 48
+PT_LOAD, PT_NOTE, NT_OSMEM = 1, 4, 1
+MAPPING_LIVE, MAPPING_SPARE, MAPPING_EMPTYING = 1, 2, 3
+
+
+class Unreadable(Exception):
+    """Why the heap cannot be read, in one line for a person, and the remedy."""
+
+
+# ---- memory -----------------------------------------------------------------------------
+
+class Process:
+    """The memory of a running process."""
+
+    def __init__(self, pid):
+        self.name, self.pid = f"process {pid}", pid
+        try:
+            with open(f"/proc/{pid}/maps") as maps:
+                lines = [line.split(None, 5) for line in maps]
+            self.memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
+        except (FileNotFoundError, ProcessLookupError):
+            raise Unreadable(f"no process {pid}") from None
+        except PermissionError:
+            raise Unreadable(f"process {pid} may not be looked into: be its user, or root; see"
+                             " ptrace(2), PTRACE_MODE_ATTACH_FSCREDS, and"
+                             " /proc/sys/kernel/yama/ptrace_scope") from None
+        if not lines:
+            os.close(self.memory)
+            raise Unreadable(f"process {pid} has ended, or is the kernel's own")
+        self.starts = [int(line[0].split("-")[0], 16) for line in lines
+                       if line[1][0] == "r" and int(line[2], 16) == 0]
+
+    def read(self, address, size):
+        try:
+            data = os.pread(self.memory, size, address)
+        except (OSError, OverflowError):
+            data = b""
+        if len(data) < size:
+            raise Unreadable(f"{self.name}: {size} bytes at {address:#x} are not there")
+        return data
+
+    def close(self):
+        os.close(self.memory)
+
+    def resident(self, ranges):
+        """Bytes in memory of each mapping that one of the (start, end) ranges lies in."""
+        sums, inside = 0, False
+        with open(f"/proc/{self.pid}/smaps") as smaps:
+            for line in smaps:
+                first = line.split(None, 1)[0]
+                if "-" in first:
+                    start, end = (int(part, 16) for part in first.split("-"))
+                    inside = any(start < b and a < end for a, b in ranges)
+                elif inside and first == "Rss:":
+                    sums += int(line.split()[1]) * 1024
+        return sums
+
+
+class Core:
+    """The memory in a core file."""
+
+    def __init__(self, path):
+        self.name = path
+        try:
+            with open(path, "rb") as file:
+                self.file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise Unreadable(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+        if self.file[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", self.file, 16)[0] != 4:
+            raise Unreadable(f"{path}: not a core file of a 64-bit program")
+        self.loads = [(address, address + size, offset)
+                      for kind, offset, address, size in program_headers(self.file)
+                      if kind == PT_LOAD and size]
+        self.starts = [start for start, _, _ in self.loads]
+
+    def read(self, address, size):
+        """From as many segments as that lies in."""
+        parts, at = [], address
+        while at < address + size:
+            load = next((each for each in self.loads if each[0] <= at < each[1]), None)
+            if not load:
+                raise Unreadable(f"{self.name}: {size} bytes at {address:#x} are not in it:"
+                                 " see core(5), coredump_filter")
+            start, end, offset = load
+            to = min(end, address + size)
+            parts.append(self.file[offset + at - start:offset + to - start])
+            at = to
+        return b"".join(parts)
+
+    def close(self):
+        self.file.close()
+
+    def resident(self, ranges):
+        return None
+
+
+def program_headers(image):
+    """(type, offset, address, bytes in the file) of each, as far as they are in the image."""
+    table, = struct.unpack_from("<Q", image, 32)
+    size, count = struct.unpack_from("<HH", image, 54)
+    for i in range(count):
+        if table + (i + 1) * size > len(image):
+            return
+        kind, _, offset, address, _, in_file = struct.unpack_from("<IIQQQQ", image,
+                                                                  table + i * size)
+        yield kind, offset, address, in_file
+
+
+def open_memory(what):
+    """Of a process, by its number, or of a core, by its path."""
+    return Process(int(what)) if str(what).isdigit() else Core(what)
+
+
+# ---- the way in -------------------------------------------------------------------------
+
+def layout_address(memory, start):
+    """Where the image that begins at `start` says that the layout is; None: it is not osmem's."""
+    try:
+        page = memory.read(start, 4096)
+    except Unreadable:
+        return None
+    if page[:6] != b"\x7fELF\x02\x01":
+        return None
+    headers = list(program_headers(page))
+    base = min((address & -4096 for kind, _, address, _ in headers if kind == PT_LOAD), default=0)
+    for kind, _, address, size in headers:
+        if kind != PT_NOTE:
+            continue
+        try:
+            notes = memory.read(start - base + address, size)
+        except Unreadable:
+            continue
+        at = 0
+        while at + 12 <= size:
+            name_bytes, bytes_, note = struct.unpack_from("<III", notes, at)
+            data = at + 12 + (name_bytes + 3 & -4)
+            if notes[at + 12:at + 18] == b"osmem\0" and note == NT_OSMEM and bytes_ == 8:
+                distance, = struct.unpack_from("<q", notes, data)
+                return start - base + address + data + distance
+            at = data + (bytes_ + 3 & -4)
+    return None
+
+
+class Heap:
+    """One osmem in one memory."""
+
+    readers = None
+
+    def __init__(self, memory):
+        self.memory = memory
+        for start in memory.starts:
+            address = layout_address(memory, start)
+            if address is not None:
+                break
+        else:
+            raise Unreadable(f"{memory.name} is not on osmem (or on one before 0.2)")
+        head = memory.read(address, HEAD.size)
+        magic, version, size, fields, classes, *rest = HEAD.unpack(head)
+        if magic != b"osmemlay":
+            raise Unreadable(f"{memory.name}: osmem's layout is not where its note says")
+        if version != VERSION or fields != len(FIELDS):
+            raise Unreadable(f"{memory.name}: layout {version} of osmem, where this tool knows"
+                             f" {VERSION}: use the tool that came with that library")
+        self.version = version
+        self.n = dict(zip(NUMBERS, rest))
+        self.root = dict(zip(ROOTS, rest[len(NUMBERS):]))
+        table = struct.unpack("<%dH" % (2 * fields + classes),
+                              memory.read(address + HEAD.size, 4 * fields + 2 * classes))
+        self.field = {name: (table[2 * i], table[2 * i + 1]) for i, name in enumerate(FIELDS)}
+        self.class_bytes = table[2 * fields:]
+
+    # -- records --
+
+    def get(self, address, *names):
+        """Those fields of the struct at the address, read at once."""
+        wanted = [self.field[name] for name in names]
+        first = min(offset for offset, _ in wanted)
+        last = max(offset + size for offset, size in wanted)
+        return self.pick(self.memory.read(address + first, last - first), -first, *names)
+
+    def pick(self, data, at, *names):
+        """Those fields of a struct that begins at `at` in the data."""
+        values = [int.from_bytes(data[at + offset:at + offset + size], "little")
+                  for offset, size in (self.field[name] for name in names)]
+        return values if len(values) > 1 else values[0]
+
+    def words(self, address, count):
+        return struct.unpack("<%dQ" % count, self.memory.read(address, 8 * count))
+
+    # -- what there is --
+
+    def regions(self):
+        size = self.n["region_record_bytes"]
+        table = self.memory.read(self.root["regions"], size * self.n["regions_max"])
+        for i in range(self.n["regions_max"]):
+            base, length = self.pick(table, i * size, "region.base", "region.bytes")
+            if length:
+                yield base, length
+
+    def arenas(self):
+        return [a for a in self.words(self.root["arenas"], self.n["arenas_max"]) if a]
+
+    def chunks(self, arena):
+        """(address, its first granule) of each chunk, the newest first."""
+        seen, chunk = set(), self.get(arena, "arena.chunks")
+        while chunk and chunk not in seen:
+            seen.add(chunk)
+            data = self.memory.read(chunk, self.n["granule_bytes"])
+            yield chunk, data
+            chunk = self.pick(data, self.field["chunk.info"][0], "chunk_info.next")
+
+    def chunk_limit(self, data):
+        return self.pick(data, self.field["chunk.info"][0], "chunk_info.limit")
+
+    def record_struct(self, size, names):
+        """Reads those fields of each of many records of that size; one of two bytes is signed."""
+        form, at = "<", 0
+        for name in names:
+            offset, width = self.field[name]
+            form += f"{offset - at}x{SIGNED[width]}"
+            at = offset + width
+        return struct.Struct(f"{form}{size - at}x")
+
+    def slabs(self, chunk, data):
+        """(granule's address, carved, countdown, wake, purged, class, objects on the remote list)
+        of each slab of a chunk."""
+        granule, size = self.n["granule_bytes"], self.n["slab_record_bytes"]
+        if not self.readers:
+            self.readers = (self.record_struct(size, ("slab.owner", *SLAB_FIELDS)),
+                            self.record_struct(size, ("remote.head",)))
+        begin = self.field["chunk.slabs"][0]
+        records = self.readers[0].iter_unpack(data[begin:begin + self.field["chunk.slabs"][1]])
+        heads = self.readers[1].iter_unpack(data[:self.field["chunk.slabs"][1]])
+        end = min(chunk + self.n["chunk_bytes"], self.chunk_limit(data))
+        last = chunk + granule * (self.field["chunk.slabs"][1] // size)  # the first record's
+        return [(at, *state, head >> REMOTE_COUNT_SHIFT)
+                for at, (owner, *state), (head,) in zip(range(last, chunk, -granule), records, heads)
+                if owner and at + granule <= end]
+
+    def heaps(self):
+        seen, heap = set(), self.words(self.root["heaps"], 1)[0]
+        while heap and heap not in seen:
+            seen.add(heap)
+            yield heap
+            heap = self.get(heap, "theap.next")
+
+    def mappings(self, state):
+        """(base, bytes, bytes in memory at most) of each in that state."""
+        listed = self.root["mappings"] + state * self.n["list_record_bytes"]
+        seen, record = set(), self.get(listed, "mapping_list.youngest")
+        while record and record not in seen:
+            seen.add(record)
+            base, size, dirty, older, is_in = self.get(
+                record, "mapping.base", "mapping.bytes", "mapping.dirty_bytes", "mapping.older",
+                "mapping.state")
+            if is_in != state:
+                return
+            yield base, size, dirty if state != MAPPING_LIVE else size
+            record = older
+
+
+# ---- one look ---------------------------------------------------------------------------
+
+class Look:
+    """What one look found: a sum that adds up, and tables."""
+
+    def __init__(self, heap):
+        self.heap, self.torn = heap, 0
+        self.ranges = list(heap.regions())
+        self.classes = {size: dict.fromkeys(("slabs", "live", "waiting", "free", "purged"), 0)
+                        for size in heap.class_bytes}
+        self.sum = dict.fromkeys(("in_use", "slab_free", "slab_waiting", "slab_purged",
+                                  "slab_fresh", "caches", "blocks_dirty", "blocks_clean",
+                                  "top_dirty", "top_fresh", "spares", "metadata"), 0)
+        self.page = heap.words(heap.root["page_bytes"], 1)[0]
+        self.arena_rows = [self.look_at_arena(arena) for arena in heap.arenas()]
+        self.thread_rows = [self.look_at_thread(each) for each in heap.heaps()]
+        self.look_at_mappings()
+        self.counters = self.look_at_counters()
+        # Behind a chunk's limit nothing was ever used; the rest of what nothing has named
+        # are the sentinels of chunks, and the records of mappings, arenas and threads.
+        regions = sum(size for _, size in heap.regions())
+        self.sum["top_fresh"] += max(0, regions - self.in_chunks)
+        self.sum["metadata"] += max(0, self.in_chunks - self.named)
+        self.sum["metadata"] += max(0, self.counters["bytes_held"] - self.mapped - regions)
+
+    in_chunks = named = mapped = 0
+
+    def look_at_slabs(self, number, carved, countdown, wake, purged, size_class, remote):
+        """So many slabs are in that state; the bytes of those that can be."""
+        heap, used = self.heap, countdown + wake
+        carved &= 0xffff
+        size = heap.class_bytes[size_class] if size_class < len(heap.class_bytes) else 0
+        capacity = heap.n["slab_usable"] // size if size else 0
+        if not 0 <= remote <= used <= capacity or carved > capacity * size:
+            self.torn += number
+            return 0
+        row = self.classes[size]
+        gone = bin(purged).count("1") * self.page
+        free = max(0, carved - used * size - gone)
+        row["slabs"] += number
+        row["live"] += number * (used - remote)
+        row["waiting"] += number * remote
+        row["free"] += number * ((carved - used * size) // size)
+        row["purged"] += number * gone
+        for name, each in (("in_use", (used - remote) * size), ("slab_waiting", remote * size),
+                           ("slab_free", free), ("slab_purged", gone),
+                           ("slab_fresh", heap.n["granule_bytes"] - used * size - free - gone)):
+            self.sum[name] += number * each
+        return number * heap.n["granule_bytes"]
+
+    def look_at_arena(self, arena):
+        heap = self.heap
+        (chunks, top, limit, resident, live, blocks, free, free_blocks, clean) = heap.get(
+            arena, "arena.chunks", "arena.top", "arena.limit", "arena.resident",
+            "arena.live_bytes", "arena.live_count", "arena.free_bytes", "arena.free_blocks",
+            "arena.clean_bytes")
+        states, count = collections.Counter(), 0
+        for chunk, data in heap.chunks(arena):
+            count += 1
+            self.sum["metadata"] += heap.n["granule_bytes"]
+            self.named += heap.n["granule_bytes"]
+            self.in_chunks += heap.chunk_limit(data) - chunk
+            states.update(slab[1:] for slab in heap.slabs(chunk, data))
+        slabs = sum(self.look_at_slabs(number, *state) for state, number in states.items())
+        above = limit - top if chunks else 0
+        dirty = min(above, max(0, resident - top)) if chunks else 0
+        self.sum["in_use"] += live
+        self.sum["blocks_dirty"] += max(0, free - clean)
+        self.sum["blocks_clean"] += min(free, clean)
+        self.sum["top_dirty"] += dirty
+        self.sum["top_fresh"] += above - dirty
+        self.named += slabs + live + free + above
+        return {"chunks": count, "slab_bytes": slabs, "live_blocks": blocks, "live_bytes": live,
+                "free_blocks": free_blocks, "free_bytes": free, "clean_bytes": clean,
+                "top_bytes": above}
+
+    def look_at_thread(self, theap):
+        cached, limit, dead, unused = self.heap.get(
+            theap, "theap.cached_bytes", "theap.cache_limit", "theap.known_dead", "theap.unused")
+        self.sum["caches"] += cached
+        self.sum["in_use"] -= cached  # to its arena a cached block is one in use
+        return {"cached_bytes": cached, "cache_limit": limit,
+                "state": "unused" if unused else "ended" if dead else "lives"}
+
+    def look_at_mappings(self):
+        heap = self.heap
+        self.large = {"live": 0, "live_bytes": 0, "spares": 0, "spare_bytes": 0}
+        for state, kind in ((MAPPING_LIVE, "live"), (MAPPING_SPARE, "spares"),
+                            (MAPPING_EMPTYING, "spares")):
+            for base, size, dirty in heap.mappings(state):
+                self.large[kind] += 1
+                self.large["live_bytes" if kind == "live" else "spare_bytes"] += size
+                self.sum["in_use" if kind == "live" else "spares"] += size
+                self.ranges.append((base, size))
+                self.mapped += size
+        self.ranges.sort()
+
+    def look_at_counters(self):
+        counters = self.heap.get(self.heap.root["counters"], "sys_counters.bytes_in",
+                                 "sys_counters.bytes_out", "sys_counters.bytes_held",
+                                 "sys_counters.bytes_peak", "sys_counters.bytes_back")
+        return dict(zip(("bytes_in", "bytes_out", "bytes_held", "bytes_peak", "bytes_back"),
+                        counters))
+
+    def resident(self):
+        return self.heap.memory.resident([(base, base + size) for base, size in self.ranges])
+
+
+def look(what):
+    memory = open_memory(what)
+    try:
+        result = Look(Heap(memory))
+        result.resident_bytes = result.resident()
+        return result
+    finally:
+        memory.close()

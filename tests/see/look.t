@@ -1,0 +1,95 @@
+#!/bin/sh
+# The command `osmem` as its users meet it, and that what it sees from outside is what the program counts itself.
+. "$(dirname "$0")/../tap.sh"
+needs python3
+osmem=$top/scripts/osmem
+agrees=$top/tests/see/agrees.py
+
+# answer CMD...: its status, and all that it says, in one line.
+answer() {
+  "$@" >"$tmp/out" 2>&1 </dev/null
+  echo "$? $(tr '\n' ' ' <"$tmp/out")"
+}
+
+# hold PROGRAM [ARG]: it runs, has said what it counts, and waits until descriptor 9 is closed; its number is in $pid.
+mkfifo hold
+hold() {
+  "$@" <hold >counted &
+  pid=$!
+  exec 9>hold
+  until [ -s counted ]; do sleep 0.05; done
+}
+let_go() {
+  exec 9>&-
+  wait "$pid"
+}
+sees() { "$osmem" stats --json "$1" >look && python3 "$agrees" counted look ${2-}; }
+
+cc=${CC:-cc}
+$cc -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" -o holds "$lib" -Wl,-rpath,"$(dirname "$lib")" || { echo 'Bail out! no fixture'; exit 1; }
+
+hold ./holds
+ok 'a program, object by object, block by block' sees "$pid"
+like 'stats: a table' "$("$osmem" stats "$pid" | tr '\n' ' ')" 'bytes +[0-9,]+  in use by the program .* of which the kernel counts as resident .* 1024 .* mappings: [0-9]+ in use'
+like 'stats --prometheus' "$("$osmem" stats --prometheus "$pid" | grep -v '^#' | tr '\n' ' ')" \
+  '^osmem_allocated_bytes[{]of="process [0-9]+"[}] [1-9][0-9]* osmem_active_bytes.* osmem_resident_bytes.* osmem_mapped_bytes.* osmem_metadata_bytes.* osmem_retained_bytes.* [0-9]+ $'
+like 'top' "$("$osmem" top --rounds 1 "$pid" | tr '\n' ' ')" "COMMAND +$pid +[0-9,]+ .* holds "
+like 'verify' "$(answer "$osmem" verify "$pid")" "^0 process $pid: osmem is active"
+is 'into a pipe that ends' "$("$osmem" stats "$pid" 2>&1 | sed -n 1p)" "osmem in process $pid: bytes"
+is 'nothing is changed by a look' "$(grep -c "$tmp/holds" "/proc/$pid/maps") $(sed -n 's/^TracerPid:\t//p' "/proc/$pid/status")" \
+  "$(grep -c "$tmp/holds" "/proc/$pid/maps") 0"
+
+if can 'a core' command -v gcore; then
+  gcore -o core "$pid" >/dev/null 2>&1
+  ok 'a core' sees "core.$pid"
+  like 'a core by its name' "$("$osmem" stats "core.$pid" | sed -n 1p)" "^osmem in core.$pid: bytes"
+fi
+let_go
+
+# By symbols, sections or files nothing is found: there are none any more when it is looked at.
+cp "$lib" libosmem.so.0
+strip --strip-all libosmem.so.0
+printf '\0\0\0\0\0\0\0\0' | dd of=libosmem.so.0 bs=1 seek=40 conv=notrunc 2>/dev/null # where the section headers are
+$cc -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" -o stripped "$lib" -Wl,-rpath,"$tmp"
+hold ./stripped
+rm libosmem.so.0
+ok 'a stripped library, which is not there any more' sees "$pid"
+let_go
+
+if [ -f "$top/libosmem.a" ] && can 'a static program' $cc -static -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" "$top/libosmem.a" -o static; then
+  hold ./static
+  ok 'a static program' sees "$pid"
+  let_go
+fi
+
+# In five looks at threads that go on, all adds up.
+hold ./holds on
+for number in 1 2 3 4 5; do ok "while threads allocate, look $number" sees "$pid" --sums; done
+let_go
+
+# ---- run, and what cannot be ----
+
+is 'run' "$(answer "$osmem" run -- sh -c 'exit 7')" '7 '
+like 'run: it is under it' "$(answer "$osmem" run cat /proc/self/maps)" '^0 .*libosmem'
+like 'run: no such command' "$(answer "$osmem" run no-such-command)" '^127 osmem: no-such-command: no such command'
+like 'run: what is no program' "$(answer "$osmem" run /etc/passwd)" '^126 osmem: /etc/passwd: '
+like 'run: no library' "$(OSMEM_LIB=$tmp/none.so answer "$osmem" run true)" "^125 osmem: no library at $tmp/none.so"
+like 'run what?' "$(answer "$osmem" run)" '^2 .*which command'
+like 'no verb' "$(answer "$osmem")" '^2 .*VERB'
+like 'an unknown verb' "$(answer "$osmem" nonsense 1)" '^2 .*nonsense'
+for verb in '' run verify stats top; do like "--help of ${verb:-all}" "$(answer "$osmem" $verb --help)" '^0 usage: osmem'; done
+like 'a process that is not there' "$(answer "$osmem" stats 999999999)" '^2 osmem: no process 999999999 $'
+sleep 60 &
+like 'a process that is not on osmem' "$(answer "$osmem" stats $!)" "^2 osmem: process $! is not on osmem"
+like 'verify: no' "$(answer "$osmem" verify $!)" "^1 process $!: osmem is not active"
+like 'top of nothing' "$(answer "$osmem" top --rounds 1 $!)" '^1 .*none of them is on osmem'
+kill $!
+like 'a core that is none' "$(answer "$osmem" stats "$osmem")" '^2 osmem: .*: not a core file'
+like 'a core that is not there' "$(answer "$osmem" stats none.core)" '^2 osmem: none.core: No such file'
+if can "another user's process" setpriv --reuid 65534 --clear-groups true; then
+  sleep 60 &
+  chmod 755 "$tmp"
+  like "another user's process" "$(answer setpriv --reuid 65534 --clear-groups "$osmem" stats $!)" "^2 osmem: process $! may not be looked into: be its user"
+  kill $!
+fi
+finish
