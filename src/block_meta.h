@@ -236,7 +236,6 @@ enum queue {
 /* One per thread, found through one TLS pointer. Only its thread touches it, but for `mail`, `unread`, `posts` and `alive`. */
 struct theap {
   struct slab *direct[SIZE_STEPS]; /* by size_step(); the class's current slab, or no_slab */
-  struct slab *queue[QUEUES][SIZE_CLASSES];
   uint8_t blocks_given[SIZE_CLASSES]; /* by its thread, up to BLOCKS_BEFORE_SLAB; FILLS_SLABS: it has filled a slab of the class */
   struct arena *arena;
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
@@ -261,6 +260,17 @@ struct theap {
   bool known_dead, unused;
   uint32_t generation; /* of its thread: see heirs.h */
 };
+
+/* That of a thread that has allocated; the heap that all others have in common (thread.c) has no slabs. (With the queues in it that one, which is written when the library is bound, reached into
+ * another page: a fault more for each process.) */
+struct born_theap {
+  struct theap theap;
+  struct slab *queue[QUEUES][SIZE_CLASSES];
+};
+
+static inline struct slab **theap_queue(const struct theap *born, enum queue which, size_t size_class) {
+  return &((struct born_theap *)born)->queue[which][size_class];
+}
 
 /* ---- regions -------------------------------------------------------------------------------------------------------- */
 
@@ -420,6 +430,6 @@ _Static_assert(sizeof(struct chunk) == GRANULE_BYTES, "a chunk's metadata is its
 _Static_assert(offsetof(struct block, next) == HEADER_BYTES && sizeof(struct block) == BLOCK_MIN, "payload follows the header");
 _Static_assert(BLOCK_MAX <= (int64_t)BLOCK_BYTES_MASK, "sizes fit the header");
 _Static_assert((BLOCK_BYTES_MASK | BLOCK_FLAGS) >> BLOCK_TAG_FROM == 0, "so many bits are the tag's to vouch for");
-_Static_assert(sizeof(struct theap) <= 4096 - HEADER_BYTES, "a thread at rest costs at most a page");
+_Static_assert(sizeof(struct born_theap) <= 4096 - HEADER_BYTES, "a thread at rest costs at most a page");
 
 #endif

@@ -169,7 +169,7 @@ static const char *check_class(const struct theap *heap, size_t size_class, size
     return "a current slab is not that";
   *known += current != NO_SLAB;
   for (enum queue which = QUEUE_YOUNG; which < QUEUES; which++) {
-    struct slab *const *link = &heap->queue[which][size_class];
+    struct slab *const *link = theap_queue(heap, which, size_class);
     for (const struct slab *slab = *link; slab; link = &slab->next, slab = *link, ++*known) {
       *where = slab;
       bool fits = slab_owner(slab) == heap && slab->size_class == size_class && slab->link == link;

@@ -88,7 +88,7 @@ static void end_looks(struct theap *owner) {
 
 /* To the front: its memory is the warmest. Its owner hears of it again when no more than `wake` are in use. */
 static void enqueue_in(enum queue which, struct slab *slab, size_t wake) {
-  struct slab **queue = &slab->owner->queue[which][slab->size_class];
+  struct slab **queue = theap_queue(slab->owner, which, slab->size_class);
   link_at(&slab->next, *queue);
   link_at(queue, slab);
   set_wake(slab, (int32_t)wake);
@@ -111,14 +111,15 @@ static void dequeue(struct slab *slab) {
 /* The first of the class, in the queues before `last` and in that; or NULL. */
 static struct slab *first_queued(const struct theap *heap, size_t size_class, enum queue last) {
   struct slab *slab = NULL;
-  for (enum queue which = QUEUE_YOUNG; !slab && which <= last; which++) slab = heap->queue[which][size_class];
+  for (enum queue which = QUEUE_YOUNG; !slab && which <= last; which++) slab = *theap_queue(heap, which, size_class);
   return slab;
 }
 
 /* To one that is empty. */
 static void move_queue(struct theap *heap, size_t size_class, enum queue from, enum queue to) {
-  link_at(&heap->queue[to][size_class], heap->queue[from][size_class]);
-  heap->queue[from][size_class] = NULL;
+  struct slab **queue = theap_queue(heap, from, size_class);
+  link_at(theap_queue(heap, to, size_class), *queue);
+  *queue = NULL;
 }
 
 /* An empty one; where it cannot go it waits in that queue, and serves again. (It was lost: a check of the heap said so, once frees read mail and more was released below handlers.) */
@@ -287,9 +288,9 @@ static size_t sweep_slab(struct slab *slab, bool trims) {
 static size_t purge_queues(struct theap *heap, size_t size_class) {
   size_t released = 0;
   struct slab *slab;
-  bool interrupts = heap->queue[QUEUE_AGAIN][size_class]; /* a trim that is under way, out of a handler */
+  bool interrupts = *theap_queue(heap, QUEUE_AGAIN, size_class); /* a trim that is under way, out of a handler */
   if (!interrupts) move_queue(heap, size_class, QUEUE_SWEPT, QUEUE_AGAIN);
-  while ((slab = first_queued(heap, size_class, QUEUE_IDLE)) || (slab = heap->queue[QUEUE_AGAIN][size_class])) released += sweep_slab(slab, true);
+  while ((slab = first_queued(heap, size_class, QUEUE_IDLE)) || (slab = *theap_queue(heap, QUEUE_AGAIN, size_class))) released += sweep_slab(slab, true);
   return released;
 }
 
@@ -328,7 +329,7 @@ static bool is_mostly_inherited(void) { return bytes_in_memory() < INHERITED_SHA
 
 /* What nobody took from between two looks is idle after the second. True: some is. */
 static bool class_grows_old(struct theap *heap, size_t size_class) {
-  struct slab *const *idle = &heap->queue[QUEUE_IDLE][size_class];
+  struct slab *const *idle = theap_queue(heap, QUEUE_IDLE, size_class);
   if (!*idle) {
     move_queue(heap, size_class, QUEUE_OLD, QUEUE_IDLE);
     move_queue(heap, size_class, QUEUE_YOUNG, QUEUE_OLD);
@@ -348,7 +349,7 @@ static void slabs_grow_old(struct theap *heap, uint64_t now) {
 /* NULL: none of any class. */
 static struct slab *next_idle(struct theap *heap) {
   for (size_t classes = 0; classes < SIZE_CLASSES; classes++) {
-    struct slab *slab = heap->queue[QUEUE_IDLE][heap->sweep_class];
+    struct slab *slab = *theap_queue(heap, QUEUE_IDLE, heap->sweep_class);
     if (slab) return slab;
     heap->sweep_class = (uint8_t)((heap->sweep_class + 1) % SIZE_CLASSES);
   }

@@ -40,7 +40,7 @@ _Static_assert(SIZE_STEPS == 65, "unborn's table is complete");
 
 __thread struct theap *self = (struct theap *)&unborn;
 
-static struct theap first_heap;
+static struct born_theap first_heap;
 struct theap *theaps; /* atomic, only ever pushed on */
 static struct lock birth_lock = {.rank = LOCK_BIRTH};
 static bool ready;
@@ -169,20 +169,23 @@ static struct theap *take_dead(void) {
 
 /* Of the arena; where it can have no more, a thread still needs a heap to be served by other tiers. */
 static struct theap *new_heap_memory(struct arena *arena) {
-  if (!theaps) return &first_heap;
+  if (!theaps) return &first_heap.theap;
   if (!arena_enter_this(arena)) return NULL;
   uintptr_t zero_from;
-  struct block *block = arena_take_locked(arena, block_bytes_for(sizeof(struct theap)), _Alignof(max_align_t), ARENA_MAY_GROW,
+  struct block *block = arena_take_locked(arena, block_bytes_for(sizeof(struct born_theap)), _Alignof(max_align_t), ARENA_MAY_GROW,
                                           &zero_from);
   arena_leave(arena);
-  return block ? block_payload(block) : sys_map(round_up(sizeof(struct theap), page_bytes));
+  return block ? block_payload(block) : sys_map(round_up(sizeof(struct born_theap), page_bytes));
 }
+
+static void empty_queues(struct theap *heap) { memset(theap_queue(heap, 0, 0), 0, sizeof(struct born_theap) - sizeof(struct theap)); }
 
 static struct theap *new_heap(void) {
   struct arena *arena = arena_first();
   struct theap *heap = arena ? new_heap_memory(arena) : NULL;
   if (!heap) return NULL;
   *heap = unborn;
+  empty_queues(heap);
   heap->generation = fork_generation;
   arena_join(heap, arena);
   hold_alive(heap);
@@ -315,6 +318,7 @@ static bool take_if_gone(struct theap *heap) {
 static void renew(struct theap *heap) {
   cache_inherit(heap);
   memcpy(heap, &unborn, offsetof(struct theap, next));
+  empty_queues(heap);
   bool locked = lock_enter(&birth_lock);
   look_away(heap);
   pthread_mutex_unlock(&heap->alive);
