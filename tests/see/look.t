@@ -39,6 +39,11 @@ is 'into a pipe that ends' "$("$osmem" stats "$pid" 2>&1 | sed -n 1p)" "osmem in
 is 'nothing is changed by a look' "$(grep -c "$tmp/holds" "/proc/$pid/maps") $(sed -n 's/^TracerPid:\t//p' "/proc/$pid/status")" \
   "$(grep -c "$tmp/holds" "/proc/$pid/maps") 0"
 
+cp look before.json
+sed 's/"in_use": [0-9]*/"in_use": 1/' look >after.json
+like 'diff' "$("$osmem" diff before.json after.json | tr '\n' ' ')" "^from process $pid to process $pid: bytes .* 1 +-[0-9,]+  in use by the program  *objects in use of a size, the largest change first $"
+like 'diff of what is no snapshot' "$(answer "$osmem" diff before.json counted)" '^2 osmem: counted: not what'
+
 if can 'a core' command -v gcore; then
   gcore -o core "$pid" >/dev/null 2>&1
   ok 'a core' sees "core.$pid"
@@ -77,7 +82,7 @@ like 'run: no library' "$(OSMEM_LIB=$tmp/none.so answer "$osmem" run true)" "^12
 like 'run what?' "$(answer "$osmem" run)" '^2 .*which command'
 like 'no verb' "$(answer "$osmem")" '^2 .*VERB'
 like 'an unknown verb' "$(answer "$osmem" nonsense 1)" '^2 .*nonsense'
-for verb in '' run verify stats top; do like "--help of ${verb:-all}" "$(answer "$osmem" $verb --help)" '^0 usage: osmem'; done
+for verb in '' run verify stats diff top; do like "--help of ${verb:-all}" "$(answer "$osmem" $verb --help)" '^0 usage: osmem'; done
 like 'a process that is not there' "$(answer "$osmem" stats 999999999)" '^2 osmem: no process 999999999 $'
 sleep 60 &
 like 'a process that is not on osmem' "$(answer "$osmem" stats $!)" "^2 osmem: process $! is not on osmem"
