@@ -384,6 +384,9 @@ plant purging 'who looks after another heap is to look at its slabs' slab.c \
 plant purging 'an empty slab that cannot go is swept again' slab.c \
   's/let_slab_go(slab, swept ? QUEUE_SWEPT : QUEUE_YOUNG);/let_slab_go(slab, QUEUE_YOUNG);/' \
   'hangs|Alarm clock' $fault/giving.c an_empty_slab_that_cannot_go_keeps_no_trim
+plant purging 'a heap that is as new has the queues of before' thread.c \
+  '/^static void renew(/,/^}/s/  empty_queues(heap);//' \
+  'a queue holds a slab' $preload/fork.c a_handler_forks_out_of_a_trim
 plant purging 'a slab counts as sparse when it serves again, too' slab.c \
   's/  if (slab->wake == WAKE_EMPTY) uncount_sparse(slab->owner);//' \
   'not so: rounds_with_looks' $fault/giving.c who_has_no_more_of_them_is_left_alone

@@ -1,7 +1,7 @@
 #!/bin/sh
 # make plants: bugs planted by hand, one line each, in a copy of the tree; the test named must fail and say so. Before that, it must pass
 # without. What was planted and what it was caught by goes into build/plants/planted.md; the copy in tests/plants must list the same bugs.
-# plants.t CLASS: only those of one class.
+# plants.t CLASS: only those of one class, of which the lines go into build/plants/CLASS.md.
 . "$(dirname "$0")/../tap.sh"
 only=${1-}
 # A bug often shows as a hang, for which no test here needs half as long.
@@ -92,9 +92,12 @@ large_heap='build/tests/model/model --seed 1 --ops 250000'
 # listed FILE: the class and the name of each bug in a table.
 listed() { sed -n 's/^| \([a-z][^|]*| [^|]*\) | `.*/\1/p' "$1"; }
 
-if [ -z "$only" ]; then
+mkdir -p "$top/build/plants"
+if [ -n "$only" ]; then
+  cp table "$top/build/plants/$only.md"
+else
   { printf '| class | bug | the line as planted | caught by | which said |\n|---|---|---|---|---|\n'; cat table; } >planted.md
-  mkdir -p "$top/build/plants" && cp planted.md "$top/build/plants/"
+  cp planted.md "$top/build/plants/"
   is 'planted.md lists what is planted here' "$(listed "$top/tests/plants/planted.md")" "$(listed planted.md)"
 fi
 finish
