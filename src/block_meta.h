@@ -222,10 +222,11 @@ enum { CACHED_UNITS_SHIFT = 48 };
 /* A slab's address, and in its last bits the mark of the fork since which that holds: slab.c. */
 struct marked;
 
-/* Slabs with free objects. Of those that are sparse, and from which nobody has taken for long, pages go back. Taken from in this order. */
+/* Slabs with free objects. Of those that are sparse, and from which nobody has taken for long, pages go back. Taken from in this order. (Young ones
+ * first: perl's hashes took 6 % more time, and mixed sizes 5 % more memory. But bursts beside many slabs with a few holes took 9.5 ns an object, not 17.8; glibc 34.) */
 enum queue {
-  QUEUE_YOUNG,
   QUEUE_DENSE, /* more than a quarter in use */
+  QUEUE_YOUNG,
   QUEUE_OLD,   /* not since the last look */
   QUEUE_IDLE,  /* nor since the one before */
   QUEUE_SWEPT, /* until half of what was in use then is left */

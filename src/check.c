@@ -168,7 +168,7 @@ static const char *check_class(const struct theap *heap, size_t size_class, size
   if (current != NO_SLAB && (slab_owner(current) != heap || current->size_class != size_class || !slab_is_current(current)))
     return "a current slab is not that";
   *known += current != NO_SLAB;
-  for (enum queue which = QUEUE_YOUNG; which < QUEUES; which++) {
+  for (enum queue which = QUEUE_DENSE; which < QUEUES; which++) {
     struct slab *const *link = theap_queue(heap, which, size_class);
     for (const struct slab *slab = *link; slab; link = &slab->next, slab = *link, ++*known) {
       *where = slab;

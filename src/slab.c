@@ -111,7 +111,7 @@ static void dequeue(struct slab *slab) {
 /* The first of the class, in the queues before `last` and in that; or NULL. */
 static struct slab *first_queued(const struct theap *heap, size_t size_class, enum queue last) {
   struct slab *slab = NULL;
-  for (enum queue which = QUEUE_YOUNG; !slab && which <= last; which++) slab = *theap_queue(heap, which, size_class);
+  for (enum queue which = QUEUE_DENSE; !slab && which <= last; which++) slab = *theap_queue(heap, which, size_class);
   return slab;
 }
 
