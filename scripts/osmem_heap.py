@@ -195,7 +195,7 @@ class Heap:
             if address is not None:
                 break
         else:
-            raise Unreadable(f"{memory.name} is not on osmem (or on one before 0.2)")
+            raise Unreadable(f"{memory.name} is not on osmem (or on one too old to be read)")
         head = memory.read(address, HEAD.size)
         magic, version, size, fields, classes, *rest = HEAD.unpack(head)
         if magic != b"osmemlay":

@@ -15,7 +15,7 @@ struct layout_field {
 #define FIELD(type, field) {offsetof(struct type, field), sizeof(((struct type *)0)->field)},
 #define COUNT_FIELD(type, field) +1
 
-/* All of it a reader takes by its place, so nothing is inserted: what is new comes last, and LAYOUT_VERSION goes up. */
+/* A reader takes all of it by its place: whoever changes it, LAYOUT_FIELDS included, counts LAYOUT_VERSION up. */
 static const struct layout {
   char magic[8];
   uint16_t version, bytes, fields, size_classes;
