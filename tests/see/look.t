@@ -69,6 +69,7 @@ fi
 
 # In five looks at threads that go on, all adds up.
 hold ./holds on
+sleep 0.5 # until they hold what they will
 for number in 1 2 3 4 5; do ok "while threads allocate, look $number" sees "$pid" --sums; done
 let_go
 
