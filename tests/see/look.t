@@ -14,6 +14,7 @@ answer() {
 # hold PROGRAM [ARG]: it runs, has said what it counts, and waits until descriptor 9 is closed; its number is in $pid.
 mkfifo hold
 hold() {
+  rm -f counted # of the one before: it would be seen as this one's
   "$@" <hold >counted &
   pid=$!
   exec 9>hold
