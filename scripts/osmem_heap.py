@@ -6,7 +6,9 @@ contradicts itself (objects in use, for example, that are more than fit) was cau
 half way through a change, and is counted as torn, not believed.
 """
 
+import array
 import collections
+import itertools
 import mmap
 import os
 import struct
@@ -81,6 +83,28 @@ class Process:
             raise Unreadable(f"{self.name}: {size} bytes at {address:#x} are not there")
         return data
 
+    def image(self, start, end, own=False):
+        """That range with zeros where no page is, or (own) none that the process has written
+        to. Pages that are not there are not touched: the kernel would make them."""
+        page = os.sysconf("SC_PAGESIZE")
+        first, count = start // page, -(-end // page) - start // page
+        with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as file:
+            file.seek(first * 8)
+            entries = array.array("Q", file.read(count * 8))
+        parts, at = [], first * page
+        for there, run in itertools.groupby(
+                entries, lambda each: each >> 62 and not (own and each >> 61 & 1)):
+            size = page * sum(1 for _ in run)
+            parts.append(self.read_or_zeros(at, size) if there else bytes(size))
+            at += size
+        return b"".join(parts)[start - first * page:end - first * page]
+
+    def read_or_zeros(self, address, size):
+        try:
+            return self.read(address, size)
+        except Unreadable:  # gone since
+            return bytes(size)
+
     def close(self):
         os.close(self.memory)
 
@@ -113,6 +137,7 @@ class Core:
         self.loads = [(address, address + size, offset)
                       for kind, offset, address, size in program_headers(self.file)
                       if kind == PT_LOAD and size]
+        self.loads.sort()
         self.starts = [start for start, _, _ in self.loads]
 
     def read(self, address, size):
@@ -128,6 +153,16 @@ class Core:
             parts.append(self.file[offset + at - start:offset + to - start])
             at = to
         return b"".join(parts)
+
+    def image(self, start, end, own=False):
+        """That range with zeros where the core has nothing."""
+        parts, at = [], start
+        for begin, to, offset in self.loads:
+            begin, to = max(begin, start), min(to, end)
+            if begin < to:
+                parts += bytes(begin - at), self.read(begin, to - begin)
+                at = to
+        return b"".join((*parts, bytes(end - at)))
 
     def close(self):
         self.file.close()

@@ -1,0 +1,190 @@
+"""Every block of a heap, one by one, from outside: where it is, how large, in use or not.
+Standard library only.
+
+A process that goes on meanwhile moves things: a block whose tag does not fit was caught
+half way. Then the chunk is read again, and what stays so is left out, and counted.
+"""
+
+import array
+import bisect
+import collections
+import struct
+
+import osmem_heap
+
+WORD = (1 << 64) - 1
+TAG_FACTOR = 0x9e3779b97f4a7c15
+TAG_FROM = 28
+READ_AGAIN = 3
+PAGE = 4096  # what masks of purged pages count in is the heap's own: Heap.page
+
+FREE, IN_USE, CACHED = range(3)
+STATES = ("free", "in use", "cached by a thread")
+
+# A slab: `size` is that of its objects, and `states` has one of the above for each. A block or a mapping: one.
+Piece = collections.namedtuple("Piece", "kind start size states extra")
+SLAB, BLOCK, MAPPING, TOP, METADATA = "slab", "block", "mapping", "top", "metadata"
+
+
+class Torn(Exception):
+    """It was changing while it was read."""
+
+
+class Walk:
+    """The pieces of a heap in the order of their addresses, chunk by chunk."""
+
+    def __init__(self, heap):
+        self.heap, self.memory, self.torn = heap, heap.memory, 0
+        self.page = heap.words(heap.root["page_bytes"], 1)[0]
+        self.secret, self.cache_secret = heap.get(heap.root["secrets"], "secrets.block",
+                                                  "secrets.cache")
+        self.header_bytes = heap.field["block.next"][0]
+        self.records = heap.record_struct(heap.n["slab_record_bytes"],
+                                          ("slab.owner", "slab.salt", *osmem_heap.SLAB_FIELDS))
+
+    def pieces(self):
+        for arena in self.heap.arenas():
+            for chunk, data in self.heap.chunks(arena):
+                yield from self.chunk(arena, chunk, data)
+        for state, kind in ((osmem_heap.MAPPING_LIVE, IN_USE), (osmem_heap.MAPPING_SPARE, FREE),
+                            (osmem_heap.MAPPING_EMPTYING, FREE)):
+            for base, size, dirty in self.heap.mappings(state):
+                yield Piece(MAPPING, base, size, bytes((kind,)), dirty)
+
+    # -- a chunk --
+
+    def chunk(self, arena, chunk, data):
+        """Read anew as long as it contradicts itself, a few times."""
+        granule = self.heap.n["granule_bytes"]
+        yield Piece(METADATA, chunk, granule, b"", arena)
+        for attempt in range(READ_AGAIN):
+            try:
+                found = list(self.inside(arena, chunk, data, attempt == READ_AGAIN - 1))
+                break
+            except Torn:
+                data = self.memory.read(chunk, granule)
+        yield from found
+
+    def slabs_of(self, chunk, data):
+        """By granule: (salt, carved, countdown, wake, purged, class)."""
+        size, granule = self.heap.n["slab_record_bytes"], self.heap.n["granule_bytes"]
+        begin, bytes_ = self.heap.field["chunk.slabs"]
+        last = chunk + granule * (bytes_ // size)
+        records = self.records.iter_unpack(data[begin:begin + bytes_])
+        return {at: state for at, (owner, *state) in zip(range(last, chunk, -granule), records)
+                if owner}
+
+    def inside(self, arena, chunk, data, at_last):
+        granule, heap = self.heap.n["granule_bytes"], self.heap
+        info = heap.field["chunk.info"][0]
+        limit, end = heap.pick(data, info, "chunk_info.limit", "chunk_info.end_bytes")
+        newest, top = heap.get(arena, "arena.chunks", "arena.top")
+        end = chunk + end if end else top if newest == chunk else limit
+        slabs = self.slabs_of(chunk, data)
+        image = self.memory.image(chunk, limit)
+        at = chunk + granule - self.header_bytes
+        while at < end:
+            slab = slabs.get(at + self.header_bytes)
+            try:
+                piece = self.slab(chunk, image, at + self.header_bytes, *slab) if slab else \
+                    self.block(chunk, image, at)
+                step = granule if slab else piece.extra
+                if at + step > limit:
+                    raise Torn
+            except Torn:
+                if not at_last:
+                    raise
+                self.torn += 1  # and it goes on at the next slab
+                at = min((each for each in slabs if each > at + self.header_bytes),
+                         default=end + self.header_bytes) - self.header_bytes
+                continue
+            yield piece
+            at += step
+        if end == top and limit > top:
+            yield Piece(TOP, top, limit - top, b"", arena)
+
+    def block(self, chunk, image, at):
+        offset = at - chunk
+        _, header, link, seal = struct.unpack_from("<4Q", image.ljust(offset + 32, b"\0"), offset) \
+            if offset + 32 > len(image) else struct.unpack_from("<4Q", image, offset)
+        bits = header & (self.heap.n["block_bytes_mask"] | 15)
+        tag = (at ^ self.secret ^ (bits << 64 - TAG_FROM & WORD)) * TAG_FACTOR & WORD
+        size = bits & self.heap.n["block_bytes_mask"]
+        if tag >> 32 != header >> 32 or size < 32:
+            raise Torn
+        if not bits & self.heap.n["block_used"]:
+            state = FREE
+        else:
+            state = CACHED if (link + seal + at) & WORD == self.cache_secret else IN_USE
+        return Piece(BLOCK, at + self.header_bytes, size - 8, bytes((state,)), size)
+
+    def slab(self, chunk, image, start, salt, carved, countdown, wake, purged, size_class):
+        heap = self.heap
+        size = heap.class_bytes[size_class] if size_class < len(heap.class_bytes) else 0
+        carved &= 0xffff
+        if not size or carved > heap.n["slab_usable"] or carved % size:
+            raise Torn
+        words = memoryview(image)[start - chunk:start - chunk + carved].cast("Q")
+        step = size // 8
+        states = bytearray((link + seal + at) & WORD != salt
+                           for link, seal, at in zip(words[::step], words[1::step],
+                                                     range(start, start + carved, size)))
+        for page in range(8):
+            if purged >> page & 1:
+                first, end = page * self.page // size, -(-(page + 1) * self.page // size)
+                for i in range(first, min(end, len(states))):
+                    states[i] = FREE
+        return Piece(SLAB, start, size, bytes(states), purged)
+
+
+class Blocks:
+    """All that is in use, by number; from an address to the number by bisection."""
+
+    def __init__(self, walk):
+        self.live = bytearray()
+        extents = []
+        for piece in walk.pieces():
+            if piece.kind in (SLAB, BLOCK, MAPPING):
+                extents.append((piece.start, piece.size, len(self.live), len(piece.states)))
+                self.live += bytes(state == IN_USE for state in piece.states)
+        extents.sort()
+        self.starts = array.array("Q", [each[0] for each in extents])
+        self.ends = array.array("Q", [start + size * count for start, size, _, count in extents])
+        self.sizes = array.array("Q", [each[1] for each in extents])
+        self.first = array.array("Q", [each[2] for each in extents])
+        self.by_number = sorted((number, start, size) for start, size, number, _ in extents)
+        self.numbers = [each[0] for each in self.by_number]
+        for heap in walk.heap.heaps():  # the library's own
+            number = self.find(heap)
+            if number is not None:
+                self.live[number] = 0
+        self.clusters = self.two_clusters()
+
+    def two_clusters(self):
+        """(from, to) twice: what all blocks lie in. The brk heap, as a rule, and the mappings."""
+        if not self.starts:
+            return 0, 0, 0, 0
+        gaps = ((b - a, a, b) for a, b in zip(self.ends, self.starts[1:]))
+        _, end, start = max(gaps, default=(0, self.ends[-1], self.ends[-1]))
+        return self.starts[0], end, start, self.ends[-1]
+
+    def find(self, address):
+        """The number of the object or block that the address lies in, or None; in use or not."""
+        i = bisect.bisect_right(self.starts, address) - 1
+        if i < 0 or address >= self.ends[i]:
+            return None
+        return self.first[i] + (address - self.starts[i]) // self.sizes[i]
+
+    def place(self, number):
+        """(start, bytes)"""
+        first, start, size = self.by_number[bisect.bisect_right(self.numbers, number) - 1]
+        return start + (number - first) * size, size
+
+    def pointed_to(self, data):
+        """The numbers of blocks in use that any aligned word of the data points into."""
+        words = memoryview(data)[:len(data) & -8].cast("Q")
+        a, b, c, d = self.clusters
+        for word in [w for w in words if a <= w < b or c <= w < d]:
+            number = self.find(word)
+            if number is not None and self.live[number]:
+                yield number
