@@ -162,11 +162,14 @@ endef
 
 # What is installed goes into files that others read, whatever the umask, and to an absolute path, which the .pc names.
 install_to := $(DESTDIR)$(LIBDIR)
-install: all
+# Where a gdb that was configured with that prefix looks for what belongs to a library.
+gdb_to := $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(LIBDIR)
+tool_modules := $(wildcard scripts/osmem_*.py)
+install: all record
 	$(if $(filter-out 1,$(words $(PREFIX)) $(words $(LIBDIR)) $(words $(INCLUDEDIR)) $(words $(MANDIR)) $(words x$(DESTDIR))),$(error PREFIX, LIBDIR, INCLUDEDIR, MANDIR and DESTDIR must have no spaces))
 	$(if $(filter-out /%,$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(MANDIR)),$(error PREFIX, LIBDIR, INCLUDEDIR and MANDIR must be absolute))
 	$(file >build/osmem.pc,$(pkg_config))
-	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(addprefix $(DESTDIR)$(MANDIR)/,man1 man3 man7) $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/osmem
+	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(addprefix $(DESTDIR)$(MANDIR)/,man1 man3 man7) $(addprefix $(DESTDIR)$(PREFIX)/,bin share/osmem libexec/osmem) $(gdb_to)
 	install -m 755 libosmem.so $(install_to)/libosmem.so.$(version)
 	ln -sf libosmem.so.$(version) $(install_to)/$(soname)
 	ln -sf $(soname) $(install_to)/libosmem.so
@@ -174,7 +177,9 @@ install: all
 	install -m 644 build/osmem.pc $(install_to)/pkgconfig/
 	install -m 644 include/osmem.h $(DESTDIR)$(INCLUDEDIR)/
 	install -m 755 scripts/osmem $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 scripts/osmem_heap.py $(DESTDIR)$(PREFIX)/share/osmem/
+	install -m 644 $(tool_modules) $(DESTDIR)$(PREFIX)/share/osmem/
+	install -m 755 scripts/record.sh scripts/common.sh build/record/librecord.so build/record/replay $(DESTDIR)$(PREFIX)/libexec/osmem/
+	install -m 644 scripts/osmem-gdb.py $(gdb_to)/libosmem.so.$(version)-gdb.py
 	install -m 644 scripts/man/osmem.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 scripts/man/osmem.3 $(DESTDIR)$(MANDIR)/man3/
 	install -m 644 scripts/man/osmem.7 $(DESTDIR)$(MANDIR)/man7/
@@ -183,7 +188,8 @@ install: all
 uninstall:
 	rm -f $(addprefix $(install_to)/,libosmem.so libosmem.so.$(version) $(soname) libosmem.a pkgconfig/osmem.pc) \
 	  $(DESTDIR)$(INCLUDEDIR)/osmem.h $(addprefix $(DESTDIR)$(MANDIR)/,man1/osmem.1 man3/osmem.3 man7/osmem.7) \
-	  $(DESTDIR)$(PREFIX)/bin/osmem $(DESTDIR)$(PREFIX)/share/osmem/osmem_heap.py
+	  $(DESTDIR)$(PREFIX)/bin/osmem $(gdb_to)/libosmem.so.$(version)-gdb.py
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,share/osmem libexec/osmem)
 .PHONY: uninstall
 
 # Off: "use memcpy_s" and "use strlcpy", which take no look at the sizes, and a false alarm about va_list in loops.

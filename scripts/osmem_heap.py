@@ -13,7 +13,7 @@ import mmap
 import os
 import struct
 
-VERSION = 1
+VERSION = 2
 
 # The fields of src/layout.h, LAYOUT_FIELDS, in its order.
 FIELDS = """
@@ -37,14 +37,29 @@ secrets.block secrets.cache secrets.chunk
 """.split()
 NUMBERS = ("granule_bytes chunk_bytes slab_usable regions_max arenas_max cache_bins mapping_states"
            " block_bytes_mask block_tag_shift block_used block_purged"
-           " slab_record_bytes region_record_bytes list_record_bytes").split()
+           " slab_record_bytes region_record_bytes list_record_bytes arena_record_bytes"
+           " heap_record_bytes").split()
 ROOTS = "regions arenas heaps mappings counters secrets list_end page_bytes".split()
 HEAD = struct.Struct("<8s4H%dI%dQ" % (len(NUMBERS), len(ROOTS)))
 SIGNED = {1: "B", 2: "h", 4: "I", 8: "Q"}
 SLAB_FIELDS = "slab.carved slab.countdown slab.wake slab.purged slab.size_class".split()
 REMOTE_COUNT_SHIFT = 48
 PT_LOAD, PT_NOTE, NT_OSMEM = 1, 4, 1
-MAPPING_LIVE, MAPPING_SPARE, MAPPING_EMPTYING = 1, 2, 3
+NT_PRSTATUS, NT_AUXV, NT_SIGINFO, NT_FILE = 1, 6, 0x53494749, 0x46494c45
+AT_RANDOM = 25
+PRSTATUS_REGISTERS = 112  # where they begin in it, on 64-bit machines
+MAPPING_FREED, MAPPING_LIVE, MAPPING_SPARE, MAPPING_EMPTYING = range(4)
+
+
+Area = collections.namedtuple("Area", "start end rights offset name")
+Root = collections.namedtuple("Root", "start end is_first_stack own")
+
+
+def file_at(areas, address):
+    for area in areas:
+        if area.start <= address < area.end and area.name.startswith("/"):
+            return f"{os.path.basename(area.name)}+{address - area.start + area.offset:#x}"
+    return None
 
 
 class Unreadable(Exception):
@@ -71,8 +86,24 @@ class Process:
         if not lines:
             os.close(self.memory)
             raise Unreadable(f"process {pid} has ended, or is the kernel's own")
-        self.starts = [int(line[0].split("-")[0], 16) for line in lines
-                       if line[1][0] == "r" and int(line[2], 16) == 0]
+        self.maps = [Area(*(int(part, 16) for part in line[0].split("-")), line[1],
+                          int(line[2], 16), line[5].rstrip() if len(line) > 5 else "")
+                     for line in lines]
+        self.starts = [area.start for area in self.maps
+                       if area.rights[0] == "r" and area.offset == 0]
+
+    def roots(self):
+        """What the program may keep pointers in: all that it can read, but for devices, and of
+        files only pages that it has written to for itself."""
+        for area in self.maps:
+            in_memory = area.name.startswith(("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV"))
+            private = area.rights[3] == "p" and not area.name.startswith(("/dev/", "[v"))
+            if area.rights[0] == "r" and (in_memory or private):
+                yield Root(area.start, area.end, area.name == "[stack]", not in_memory)
+
+    def file_at(self, address):
+        """FILE+0xOFFSET, where a file is mapped there; or None."""
+        return file_at(self.maps, address)
 
     def read(self, address, size):
         try:
@@ -138,7 +169,41 @@ class Core:
                       for kind, offset, address, size in program_headers(self.file)
                       if kind == PT_LOAD and size]
         self.loads.sort()
+        self.notes = [(name, kind, self.file[offset + begin:offset + begin + size])
+                      for kind_, offset, _, bytes_ in program_headers(self.file) if kind_ == PT_NOTE
+                      for name, kind, begin, size in notes(self.file[offset:offset + bytes_])]
+        self.maps = list(self.areas())
         self.starts = [start for start, _, _ in self.loads]
+
+    def note(self, kind):
+        return next((data for name, each, data in self.notes if each == kind), b"")
+
+    def roots(self):
+        auxv = dict(struct.iter_unpack("<QQ", self.note(NT_AUXV)))
+        for start, end, _ in self.loads:  # the kernel leaves out pages of files that are as they were
+            yield Root(start, end, start <= auxv.get(AT_RANDOM, 0) < end, False)
+
+    def thread_words(self):
+        """The machine's registers of each thread."""
+        for name, kind, data in self.notes:
+            if kind == NT_PRSTATUS and name == b"CORE":
+                yield list(struct.unpack_from("<%dQ" % ((len(data) - PRSTATUS_REGISTERS) // 8), data,
+                                              PRSTATUS_REGISTERS))
+
+    def file_at(self, address):
+        """FILE+0xOFFSET, where a file was mapped there; or None."""
+        return file_at(self.maps, address)
+
+    def areas(self):
+        """Of its list of mapped files."""
+        data = self.note(NT_FILE)
+        if not data:
+            return
+        count, page = struct.unpack_from("<QQ", data)
+        names = data[16 + 24 * count:].split(b"\0")
+        for i in range(count):
+            start, end, offset = struct.unpack_from("<QQQ", data, 16 + 24 * i)
+            yield Area(start, end, "", offset * page, os.fsdecode(names[i]))
 
     def read(self, address, size):
         """From as many segments as that lies in."""
@@ -153,6 +218,9 @@ class Core:
             parts.append(self.file[offset + at - start:offset + to - start])
             at = to
         return b"".join(parts)
+
+    def read_or_zeros(self, address, size):
+        return self.image(address, address + size)
 
     def image(self, start, end, own=False):
         """That range with zeros where the core has nothing."""
@@ -183,6 +251,16 @@ def program_headers(image):
         yield kind, offset, address, in_file
 
 
+def notes(data):
+    """(name, type, where it begins, bytes) of each ELF note."""
+    at = 0
+    while at + 12 <= len(data):
+        name_bytes, size, kind = struct.unpack_from("<III", data, at)
+        begin = at + 12 + (name_bytes + 3 & -4)
+        yield data[at + 12:at + 12 + name_bytes].rstrip(b"\0"), kind, begin, size
+        at = begin + (size + 3 & -4)
+
+
 def open_memory(what):
     """Of a process, by its number, or of a core, by its path."""
     return Process(int(what)) if str(what).isdigit() else Core(what)
@@ -204,17 +282,13 @@ def layout_address(memory, start):
         if kind != PT_NOTE:
             continue
         try:
-            notes = memory.read(start - base + address, size)
+            image = memory.read(start - base + address, size)
         except Unreadable:
             continue
-        at = 0
-        while at + 12 <= size:
-            name_bytes, bytes_, note = struct.unpack_from("<III", notes, at)
-            data = at + 12 + (name_bytes + 3 & -4)
-            if notes[at + 12:at + 18] == b"osmem\0" and note == NT_OSMEM and bytes_ == 8:
-                distance, = struct.unpack_from("<q", notes, data)
-                return start - base + address + data + distance
-            at = data + (bytes_ + 3 & -4)
+        for name, note, begin, bytes_ in notes(image):
+            if name == b"osmem" and note == NT_OSMEM and bytes_ == 8:
+                distance, = struct.unpack_from("<q", image, begin)
+                return start - base + address + begin + distance
     return None
 
 
@@ -321,19 +395,24 @@ class Heap:
             yield heap
             heap = self.get(heap, "theap.next")
 
-    def mappings(self, state):
-        """(base, bytes, bytes in memory at most) of each in that state."""
+    def mapping_records(self, state):
+        """(record's address, base, bytes) of each in that state, the youngest first."""
         listed = self.root["mappings"] + state * self.n["list_record_bytes"]
         seen, record = set(), self.get(listed, "mapping_list.youngest")
         while record and record not in seen:
             seen.add(record)
-            base, size, dirty, older, is_in = self.get(
-                record, "mapping.base", "mapping.bytes", "mapping.dirty_bytes", "mapping.older",
-                "mapping.state")
+            base, size, older, is_in = self.get(record, "mapping.base", "mapping.bytes",
+                                                "mapping.older", "mapping.state")
             if is_in != state:
                 return
-            yield base, size, dirty if state != MAPPING_LIVE else size
+            yield record, base, size
             record = older
+
+    def mappings(self, state):
+        """(base, bytes, bytes in memory at most) of each in that state."""
+        for record, base, size in self.mapping_records(state):
+            yield base, size, self.get(record, "mapping.dirty_bytes") \
+                if state != MAPPING_LIVE else size
 
 
 # ---- one look ---------------------------------------------------------------------------

@@ -5,7 +5,6 @@ A process that goes on meanwhile moves things: a block whose tag does not fit wa
 half way. Then the chunk is read again, and what stays so is left out, and counted.
 """
 
-import array
 import bisect
 import collections
 import struct
@@ -16,14 +15,14 @@ WORD = (1 << 64) - 1
 TAG_FACTOR = 0x9e3779b97f4a7c15
 TAG_FROM = 28
 READ_AGAIN = 3
-PAGE = 4096  # what masks of purged pages count in is the heap's own: Heap.page
+PORTION = 1 << 20  # is read at a time of what is large
 
 FREE, IN_USE, CACHED = range(3)
 STATES = ("free", "in use", "cached by a thread")
 
 # A slab: `size` is that of its objects, and `states` has one of the above for each. A block or a mapping: one.
 Piece = collections.namedtuple("Piece", "kind start size states extra")
-SLAB, BLOCK, MAPPING, TOP, METADATA = "slab", "block", "mapping", "top", "metadata"
+SLAB, BLOCK, MAPPING, TOP, METADATA, DAMAGED = "slab", "block", "mapping", "top", "metadata", "damaged"
 
 
 class Torn(Exception):
@@ -46,6 +45,18 @@ class Walk:
         for arena in self.heap.arenas():
             for chunk, data in self.heap.chunks(arena):
                 yield from self.chunk(arena, chunk, data)
+        yield from self.mappings()
+
+    def pieces_around(self, address):
+        """Those of the chunk, or the one mapping, that the address lies in."""
+        for arena in self.heap.arenas():
+            for chunk, data in self.heap.chunks(arena):
+                if chunk <= address < self.heap.chunk_limit(data):
+                    return list(self.chunk(arena, chunk, data))
+        return [piece for piece in self.mappings()
+                if piece.start <= address < piece.start + piece.size]
+
+    def mappings(self):
         for state, kind in ((osmem_heap.MAPPING_LIVE, IN_USE), (osmem_heap.MAPPING_SPARE, FREE),
                             (osmem_heap.MAPPING_EMPTYING, FREE)):
             for base, size, dirty in self.heap.mappings(state):
@@ -95,8 +106,10 @@ class Walk:
                 if not at_last:
                     raise
                 self.torn += 1  # and it goes on at the next slab
-                at = min((each for each in slabs if each > at + self.header_bytes),
+                begin = at + self.header_bytes
+                at = min((each for each in slabs if each > begin),
                          default=end + self.header_bytes) - self.header_bytes
+                yield Piece(DAMAGED, begin, max(0, at - begin + self.header_bytes), b"", None)
                 continue
             yield piece
             at += step
@@ -105,8 +118,9 @@ class Walk:
 
     def block(self, chunk, image, at):
         offset = at - chunk
-        _, header, link, seal = struct.unpack_from("<4Q", image.ljust(offset + 32, b"\0"), offset) \
-            if offset + 32 > len(image) else struct.unpack_from("<4Q", image, offset)
+        if offset + 32 > len(image):
+            raise Torn
+        _, header, link, seal = struct.unpack_from("<4Q", image, offset)
         bits = header & (self.heap.n["block_bytes_mask"] | 15)
         tag = (at ^ self.secret ^ (bits << 64 - TAG_FROM & WORD)) * TAG_FACTOR & WORD
         size = bits & self.heap.n["block_bytes_mask"]
@@ -138,27 +152,28 @@ class Walk:
 
 
 class Blocks:
-    """All that is in use, by number; from an address to the number by bisection."""
+    """All that is in use, by number; from an address to the number by its granule, or by bisection."""
 
     def __init__(self, walk):
-        self.live = bytearray()
-        extents = []
+        self.live, extents = bytearray(), []
         for piece in walk.pieces():
             if piece.kind in (SLAB, BLOCK, MAPPING):
                 extents.append((piece.start, piece.size, len(self.live), len(piece.states)))
                 self.live += bytes(state == IN_USE for state in piece.states)
         extents.sort()
-        self.starts = array.array("Q", [each[0] for each in extents])
-        self.ends = array.array("Q", [start + size * count for start, size, _, count in extents])
-        self.sizes = array.array("Q", [each[1] for each in extents])
-        self.first = array.array("Q", [each[2] for each in extents])
-        self.by_number = sorted((number, start, size) for start, size, number, _ in extents)
-        self.numbers = [each[0] for each in self.by_number]
-        for heap in walk.heap.heaps():  # the library's own
-            number = self.find(heap)
-            if number is not None:
-                self.live[number] = 0
+        self.starts = [start for start, _, _, _ in extents]
+        self.ends = [start + size * count for start, size, _, count in extents]
+        self.sizes = [size for _, size, _, _ in extents]
+        self.first = [number for _, _, number, _ in extents]
+        self.shift = walk.heap.n["granule_bytes"].bit_length() - 1
+        self.slabs = {start >> self.shift: i for i, (start, _, _, count) in enumerate(extents)
+                      if count > 1}
         self.clusters = self.two_clusters()
+        self.by_number = sorted((number, start, size) for start, size, number, _ in extents)
+        self.numbers = [number for number, _, _ in self.by_number]
+        for heap in walk.heap.heaps():  # the library's own
+            for number, _, _ in self.pointed_to((heap,)):
+                self.live[number] = 0
 
     def two_clusters(self):
         """(from, to) twice: what all blocks lie in. The brk heap, as a rule, and the mappings."""
@@ -168,23 +183,61 @@ class Blocks:
         _, end, start = max(gaps, default=(0, self.ends[-1], self.ends[-1]))
         return self.starts[0], end, start, self.ends[-1]
 
-    def find(self, address):
-        """The number of the object or block that the address lies in, or None; in use or not."""
-        i = bisect.bisect_right(self.starts, address) - 1
-        if i < 0 or address >= self.ends[i]:
-            return None
-        return self.first[i] + (address - self.starts[i]) // self.sizes[i]
+    def pointed_to(self, words):
+        """(number, start, bytes) of each block in use that one of the words leads into. (This is the
+        loop that all the time of a search goes into: 0.4 us a pointer, 0.03 any other word.)"""
+        a, b, c, d = self.clusters
+        for word in [word for word in words if a <= word < b or c <= word < d]:
+            i = self.slabs.get(word >> self.shift)
+            if i is None:
+                i = bisect.bisect_right(self.starts, word) - 1
+            if word < self.ends[i]:
+                k = (word - self.starts[i]) // self.sizes[i]
+                if self.live[self.first[i] + k]:
+                    yield self.first[i] + k, self.starts[i] + k * self.sizes[i], self.sizes[i]
 
     def place(self, number):
         """(start, bytes)"""
         first, start, size = self.by_number[bisect.bisect_right(self.numbers, number) - 1]
         return start + (number - first) * size, size
 
-    def pointed_to(self, data):
-        """The numbers of blocks in use that any aligned word of the data points into."""
-        words = memoryview(data)[:len(data) & -8].cast("Q")
-        a, b, c, d = self.clusters
-        for word in [w for w in words if a <= w < b or c <= w < d]:
-            number = self.find(word)
-            if number is not None and self.live[number]:
-                yield number
+    def in_use(self):
+        """(number, start, bytes) of each."""
+        for first, start, size in self.by_number:
+            end = self.numbers[bisect.bisect_right(self.numbers, first)] \
+                if first != self.numbers[-1] else len(self.live)
+            for i, live in enumerate(self.live[first:end]):
+                if live:
+                    yield first + i, start + i * size, size
+
+
+class Words:
+    """The words of blocks, of which neighbours are read together."""
+
+    PIECE = 1 << 14
+    PIECES = 1 << 14  # 256 MiB
+
+    def __init__(self, memory):
+        self.memory, self.pieces, self.structs = memory, {}, {}
+
+    def of(self, start, size):
+        """All of them, in parts."""
+        offset = start % self.PIECE
+        if offset + size > self.PIECE:
+            return (words_of(self.memory.image(at, min(at + PORTION, start + size)))
+                    for at in range(start, start + size, PORTION))
+        data = self.pieces.get(start - offset) or self.read(start - offset)
+        form = self.structs.get(size)
+        if not form:
+            form = self.structs[size] = struct.Struct(f"<{size // 8}Q")
+        return (form.unpack_from(data, offset),)
+
+    def read(self, at):
+        if len(self.pieces) >= self.PIECES:
+            self.pieces.clear()
+        data = self.pieces[at] = self.memory.image(at, at + self.PIECE)
+        return data
+
+
+def words_of(data):
+    return memoryview(data)[:len(data) & -8].cast("Q")

@@ -4,7 +4,7 @@
 #                 is recorded, and FILE is replaced.
 #
 # The recorder goes before whatever LD_PRELOAD names already: LD_PRELOAD=$PWD/libosmem.so record.sh CMD records on osmem.
-# Afterwards lists the traces, that with the most calls last. Then:
+# Afterwards lists the traces, that with the most calls last. Then (installed: osmem replay):
 #     build/record/replay TRACE                           the same calls, on the malloc of that process
 #     build/record/replay --stats TRACE                   sizes and lifetimes
 #     scripts/bench.py --set traces --trace TRACE         the allocators compared on it
@@ -32,8 +32,12 @@ folder=${name%/*} file=${name##*/}
 find_program "$1"
 case $1 in *=*) refuse "$1: env would take that for a variable; try sh -c" ;; esac
 env --default-signal=INT true 2>/dev/null || refuse 'wants an env that knows --default-signal (coreutils 8.31)'
-make -s -C "$top" record >&2 || refuse 'the recorder cannot be built'
-recorder=$(preloadable "$top/build/record/librecord.so") || exit
+tools=${script%/*} # where it is installed; in the tree they are built
+if ! [ -f "$tools/librecord.so" ]; then
+  tools=$top/build/record
+  make -s -C "$top" record >&2 || refuse 'the recorder cannot be built'
+fi
+recorder=$(preloadable "$tools/librecord.so") || exit
 
 # The names that the pattern stands for: those with a number in the place of %p, and what exec adds.
 case $file in
@@ -68,7 +72,7 @@ $old
 " in *"
 $trace
 "*) continue ;; esac
-  calls=$("$top/build/record/replay" --stats "$trace" 2>/dev/null | sed -n 's/^ops //p')
+  calls=$("$tools/replay" --stats "$trace" 2>/dev/null | sed -n 's/^ops //p')
   echo "${calls:-0} ${trace#"$PWD/"}: $(sed -n 's/^program //p;3q' "$trace"), ${calls:-no} calls"
 done | sort -n | cut -d ' ' -f 2-)
 if [ -n "$new" ]; then

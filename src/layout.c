@@ -21,7 +21,7 @@ static const struct layout {
   uint16_t version, bytes, fields, size_classes;
   uint32_t granule_bytes, chunk_bytes, slab_usable, regions_max, arenas_max, cache_bins, mapping_states;
   uint32_t block_bytes_mask, block_tag_shift, block_used, block_purged;
-  uint32_t slab_record_bytes, region_record_bytes, list_record_bytes;
+  uint32_t slab_record_bytes, region_record_bytes, list_record_bytes, arena_record_bytes, heap_record_bytes;
   const void *regions, *arenas, *heaps, *mappings, *counters, *secrets, *list_end, *page_bytes;
   struct layout_field field[LAYOUT_FIELDS(COUNT_FIELD)];
   uint16_t class_bytes[SIZE_CLASSES];
@@ -45,6 +45,8 @@ static const struct layout {
     .slab_record_bytes = sizeof(struct slab),
     .region_record_bytes = sizeof(struct region),
     .list_record_bytes = sizeof(struct mapping_list),
+    .arena_record_bytes = sizeof(struct arena),
+    .heap_record_bytes = sizeof(struct born_theap),
     .regions = regions,
     .arenas = arenas,
     .heaps = &theaps,

@@ -55,6 +55,8 @@ if can 'a static program' ./static; then
 fi
 
 like 'record.sh: a folder for a name' "$(answer record -o sub/ true)" '^125 record.sh: .*/sub/: a folder'
+like 'osmem record' "$(answer "$top/scripts/osmem" record -o by-osmem perl -e 1)" '^0 by-osmem: .*perl, [1-9]'
+like 'osmem replay' "$(answer "$top/scripts/osmem" replay --stats by-osmem)" '^0 .*ops [1-9]'
 is 'record.sh without standard input' "$(record -o closed sh -c 'exit 3' <&- 2>/dev/null; echo $?)" 3
 
 # interrupted SIGNAL PERL: a signal to record.sh alone, or for INT one to all as a terminal sends it, once perl runs; the command ends, the list comes.
@@ -128,6 +130,11 @@ if can 'and the archive' c++ -static lines.cc -o lines -ldl; then
   is 'and the archive' "$(nm -C lines | grep -c ' T os_malloc$')" 1
 fi
 like 'the command that is installed runs what is installed' "$(unset OSMEM_LIB; answer inst/bin/osmem run cat /proc/self/maps)" "^0 .* $tmp/inst/lib/libosmem.so"
+is 'and records, and makes the calls again' "$(inst/bin/osmem record -o inst.trace perl -e 1 2>&1 | grep -c '^inst.trace: .*perl, [1-9]') $(inst/bin/osmem replay --stats inst.trace | grep -c '^ops [1-9]')" '1 1'
+like 'and looks for leaks' "$(unset OSMEM_LIB; answer inst/bin/osmem leaks perl -e 1)" '^[01] osmem leaks: perl -e 1: [0-9,]+ bytes in [1-9]'
+if can "gdb's commands where they are installed" command -v gdb; then
+  like "gdb's commands where they are installed" "$(gdb -nx -batch -ex "source $(find inst -name '*-gdb.py')" -ex 'osmem heap' 2>&1)" 'no process and no core'
+fi
 make -s -C "$top" install PREFIX="$tmp/inst" && make -s -C "$top" uninstall PREFIX="$tmp/inst"
 is 'make uninstall leaves nothing' "$(find inst ! -type d)" ''
 

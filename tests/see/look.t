@@ -84,7 +84,7 @@ like 'run: no library' "$(OSMEM_LIB=$tmp/none.so answer "$osmem" run true)" "^12
 like 'run what?' "$(answer "$osmem" run)" '^2 .*which command'
 like 'no verb' "$(answer "$osmem")" '^2 .*VERB'
 like 'an unknown verb' "$(answer "$osmem" nonsense 1)" '^2 .*nonsense'
-for verb in '' run verify stats diff top; do like "--help of ${verb:-all}" "$(answer "$osmem" $verb --help)" '^0 usage: osmem'; done
+for verb in '' run verify stats diff top leaks explain; do like "--help of ${verb:-all}" "$(answer "$osmem" $verb --help)" '^0 usage: osmem'; done
 like 'a process that is not there' "$(answer "$osmem" stats 999999999)" '^2 osmem: no process 999999999 $'
 sleep 60 &
 like 'a process that is not on osmem' "$(answer "$osmem" stats $!)" "^2 osmem: process $! is not on osmem"
@@ -96,7 +96,7 @@ like 'a core that is not there' "$(answer "$osmem" stats none.core)" '^2 osmem: 
 if can "another user's process" setpriv --reuid 65534 --clear-groups true; then
   sleep 60 &
   chmod 755 "$tmp"
-  cp "$osmem" "$top/scripts/osmem_heap.py" . # the tree may lie where others may not look
+  cp "$osmem" "$top"/scripts/osmem_*.py . # the tree may lie where others may not look
   like "another user's process" "$(answer setpriv --reuid 65534 --clear-groups "$tmp/osmem" stats $!)" "^2 osmem: process $! may not be looked into: be its user"
   kill $!
 fi

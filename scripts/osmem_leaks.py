@@ -1,0 +1,288 @@
+"""Blocks that nothing points to any more: a conservative scan of a whole heap, from outside.
+Standard library only.
+
+Roots are what the program can reach without the heap: its data, thread-local variables,
+stacks from the stack pointer up, registers, mappings of its own. Any aligned word there
+that leads into a block in use, to its beginning or inside, reaches it, and so do the words
+in blocks that are reached. What is left leaks: definitely where nothing points to it,
+indirectly where only blocks do that leak themselves. So do LeakSanitizer and valgrind.
+
+A process that runs moves pointers while it is read, so a copy of it is looked at, as fork()
+makes one (osmem_trace.Snapshot).
+"""
+
+import bisect
+import collections
+import contextlib
+import itertools
+import signal
+import string
+import sys
+import time
+
+import osmem_heap
+import osmem_run
+import osmem_trace
+import osmem_walk
+from osmem_walk import PORTION, words_of
+
+RED_ZONE = 128  # below the stack pointer, and in use
+Leak = collections.namedtuple("Leak", "start size indirect")
+
+
+# ---- roots ------------------------------------------------------------------------------
+
+def without(root, holes):
+    """The (start, end) that are left of it; the holes are in order, and do not touch."""
+    start = root.start
+    for i in range(max(0, bisect.bisect_right(holes, [start]) - 1), len(holes)):
+        a, b = holes[i]
+        if a >= root.end:
+            break
+        if b <= start:
+            continue
+        if a > start:
+            yield start, a
+        start = b
+    if start < root.end:
+        yield start, root.end
+
+
+def heap_ranges(heap):
+    """What belongs to the heap, and holds no root: its chunks, mappings, records of these, which
+    know the address of each, and of block heaps, which know the end of the last block."""
+    for arena in heap.arenas():
+        yield arena, arena + heap.n["arena_record_bytes"]
+        for chunk, data in heap.chunks(arena):
+            yield chunk, heap.chunk_limit(data)
+    record_bytes = sum(heap.field["mapping.state"])
+    for state in range(heap.n["mapping_states"]):
+        for record, base, size in heap.mapping_records(state):
+            yield record, record + record_bytes
+            if size:
+                yield base, base + size
+
+
+def above_stack_pointer(root, threads):
+    """Of a thread's stack only what it has on it: that is where the stack pointer and the
+    thread's descriptor, which glibc and musl put at the end, lie in one range. (A stack of a
+    coroutine has none, and counts whole.)"""
+    for each in threads:
+        is_its = root.is_first_stack or root.start <= each.tp < root.end
+        if is_its and root.start <= each.sp < root.end:
+            root = root._replace(start=max(root.start, each.sp - RED_ZONE & -8))
+    return root
+
+
+def merged(ranges):
+    """In order, those that touch as one."""
+    found = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1][1] = max(found[-1][1], end)
+        else:
+            found.append([start, end])
+    return found
+
+
+def roots(heap, threads):
+    """The words in them, in parts."""
+    memory, holes = heap.memory, merged(heap_ranges(heap))
+    for root in memory.roots():
+        for start, end in without(above_stack_pointer(root, threads), holes):
+            for at in range(start, end, PORTION):
+                yield words_of(memory.image(at, min(at + PORTION, end), root.own))
+    for thread in threads:
+        yield thread.words
+
+
+# ---- marking ----------------------------------------------------------------------------
+
+UNREACHED, REACHED, LOST, LOST_WITH_OTHERS = range(4)
+
+
+def mark_reached(blocks, contents, all_roots):
+    """Wave by wave: what many blocks lead to is looked for at once."""
+    marks, wave = bytearray(len(blocks.live)), all_roots
+    while wave:
+        reached = []
+        for number, start, size in blocks.pointed_to(itertools.chain.from_iterable(wave)):
+            if not marks[number]:
+                marks[number] = REACHED
+                reached.append((start, size))
+        wave = reached and (part for each in reached for part in contents.of(*each))
+    return marks
+
+
+def mark_lost(blocks, contents, marks):
+    """Of a ring of blocks the first is lost, the others with it."""
+    for first, start, size in blocks.in_use():
+        if marks[first]:
+            continue
+        marks[first], todo = LOST, [(start, size)]
+        while todo:
+            for words in contents.of(*todo.pop()):
+                for number, start, size in blocks.pointed_to(words):
+                    if marks[number] == UNREACHED:
+                        todo.append((start, size))
+                    if marks[number] != REACHED and number != first:
+                        marks[number] = LOST_WITH_OTHERS
+
+
+Look = collections.namedtuple("Look", "leaks blocks bytes torn")
+
+
+def look(heap, threads):
+    walk = osmem_walk.Walk(heap)
+    blocks, contents = osmem_walk.Blocks(walk), osmem_walk.Words(heap.memory)
+    marks = mark_reached(blocks, contents, roots(heap, threads))
+    mark_lost(blocks, contents, marks)
+    leaks = [Leak(start, size, marks[number] == LOST_WITH_OTHERS)
+             for number, start, size in blocks.in_use() if marks[number] >= LOST]
+    sizes = [size for _, _, size in blocks.in_use()]
+    return Look(leaks, len(sizes), sum(sizes), walk.torn)
+
+
+def look_at_snapshot(pid):
+    """Of a process that runs, as it is now."""
+    snapshot = osmem_trace.Snapshot(pid)
+    try:
+        memory = osmem_heap.open_memory(snapshot.pid)
+        try:
+            return look(osmem_heap.Heap(memory), snapshot.registers)
+        finally:
+            memory.close()
+    finally:
+        snapshot.close()
+
+
+def looks(pid, count, every):
+    """Of a process that runs, and cannot be copied: what each of so many looks finds."""
+    first = None
+    for i in range(count):
+        memory = osmem_heap.open_memory(pid)
+        try:
+            found = look(osmem_heap.Heap(memory), [])
+        finally:
+            memory.close()
+        still = {(each.start, each.size) for each in found.leaks}
+        first = first or found
+        first = first._replace(leaks=[each for each in first.leaks
+                                      if (each.start, each.size) in still])
+        if not first.leaks or i == count - 1:
+            return first
+        time.sleep(every)
+
+
+# ---- what they are ----------------------------------------------------------------------
+
+PRINTABLE = frozenset(string.printable[:95].encode())
+
+
+def contents(memory, leak, text_bytes=24):
+    """What stands at its beginning: text, or what a first word that leads into a file is."""
+    data = memory.read_or_zeros(leak.start, min(leak.size, text_bytes))
+    text = data.split(b"\0")[0]
+    if len(text) > 3 and PRINTABLE.issuperset(text):
+        return repr(text.decode()) + ("..." if len(text) == len(data) else "")
+    place = memory.file_at(int.from_bytes(data[:8], "little"))
+    return f"-> {place}" if place else data[:16].hex(" ", 8)
+
+
+def grouped(memory, leaks):
+    """Of the same size and first word: (leak, blocks, bytes) with the largest sum first."""
+    groups = {}
+    for leak in leaks:
+        key = leak.indirect, leak.size, memory.file_at(
+            int.from_bytes(memory.read_or_zeros(leak.start, 8), "little"))
+        groups.setdefault(key, []).append(leak)
+    return sorted(((each[0], len(each), sum(leak.size for leak in each))
+                   for each in groups.values()), key=lambda each: -each[2])
+
+
+# ---- the verb ---------------------------------------------------------------------------
+
+LINES_SHOWN = 20
+
+
+def show(found, memory, what, every_block):
+    definite = [leak for leak in found.leaks if not leak.indirect]
+    indirect = [leak for leak in found.leaks if leak.indirect]
+    print(f"osmem leaks: {what}: {found.bytes:,} bytes in {found.blocks:,} blocks in use")
+    if found.torn:
+        print(f"{found.torn} pieces of the heap were changing while they were read; what only they"
+              " point to may be missing here, or look lost")
+    for words, leaks in (("definitely", definite), ("indirectly", indirect)):
+        print(f"{sum(leak.size for leak in leaks):>16,} bytes in {len(leaks):,} blocks"
+              f" {words} lost")
+    rows = [(leak, 1, leak.size) for leak in found.leaks] if every_block \
+        else grouped(memory, found.leaks)
+    if rows:
+        print("\n           bytes   blocks  of bytes            first  what it begins with")
+    for leak, blocks, bytes_ in rows if every_block else rows[:LINES_SHOWN]:
+        print(f"{bytes_:>16,} {blocks:>8,} {leak.size:>9,}  {leak.start:#15x}"
+              f"  {contents(memory, leak)}{', indirectly' if leak.indirect else ''}")
+    if not every_block and len(rows) > LINES_SHOWN:
+        print(f"and {len(rows) - LINES_SHOWN} sorts more: --all")
+    return osmem_run.EXIT_ANSWER_NO if found.leaks else 0
+
+
+def of_memory(what, threads_of, words, every_block):
+    memory = osmem_heap.open_memory(what)
+    try:
+        return show(look(osmem_heap.Heap(memory), threads_of(memory)), memory, words, every_block)
+    finally:
+        memory.close()
+
+
+def of_process(pid, options):
+    osmem_heap.Heap(osmem_heap.open_memory(pid))  # before anything is done to what has no heap
+    try:
+        found = look_at_snapshot(int(pid))
+    except osmem_trace.Unforkable as why:
+        print(f"osmem: no snapshot ({why}): what {options.looks} looks at the running process agree"
+              " on; it may be in the middle of a change, and registers are not seen", file=sys.stderr)
+        found = looks(pid, options.looks, options.every)
+    memory = osmem_heap.open_memory(pid)
+    try:
+        return show(found, memory, f"process {pid}", options.all)
+    finally:
+        memory.close()
+
+
+def of_command(command, options):
+    """Status: that of the command, if nothing leaks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the command's; the report comes
+    held = osmem_trace.Command(lambda: osmem_run.start(command, {signal.SIGINT: signal.SIG_DFL}))
+    status = None
+    if held.run_to_end() and held.has_begun:
+        registers = [each for each in held.held.values() if each]
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # the other one is the command's
+                status = of_memory(held.pid, lambda _: registers, " ".join(command), options.all)
+        except osmem_heap.Unreadable as why:
+            held.finish()
+            raise osmem_heap.Unreadable(f"{command[0]} ended, but {why}") from None
+    ended = held.finish()
+    if status is None and held.has_begun:
+        raise osmem_heap.Unreadable(f"{command[0]} was gone before its memory could be read")
+    return status or (ended if ended >= 0 else 128 - ended)
+
+
+def is_core(path):
+    try:
+        with open(path, "rb") as file:
+            head = file.read(18)
+    except OSError:
+        return False
+    return head[:4] == b"\x7fELF" and head[16:18] == b"\4\0"
+
+
+def leaks(options):
+    what = options.command[0]
+    if len(options.command) == 1 and not options.is_command:
+        if what.isdigit():
+            return of_process(what, options)
+        if is_core(what):
+            return of_memory(what, osmem_trace.registers_in_core, what, options.all)
+    return of_command(options.command, options)

@@ -1,0 +1,73 @@
+"""How a command gets the library under it, and how the tool says that something cannot be.
+Standard library only.
+"""
+
+import glob
+import os
+import shutil
+import signal
+import stat
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+EXIT_ANSWER_NO, EXIT_NO_ANSWER, EXIT_MISUSE = 1, 2, 125
+
+
+def refuse(text, status=EXIT_MISUSE):
+    print(f"osmem: {text}", file=sys.stderr)
+    sys.exit(status)
+
+
+def prefix():
+    """The tree, or where this was installed: into PREFIX/share/osmem."""
+    above = os.path.dirname(HERE)
+    return os.path.dirname(above) if os.path.basename(above) == "share" else above
+
+
+def library():
+    """OSMEM_LIB, or the tree's, or the one of the installation that this command belongs to."""
+    known = [os.environ["OSMEM_LIB"]] if os.environ.get("OSMEM_LIB") else [
+        os.path.join(prefix(), "libosmem.so"),
+        *sorted(glob.glob(os.path.join(prefix(), "lib*", "**", "libosmem.so.0"), recursive=True))]
+    for path in known:
+        if os.path.isfile(path):
+            return os.path.realpath(path)
+    refuse(f"no library at {known[0]}: run make, or name one by OSMEM_LIB")
+
+
+def start(command, signals=()):
+    """Become that command, on osmem, with those signals handled so."""
+    path = library()
+    if ":" in path or " " in path:
+        refuse(f"{path}: ld.so takes a colon or a space in the path for the end of it")
+    program = shutil.which(command[0])
+    if program and os.stat(program).st_mode & (stat.S_ISUID | stat.S_ISGID):
+        print(f"osmem: {program} is setuid or setgid: ld.so ignores the preload for other users",
+              file=sys.stderr)
+    before = os.environ.get("LD_PRELOAD")
+    os.environ["LD_PRELOAD"] = path + (":" + before if before else "")
+    for number, handler in {signal.SIGPIPE: signal.SIG_DFL, **dict(signals)}.items():
+        signal.signal(number, handler)
+    try:
+        os.execvp(command[0], command)
+    except FileNotFoundError:
+        refuse(f"{command[0]}: no such command", 127)
+    except OSError as why:
+        refuse(f"{command[0]}: {why.strerror}", 126)
+
+
+def become(names, arguments, remedy):
+    """Become the first of those programs, below the prefix, that is there."""
+    for name in names:
+        path = os.path.join(prefix(), name)
+        if os.path.isfile(path):
+            os.execv(path, [path, *arguments])
+    refuse(f"no {os.path.join(prefix(), names[0])}: {remedy}")
+
+
+def record(options):
+    become(("scripts/record.sh", "libexec/osmem/record.sh"), options.rest, "make install brings it")
+
+
+def replay(options):
+    become(("build/record/replay", "libexec/osmem/replay"), options.rest, "run make record")

@@ -1,0 +1,121 @@
+#!/bin/sh
+# `osmem leaks` and `osmem explain`: what is lost of programs that lose or keep memory in one way each, beside what LeakSanitizer and valgrind say of the same.
+. "$(dirname "$0")/../tap.sh"
+needs python3
+osmem=$top/scripts/osmem
+cc=${CC:-cc}
+
+build() { $cc -O0 -g -pthread "$top/tests/see/leaky.c" -o "$@"; }
+build leaky || { echo 'Bail out! no fixture'; exit 1; }
+
+# lost FILE: blocks definitely and indirectly lost, as the report in it says.
+lost() { sed -n 's/.* bytes in \([0-9,]*\) blocks [di][a-z]* lost$/\1/p' "$1" | tr '\n' ' '; }
+
+# What each of them loses: definitely, indirectly. LeakSanitizer calls all of a ring indirect, and knows no roots in mappings of the program's own. Of a thread that
+# ended the others see what is lost; to us its stack, which libc keeps for the next thread, is a mapping like another.
+ways='small_blocks 20 0
+medium_blocks 5 0
+mappings 3 0
+a_list 1 9
+a_ring 1 6
+a_tree 1 30
+points_to_itself 1 0
+of_a_thread_that_ended 0 0
+only_its_end_is_known 1 0
+only_unaligned 1 0
+by_realloc 1 0
+aligned 1 0
+a_freed_block_leads_to_it 1 0
+all_freed 0 0
+by_a_variable 0 0
+by_its_inside 0 0
+by_a_table 0 0
+by_a_key 0 0
+by_thread_local 0 0
+by_a_stack 0 0
+moved 0 0
+freed_at_exit 0 0
+lost_in_a_child 0 0
+by_a_mapping 0 0'
+is 'each way has its line' "$(echo "$ways" | cut -d ' ' -f 1)" "$(./leaky)"
+
+by_osmem() { # at its end; the status says whether anything is lost
+  "$osmem" leaks ./leaky "$1" 2>report </dev/null
+  status=$?
+  echo "$(lost report)$status"
+}
+by_lsan() { # in all: it has its own idea of what is indirect
+  ./sanitized "$1" 2>&1 </dev/null | awk '/^(Direct|Indirect) leak/ { n += $7 } END { print n + 0 }'
+}
+by_valgrind() { # what only the inside is known of is "possibly lost" to it
+  valgrind --leak-check=full --child-silent-after-fork=yes ./leaky "$1" 2>report </dev/null
+  sed -n 's/.*\(definitely\|indirectly\) lost: .* bytes in \([0-9,]*\) blocks/\2/p; s/.*no leaks are possible/0 0/p' report | tr '\n' ' '
+}
+
+can 'LeakSanitizer' build sanitized -fsanitize=leak && sanitizer=1
+can 'valgrind' command -v valgrind && valgrind=1
+echo "$ways" >list
+while read -r name definite indirect <&3; do
+  is "$name" "$(by_osmem "$name")" "$definite $indirect $((definite > 0))"
+  case $name in
+    by_a_mapping | of_a_thread_that_ended) ;; # to LeakSanitizer it is lost
+    *) [ -z "${sanitizer-}" ] || is "$name: as LeakSanitizer says" "$((definite + indirect))" "$(by_lsan "$name")" ;;
+  esac
+  case $name in
+    of_a_thread_that_ended) ;;
+    *) [ -z "${valgrind-}" ] || is "$name: as valgrind says" "$definite $indirect " "$(by_valgrind "$name")" ;;
+  esac
+done 3<list
+
+# The same programs while they run, and as cores.
+mkfifo hold
+while read -r name definite indirect <&3; do
+  rm -f ready
+  LD_PRELOAD="$lib" ./leaky "$name" wait <hold >ready &
+  pid=$!
+  exec 9>hold
+  until [ -s ready ]; do sleep 0.05; done
+  "$osmem" leaks --every 0.01 "$pid" >report
+  is "$name, while it runs" "$(lost report)" "$definite $indirect "
+  case $name in
+    a_tree | by_a_stack | mappings)
+      if can 'a core' command -v gcore; then
+        gcore -o core "$pid" >/dev/null 2>&1
+        "$osmem" leaks "core.$pid" >report
+        is "$name, in a core" "$(lost report)" "$definite $indirect "
+      fi ;;
+  esac
+  exec 9>&-
+  wait "$pid"
+done 3<list
+
+# Threads that go on, and move what they have: nothing of it is lost.
+$cc -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" -o holds "$lib" -Wl,-rpath,"$(dirname "$lib")"
+rm -f ready
+./holds on <hold >ready &
+pid=$!
+exec 9>hold
+until [ -s ready ]; do sleep 0.05; done
+for number in 1 2 3; do
+  "$osmem" leaks "$pid" >report
+  is "while threads allocate, look $number" "$(lost report)" '0 0 '
+done
+exec 9>&-
+wait "$pid"
+
+# Threads in all kinds of calls: whoever copies the process interrupts them, and nothing of them changes, nor is a child left.
+$cc -O2 -D_GNU_SOURCE -pthread "$top/tests/see/waits.c" -o waits
+rm -f ready
+LD_PRELOAD="$lib" ./waits <hold >ready 2>&1 &
+pid=$!
+exec 9>hold
+until [ -s ready ]; do sleep 0.05; done
+for number in 1 2 3 4 5; do
+  "$osmem" leaks "$pid" >report
+  is "of threads in all kinds of calls, look $number" "$(lost report)" '0 0 '
+done
+is 'and no copy is left' "$(ps -o pid= --ppid "$pid" | wc -l)" 0
+exec 9>&-
+wait "$pid"
+is 'and they went on as if nobody had looked' "$(cat ready)" "$(printf 'ready\nfine')"
+finish
