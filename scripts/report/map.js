@@ -5,11 +5,11 @@
   const place = document.getElementById('map');
   const tip = document.getElementById('tip');
   const legend = document.getElementById('legend');
-  const GAP = 4; // between chunks
   const LABEL = 118; // an address before each
   const CANVAS_MAX = 4000; // pixels high; browsers have a limit, far above
   let views = []; // a canvas each, and the chunks on it
   let cell = 4;
+  let gap = 4; // between chunks
   let perLine = data.perChunk;
 
   // ---- what is where ----
@@ -118,13 +118,14 @@
     const parts = data.chunks.length <= 4 ? 4 : data.chunks.length <= 24 ? 2 : 1;
     perLine = Math.max(16, Math.ceil(data.perChunk / parts));
     cell = Math.max(2, Math.min(18, Math.floor(width / perLine)));
+    gap = cell > 5 ? 4 : 1;
   }
 
   function groupsOfChunks() {
     const groups = [[]];
     let height = 0;
     for (const chunk of data.chunks) {
-      const more = linesOf(chunk) * cell + GAP;
+      const more = linesOf(chunk) * cell + gap;
       if (height && height + more > CANVAS_MAX) {
         groups.push([]);
         height = 0;
@@ -138,7 +139,7 @@
   function drawGroup(chunks, paint, mode) {
     const canvas = document.createElement('canvas');
     const scale = window.devicePixelRatio || 1;
-    const view = { canvas, rows: [], width: LABEL + perLine * cell, height: sum(chunks.map((each) => linesOf(each) * cell + GAP)) };
+    const view = { canvas, rows: [], width: LABEL + perLine * cell, height: sum(chunks.map((each) => linesOf(each) * cell + gap)) };
     canvas.width = view.width * scale;
     canvas.height = view.height * scale;
     canvas.style.width = `${view.width}px`;
@@ -163,7 +164,7 @@
         pen.fillStyle = paint.of(first + i, mode);
         pen.fillRect(LABEL + (i % perLine) * cell, top + Math.floor(i / perLine) * cell, inner, inner);
       }
-      top += linesOf(chunk) * cell + GAP;
+      top += linesOf(chunk) * cell + gap;
     }
     return view;
   }

@@ -19,6 +19,14 @@ async function check(what, question) {
 }
 
 const differs = (got, wanted) => (JSON.stringify(got) === JSON.stringify(wanted) ? '' : `got ${JSON.stringify(got)}, wanted ${JSON.stringify(wanted)}`);
+// Pages are drawn when the browser gets to it.
+async function comes(question) {
+  for (let turns = 0; turns < 200; turns++) {
+    if (await question()) return true;
+    await new Promise((done) => { setTimeout(done, 50); });
+  }
+  return false;
+}
 const lacks = (text, words) => {
   const missing = words.filter((each) => !text.includes(each));
   return missing.length ? `no ${JSON.stringify(missing)} in ${JSON.stringify(text)}` : '';
@@ -91,7 +99,7 @@ async function light_and_dark(page, name, canvases) {
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.waitForFunction(() => matchMedia('(prefers-color-scheme: dark)').matches);
   await check(`${name}: readable in the dark`, () => readable(page, true));
-  await check(`${name}: the canvas, too, is another in the dark`, async () => ((await picture(page, canvases)) === before ? 'it is the same' : ''));
+  await check(`${name}: the canvas, too, is another in the dark`, async () => ((await comes(async () => (await picture(page, canvases)) !== before)) ? '' : 'it is the same'));
   await shoot(page, `${name}-dark`);
   await page.emulateMedia({ colorScheme: 'dark', media: 'print' });
   await page.waitForFunction(() => matchMedia('print').matches);
@@ -161,10 +169,10 @@ async function map(browser) {
   await check('map: by what is free it has other colours', async () => {
     const before = await picture(page, '#map canvas');
     await page.locator('input[value=free]').check();
-    const after = await picture(page, '#map canvas');
+    const other = await comes(async () => (await picture(page, '#map canvas')) !== before);
     await shoot(page, 'map-free');
     await page.locator('input[value=fill]').check();
-    return before === after || (await picture(page, '#map canvas')) !== before ? 'no' : '';
+    return other && (await comes(async () => (await picture(page, '#map canvas')) === before)) ? '' : 'no';
   });
   for (const [table, column] of [['classes', 0], ['few', 4]]) await check(`map: ${table} is sorted`, () => sorts(page, table, column));
   await check('map: fits the window', () => fits(page));
@@ -212,7 +220,7 @@ async function flame(browser) {
       const [from, to] = text.split('…');
       return name === text || (to !== undefined && name.startsWith(from) && name.endsWith(to));
     }));
-    for (let turns = 0; turns < 300 && (await page.evaluate(missing, frames)).length; turns++) await page.waitForTimeout(100);
+    await comes(async () => !(await page.evaluate(missing, frames)).length);
     return differs(await page.evaluate(missing, frames), []);
   });
   await shoot(page, 'flame', false);
