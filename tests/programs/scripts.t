@@ -128,6 +128,10 @@ if can 'and the archive' c++ -static lines.cc -o lines -ldl; then
   is 'and the archive' "$(nm -C lines | grep -c ' T os_malloc$')" 1
 fi
 like 'the command that is installed runs what is installed' "$(unset OSMEM_LIB; answer inst/bin/osmem run cat /proc/self/maps)" "^0 .* $tmp/inst/lib/libosmem.so"
+(unset OSMEM_LIB; exec inst/bin/osmem run sleep 60) &
+until inst/bin/osmem verify $! >/dev/null 2>&1; do sleep 0.05; done
+like 'and draws with what is installed' "$(answer inst/bin/osmem map --html page.html $!)" '^0 page.html: '
+kill $!
 make -s -C "$top" install PREFIX="$tmp/inst" && make -s -C "$top" uninstall PREFIX="$tmp/inst"
 is 'make uninstall leaves nothing' "$(find inst ! -type d)" ''
 
