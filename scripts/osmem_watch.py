@@ -109,10 +109,10 @@ def watch(options):
 
 def show_table(samples, what, why):
     kept = samples.kept
-    print(f"osmem in {what}: {len(kept):,} samples in {kept[-1]['seconds']:,.0f} s; {why}\n"
+    print(f"osmem in {what}: {len(kept):,} samples in {kept[-1]['seconds']:,.1f} s; {why}\n"
           " seconds         resident           in use   free in memory       given back     address space")
     for each in thinned(kept, IN_TEXT):
-        print(f"{each['seconds']:>8,.0f} {each['resident']:>16,} {each['bytes']['in_use']:>16,}"
+        print(f"{each['seconds']:>8,.1f} {each['resident']:>16,} {each['bytes']['in_use']:>16,}"
               f" {each['free']:>16,} {each['given_back']:>16,} {each['held']:>17,}")
 
 
@@ -161,7 +161,7 @@ def body(samples, what, why):
     last = kept[-1]
     return "".join((
         f"<header><h1>The heap of {text(what)} over time</h1><p>{time.strftime('%F %T %Z')}. {len(kept):,} samples in "
-        f"{last['seconds']:,.0f} s; {text(why)}.{every} At the end {last['resident']:,} bytes resident, "
+        f"{last['seconds']:,.1f} s; {text(why)}.{every} At the end {last['resident']:,} bytes resident, "
         f"{last['bytes']['in_use']:,} in use by the program.</p></header>{lacks}<div id=curves></div>",
         report.table("samples", "Samples", (
             ("seconds", number), ("resident", number), ("in use", number), ("can be in memory", number),
@@ -186,7 +186,7 @@ def write_page(path, samples, what, why):
     scripts = ["colours.js", *(["uPlot.iife.min.js", "watch.js"] if drawn else [])]
     report.write(path, report.page(f"osmem watch: {what}", body(samples, what, why), data, scripts,
                                    ["uPlot.min.css"] if drawn else []))
-    print(f"{path}: {len(kept):,} samples in {kept[-1]['seconds']:,.0f} s, for any browser; {why}")
+    print(f"{path}: {len(kept):,} samples in {kept[-1]['seconds']:,.1f} s, for any browser; {why}")
     if not drawn:
         print("osmem: it has tables and no curves: run make report in osmem's tree, which fetches uPlot by npm",
               file=sys.stderr)

@@ -7,7 +7,7 @@ fixture holds
 fixture sparse
 
 said() { tr '\n' ' ' <"$1"; }
-rows_of() { grep -Ec '^ +[0-9,]+( +[0-9,]+){5}$' "$1"; }
+rows_of() { grep -Ec '^ +[0-9,.]+( +[0-9,]+){5}$' "$1"; }
 # A shell has what it starts in the background ignore SIGINT.
 interruptible='import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])'
 
@@ -44,7 +44,7 @@ is 'nothing is changed by it' "$(sed -n 's/^TracerPid:\t//p' "/proc/$pid/status"
 # ---- watch ----
 
 "$osmem" watch --every 0.01 --for 0.5 "$pid" >watched
-like 'watch: a table' "$(said watched)" "^osmem in process $pid: [0-9]+ samples in [01] s; the time is over +seconds +resident .* 0 +[1-9]"
+like 'watch: a table' "$(said watched)" "^osmem in process $pid: [0-9]+ samples in [0-9.]+ s; the time is over +seconds +resident .* 0[.]0 +[1-9]"
 ok 'a long one is thinned out' test "$(rows_of watched)" -le 20 -a "$(rows_of watched)" -ge 2
 "$osmem" watch --every 60 --for 0.01 --json one.json "$pid" >watched
 is 'one that ends before the next look' "$(rows_of watched) $(python3 -c 'import json; print(len(json.load(open("one.json"))["samples"]))')" '1 1'
