@@ -1,5 +1,5 @@
-# osmem: make, make demo, make bench, make record, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny eager hasty timed; make counts
-# tests: make test, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
+# osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny eager hasty timed; make counts
+# tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -146,6 +146,29 @@ demo: all
 	scripts/demo.sh
 .PHONY: demo
 
+# What scripts/osmem draws with: ours, and of npm's packages what its pages hold. The library never sees these.
+see_modules := $(wildcard scripts/osmem_*.py)
+report_parts := $(filter-out %.json,$(wildcard scripts/report/*))
+report_packages := uPlot.iife.min.js uPlot.min.css speedscope.js speedscope.css speedscope.woff2 speedscope.LICENSE
+
+report: build/report/versions
+.PHONY: report
+
+npm_ci := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+build/report/versions: scripts/report/package.json scripts/report/package-lock.json Makefile
+	scripts/setup.sh npm
+	rm -rf build/npm $(@D) && mkdir -p build/npm $(@D)
+	cp $(filter %.json,$^) build/npm/
+	cd build/npm && $(npm_ci)
+	cd build/npm/node_modules/uplot && { echo '/*'; cat LICENSE; echo '*/'; cat dist/uPlot.iife.min.js; } >$(CURDIR)/$(@D)/uPlot.iife.min.js
+	cp build/npm/node_modules/uplot/dist/uPlot.min.css $(@D)/
+	cp build/npm/node_modules/speedscope/dist/release/speedscope*.js $(@D)/speedscope.js
+	cp build/npm/node_modules/speedscope/dist/release/speedscope*.css $(@D)/speedscope.css
+	cp build/npm/node_modules/speedscope/dist/release/*.woff2 $(@D)/speedscope.woff2
+	cat build/npm/node_modules/speedscope/LICENSE build/npm/node_modules/speedscope/dist/release/*.LICENSE.md >$(@D)/speedscope.LICENSE
+	cp $(filter %package.json,$^) $@
+
 # Many a program names no function of ours itself, its libraries do: the linker would leave ours out, the shared one for --as-needed, which
 # some distributions have it do, the archive since nothing asks for malloc (-u).
 define pkg_config
@@ -164,12 +187,11 @@ endef
 install_to := $(DESTDIR)$(LIBDIR)
 # Where a gdb that was configured with that prefix looks for what belongs to a library.
 gdb_to := $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(LIBDIR)
-tool_modules := $(wildcard scripts/osmem_*.py)
 install: all record
 	$(if $(filter-out 1,$(words $(PREFIX)) $(words $(LIBDIR)) $(words $(INCLUDEDIR)) $(words $(MANDIR)) $(words x$(DESTDIR))),$(error PREFIX, LIBDIR, INCLUDEDIR, MANDIR and DESTDIR must have no spaces))
 	$(if $(filter-out /%,$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(MANDIR)),$(error PREFIX, LIBDIR, INCLUDEDIR and MANDIR must be absolute))
 	$(file >build/osmem.pc,$(pkg_config))
-	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(addprefix $(DESTDIR)$(MANDIR)/,man1 man3 man7) $(addprefix $(DESTDIR)$(PREFIX)/,bin share/osmem libexec/osmem) $(gdb_to)
+	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(addprefix $(DESTDIR)$(MANDIR)/,man1 man3 man7) $(addprefix $(DESTDIR)$(PREFIX)/,bin share/osmem/report libexec/osmem) $(gdb_to)
 	install -m 755 libosmem.so $(install_to)/libosmem.so.$(version)
 	ln -sf libosmem.so.$(version) $(install_to)/$(soname)
 	ln -sf $(soname) $(install_to)/libosmem.so
@@ -177,7 +199,9 @@ install: all record
 	install -m 644 build/osmem.pc $(install_to)/pkgconfig/
 	install -m 644 include/osmem.h $(DESTDIR)$(INCLUDEDIR)/
 	install -m 755 scripts/osmem $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 $(tool_modules) $(DESTDIR)$(PREFIX)/share/osmem/
+	install -m 644 $(see_modules) $(DESTDIR)$(PREFIX)/share/osmem/
+	install -m 644 $(report_parts) $(DESTDIR)$(PREFIX)/share/osmem/report/
+	[ ! -e build/report/versions ] || install -m 644 $(addprefix build/report/,$(report_packages)) $(DESTDIR)$(PREFIX)/share/osmem/report/
 	install -m 755 scripts/record.sh scripts/common.sh build/record/librecord.so build/record/replay $(DESTDIR)$(PREFIX)/libexec/osmem/
 	install -m 644 scripts/osmem-gdb.py $(gdb_to)/libosmem.so.$(version)-gdb.py
 	install -m 644 scripts/man/osmem.1 $(DESTDIR)$(MANDIR)/man1/
@@ -214,6 +238,19 @@ test: all record
 	$(MAKE) --no-print-directory c-tests
 	tests/run.sh
 .PHONY: test
+
+# The pages of scripts/osmem in a browser. What cannot be fetched is skipped.
+build/npm-tests/versions: tests/report/package.json tests/report/package-lock.json Makefile
+	rm -rf $(@D) && mkdir -p $(@D)
+	cp $(filter %.json,$^) $(@D)/
+	cd $(@D) && $(npm_ci)
+	touch $@
+
+test-report: all
+	scripts/setup.sh report
+	-$(MAKE) --no-print-directory --keep-going report build/npm-tests/versions
+	tests/run.sh tests/report/
+.PHONY: test-report
 
 # What nearly every mistake shows in, in less than a minute.
 quick := unit/ fault/fork fault/giving fault/mappings fault/validator crimes/ engine/ textbook/unit preload/meaning preload/align preload/start \

@@ -2,6 +2,7 @@
 and what points to it; or what else lies there. Standard library only.
 """
 
+import argparse
 import re
 import struct
 import sys
@@ -192,3 +193,13 @@ def explain(options):
     finally:
         memory.close()
     return 0
+
+
+def add_verbs(verbs):
+    each = verbs.add_parser("explain", help="what an address is")
+    each.add_argument("what", metavar="PID|CORE")
+    each.add_argument("address", nargs="*", metavar="ADDRESS",
+                      help="or any text with some in it, such as a message; -: from stdin. Of a core,"
+                      " without any: where it ended")
+    each.add_argument("--pointers", action="store_true", help="and what points to it")
+    each.set_defaults(act=explain)

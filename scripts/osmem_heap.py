@@ -62,6 +62,25 @@ def file_at(areas, address):
     return None
 
 
+# The parts of Look.sum, in words; above None what can be in memory.
+LINES = (
+    ("in_use", "in use by the program"),
+    ("slab_waiting", "freed by other threads, not taken back yet"),
+    ("slab_free", "free objects in slabs"),
+    ("caches", "cached by threads"),
+    ("blocks_dirty", "free blocks, in memory"),
+    ("top_dirty", "ends of block heaps, in memory"),
+    ("spares", "freed mappings that are kept"),
+    ("metadata", "metadata"),
+    (None, "= can be in memory"),
+    ("slab_purged", "pages of slabs that were given back"),
+    ("slab_fresh", "slabs, never used yet"),
+    ("blocks_clean", "free blocks that were given back"),
+    ("top_fresh", "ends of block heaps, never used yet"),
+)
+ACTIVE = [name for name, _ in LINES[:LINES.index((None, "= can be in memory"))]]
+
+
 class Unreadable(Exception):
     """Why the heap cannot be read, in one line for a person, and the remedy."""
 
@@ -521,6 +540,11 @@ class Look:
 
     def resident(self):
         return self.heap.memory.resident([(base, base + size) for base, size in self.ranges])
+
+
+def active_bytes(look):
+    """What can be in memory: all but what was given back or never touched."""
+    return sum(look.sum[name] for name in ACTIVE)
 
 
 def look(what):

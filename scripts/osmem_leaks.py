@@ -11,6 +11,7 @@ A process that runs moves pointers while it is read, so a copy of it is looked a
 makes one (osmem_trace.Snapshot).
 """
 
+import argparse
 import bisect
 import collections
 import contextlib
@@ -27,6 +28,7 @@ import osmem_walk
 from osmem_walk import PORTION, words_of
 
 RED_ZONE = 128  # below the stack pointer, and in use
+FRAMES = 1 << 13  # the library's own, on a stack, are no more than this
 Leak = collections.namedtuple("Leak", "start size indirect")
 
 
@@ -92,8 +94,26 @@ def roots(heap, threads):
         for start, end in without(above_stack_pointer(root, threads), holes):
             for at in range(start, end, PORTION):
                 yield words_of(memory.image(at, min(at + PORTION, end), root.own))
+    passing = Passing(heap)
     for thread in threads:
-        yield thread.words
+        top = thread.sp - RED_ZONE & -8
+        yield passing.known_by(thread.words)
+        yield passing.known_by(words_of(memory.image(top, top + FRAMES)))
+
+
+class Passing:
+    """What the library has just taken out, or is about to put back, it knows by its header, or by the
+    record of a mapping: a thread that was caught in it may have nothing else."""
+
+    def __init__(self, heap):
+        self.header_bytes = heap.field["block.next"][0]
+        self.base = {record: base for record, base, _ in
+                     heap.mapping_records(osmem_heap.MAPPING_LIVE)}
+
+    def known_by(self, words):
+        """The words, and addresses of blocks that they may mean."""
+        return [*words, *(word + self.header_bytes for word in words),
+                *(self.base[word] for word in words if word in self.base)]
 
 
 # ---- marking ----------------------------------------------------------------------------
@@ -286,3 +306,14 @@ def leaks(options):
         if is_core(what):
             return of_memory(what, osmem_trace.registers_in_core, what, options.all)
     return of_command(options.command, options)
+
+
+def add_verbs(verbs):
+    each = verbs.add_parser("leaks", help="memory that nothing points to any more")
+    each.add_argument("command", nargs=argparse.REMAINDER, metavar="PID|CORE|CMD...")
+    each.add_argument("--all", action="store_true", help="a line for each block")
+    each.add_argument("--looks", type=int, default=3, metavar="N",
+                      help="at a process that cannot be copied: what each of them finds (default 3)")
+    each.add_argument("--every", type=float, default=0.2, metavar="SECONDS",
+                      help="between them (default 0.2)")
+    each.set_defaults(act=leaks)

@@ -2,12 +2,15 @@
 Standard library only.
 """
 
+import argparse
 import glob
 import os
 import shutil
 import signal
 import stat
 import sys
+
+import osmem_heap
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 EXIT_ANSWER_NO, EXIT_NO_ANSWER, EXIT_MISUSE = 1, 2, 125
@@ -66,8 +69,39 @@ def become(names, arguments, remedy):
 
 
 def record(options):
-    become(("scripts/record.sh", "libexec/osmem/record.sh"), options.rest, "make install brings it")
+    become(("scripts/record.sh", "libexec/osmem/record.sh"), options.whole_command, "make install brings it")
 
 
 def replay(options):
-    become(("build/record/replay", "libexec/osmem/replay"), options.rest, "run make record")
+    become(("build/record/replay", "libexec/osmem/replay"), options.whole_command, "run make record")
+
+
+def run(options):
+    """As scripts/run.sh does, which is for machines without python."""
+    start(options.command)
+
+
+def verify(options):
+    try:
+        osmem_heap.Heap(osmem_heap.open_memory(options.pid))
+    except osmem_heap.Unreadable as why:
+        if "is not on osmem" not in str(why):
+            raise
+        print(f"process {options.pid}: osmem is not active")
+        return EXIT_ANSWER_NO
+    print(f"process {options.pid}: osmem is active")
+    return 0
+
+
+def add_verbs(verbs):
+    each = verbs.add_parser("run", help="run a command on osmem")
+    each.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD")
+    each.set_defaults(act=run)
+    each = verbs.add_parser("verify", help="is osmem active in a process?")
+    each.add_argument("pid", metavar="PID")
+    each.set_defaults(act=verify)
+    for verb, act, words in (("record", record, "write down what a command asks of malloc"),
+                             ("replay", replay, "make the calls of such a trace again")):
+        each = verbs.add_parser(verb, help=words, add_help=False)  # the program says it itself
+        each.add_argument("whole_command", nargs=argparse.REMAINDER)
+        each.set_defaults(act=act)

@@ -9,34 +9,13 @@ import sys
 import time
 
 import osmem_heap
+from osmem_heap import LINES, active_bytes
 from osmem_run import EXIT_ANSWER_NO, EXIT_NO_ANSWER, refuse
 
 SCHEMA = 1  # of --json; counted up when a name goes or changes its meaning
 
-LINES = (
-    ("in_use", "in use by the program"),
-    ("slab_waiting", "freed by other threads, not taken back yet"),
-    ("slab_free", "free objects in slabs"),
-    ("caches", "cached by threads"),
-    ("blocks_dirty", "free blocks, in memory"),
-    ("top_dirty", "ends of block heaps, in memory"),
-    ("spares", "freed mappings that are kept"),
-    ("metadata", "metadata"),
-    (None, "= can be in memory"),
-    ("slab_purged", "pages of slabs that were given back"),
-    ("slab_fresh", "slabs, never used yet"),
-    ("blocks_clean", "free blocks that were given back"),
-    ("top_fresh", "ends of block heaps, never used yet"),
-)
-
 
 # ---- stats ------------------------------------------------------------------------------
-
-def active_bytes(look):
-    """What can be in memory: all but what was given back or never touched."""
-    absent = ("slab_purged", "slab_fresh", "blocks_clean", "top_fresh")
-    return sum(size for name, size in look.sum.items() if name not in absent)
-
 
 def stats_lines(look, what):
     active, held = active_bytes(look), sum(look.sum.values())
@@ -198,3 +177,23 @@ def top(options):
         if options.rounds and rounds >= options.rounds:
             return 0
         time.sleep(options.every)
+
+
+# ---- the verbs --------------------------------------------------------------------------
+
+def add_verbs(verbs):
+    each = verbs.add_parser("stats", help="where the memory of a process, or of a core, is")
+    each.add_argument("what", metavar="PID|CORE")
+    form = each.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help=f"schema {SCHEMA}")
+    form.add_argument("--prometheus", action="store_true", help="text for a node exporter")
+    each.set_defaults(act=stats)
+    each = verbs.add_parser("diff", help="what changed between two snapshots")
+    each.add_argument("before", metavar="A", help="a file that holds what `osmem stats --json` printed")
+    each.add_argument("after", metavar="B")
+    each.set_defaults(act=diff)
+    each = verbs.add_parser("top", help="all processes on osmem, the largest first")
+    each.add_argument("pid", nargs="*", metavar="PID")
+    each.add_argument("--every", type=float, default=2, metavar="SECONDS")
+    each.add_argument("--rounds", type=int, default=0, metavar="N", help="0: until ^C")
+    each.set_defaults(act=top)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh test|bench|coverage|fuzz|PROGRAM...: see that the tools which a target of the Makefile wants are there. What is missing is
+# setup.sh test|bench|coverage|fuzz|report|PROGRAM...: see that the tools which a target of the Makefile wants are there. What is missing is
 # installed where this may be done (root and apt), else named; the tests that want it then skip visibly.
 set -u
 PATH=$PATH:/usr/sbin:/sbin # ldconfig, for those who are not root
@@ -18,6 +18,7 @@ tools_of() {
       redis-benchmark=redis-tools git=git z3=z3 gs=ghostscript node=nodejs
       libjemalloc.so.2=libjemalloc2 jq=jq xmllint=libxml2-utils gawk=gawk libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4
       strace=strace valgrind=valgrind' ;;
+    report) echo 'python3=python3 perl=perl prove=perl node=nodejs npm=npm chromium=chromium' ;;
     coverage) echo 'gcovr=gcovr' ;;
     fuzz) echo "clang=clang xxd=xxd /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(uname -m).a=libclang-rt-14-dev" ;;
     fuzz-afl) echo 'clang=clang afl-fuzz=afl++' ;;

@@ -135,6 +135,10 @@ like 'and looks for leaks' "$(unset OSMEM_LIB; answer inst/bin/osmem leaks perl 
 if can "gdb's commands where they are installed" command -v gdb; then
   like "gdb's commands where they are installed" "$(gdb -nx -batch -ex "source $(find inst -name '*-gdb.py')" -ex 'osmem heap' 2>&1)" 'no process and no core'
 fi
+(unset OSMEM_LIB; exec inst/bin/osmem run sleep 60) &
+for attempt in 1 2 3 4 5 6 7 8 9; do inst/bin/osmem verify $! >/dev/null 2>&1 && break; sleep 0.2; done
+like 'and draws with what is installed' "$(answer inst/bin/osmem map --html page.html $!)" '^0 page.html: '
+kill $!
 make -s -C "$top" install PREFIX="$tmp/inst" && make -s -C "$top" uninstall PREFIX="$tmp/inst"
 is 'make uninstall leaves nothing' "$(find inst ! -type d)" ''
 

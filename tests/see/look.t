@@ -2,32 +2,10 @@
 # The command `osmem` as its users meet it, and that what it sees from outside is what the program counts itself.
 . "$(dirname "$0")/../tap.sh"
 needs python3
-osmem=$top/scripts/osmem
+. "$top/tests/see/holds.sh"
 agrees=$top/tests/see/agrees.py
-
-# answer CMD...: its status, and all that it says, in one line.
-answer() {
-  "$@" >"$tmp/out" 2>&1 </dev/null
-  echo "$? $(tr '\n' ' ' <"$tmp/out")"
-}
-
-# hold PROGRAM [ARG]: it runs, has said what it counts, and waits until descriptor 9 is closed; its number is in $pid.
-mkfifo hold
-hold() {
-  rm -f counted # of the one before: it would be seen as this one's
-  "$@" <hold >counted &
-  pid=$!
-  exec 9>hold
-  until [ -s counted ]; do sleep 0.05; done
-}
-let_go() {
-  exec 9>&-
-  wait "$pid"
-}
 sees() { "$osmem" stats --json "$1" >look && python3 "$agrees" counted look ${2-}; }
-
-cc=${CC:-cc}
-$cc -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" -o holds "$lib" -Wl,-rpath,"$(dirname "$lib")" || { echo 'Bail out! no fixture'; exit 1; }
+fixture holds
 
 hold ./holds
 ok 'a program, object by object, block by block' sees "$pid"
@@ -56,13 +34,13 @@ let_go
 cp "$lib" libosmem.so.0
 strip --strip-all libosmem.so.0
 printf '\0\0\0\0\0\0\0\0' | dd of=libosmem.so.0 bs=1 seek=40 conv=notrunc 2>/dev/null # where the section headers are
-$cc -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" -o stripped "$lib" -Wl,-rpath,"$tmp"
+${CC:-cc} -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" -o stripped "$lib" -Wl,-rpath,"$tmp"
 hold ./stripped
 rm libosmem.so.0
 ok 'a stripped library, which is not there any more' sees "$pid"
 let_go
 
-if [ -f "$top/libosmem.a" ] && can 'a static program' $cc -static -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" "$top/libosmem.a" -o static; then
+if [ -f "$top/libosmem.a" ] && can 'a static program' ${CC:-cc} -static -O1 -I"$top/include" -pthread "$top/tests/see/holds.c" "$top/libosmem.a" -o static; then
   hold ./static
   ok 'a static program' sees "$pid"
   let_go
