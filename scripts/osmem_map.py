@@ -121,7 +121,8 @@ class Map:
         self.chunks, self.mappings = [], []
         self.cached = 0
         arenas = {arena: i for i, arena in enumerate(heap.arenas())}
-        adds = {SLAB: self.add_slab, BLOCK: self.add_block, TOP: self.add_top}
+        adds = {SLAB: self.add_slab, BLOCK: self.add_block, TOP: self.add_top,
+                osmem_walk.DAMAGED: self.add_unknown}
         for piece in self.walk.pieces():
             if piece.kind == METADATA:
                 self.add_chunk(piece, arenas.get(piece.extra, 0))
@@ -206,6 +207,10 @@ class Map:
         for a, b, gone in ((start, low, elsewhere), (low + length, end, bytes_ - length - elsewhere)):
             self.spread(self.gone, a, b, gone)
             self.spread(self.free, a, b, b - a - gone)
+
+    def add_unknown(self, piece):
+        """It was changing while it was read (the walk counts that): in use, for all we know."""
+        self.spread(self.live, piece.start, piece.start + piece.size, piece.size)
 
     def add_top(self, piece):
         """Blocks stand a header's length before their payload, and so does the top."""
