@@ -52,7 +52,7 @@ MAPPING_FREED, MAPPING_LIVE, MAPPING_SPARE, MAPPING_EMPTYING = range(4)
 
 
 Area = collections.namedtuple("Area", "start end rights offset name")
-Root = collections.namedtuple("Root", "start end is_first_stack own")
+Root = collections.namedtuple("Root", "start end is_first_stack is_guarded own")
 
 
 def file_at(areas, address):
@@ -114,11 +114,14 @@ class Process:
     def roots(self):
         """What the program may keep pointers in: all that it can read, but for devices, and of
         files only pages that it has written to for itself."""
+        before = None
         for area in self.maps:
+            is_guarded = before is not None and before.end == area.start and before.rights[:3] == "---"
+            before = area
             in_memory = area.name.startswith(("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV"))
             private = area.rights[3] == "p" and not area.name.startswith(("/dev/", "[v"))
             if area.rights[0] == "r" and (in_memory or private):
-                yield Root(area.start, area.end, area.name == "[stack]", not in_memory)
+                yield Root(area.start, area.end, area.name == "[stack]", is_guarded, not in_memory)
 
     def file_at(self, address):
         """FILE+0xOFFSET, where a file is mapped there; or None."""
@@ -138,9 +141,15 @@ class Process:
         to. Pages that are not there are not touched: the kernel would make them."""
         page = os.sysconf("SC_PAGESIZE")
         first, count = start // page, -(-end // page) - start // page
-        with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as file:
-            file.seek(first * 8)
-            entries = array.array("Q", file.read(count * 8))
+        try:
+            with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as file:
+                file.seek(first * 8)
+                data = file.read(count * 8)
+        except OSError:
+            data = b""
+        if not data:
+            raise Unreadable(f"process {self.pid} has ended meanwhile")
+        entries = array.array("Q", data)
         parts, at = [], first * page
         for there, run in itertools.groupby(
                 entries, lambda each: each >> 62 and not (own and each >> 61 & 1)):
@@ -161,8 +170,13 @@ class Process:
     def resident(self, ranges):
         """Bytes in memory of each mapping that one of the (start, end) ranges lies in."""
         sums, inside = 0, False
-        with open(f"/proc/{self.pid}/smaps") as smaps:
-            for line in smaps:
+        try:
+            with open(f"/proc/{self.pid}/smaps") as smaps:
+                lines = smaps.readlines()
+        except OSError:
+            raise Unreadable(f"process {self.pid} has ended meanwhile") from None
+        if lines:
+            for line in lines:
                 first = line.split(None, 1)[0]
                 if "-" in first:
                     start, end = (int(part, 16) for part in first.split("-"))
@@ -182,12 +196,15 @@ class Core:
                 self.file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise Unreadable(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-        if self.file[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", self.file, 16)[0] != 4:
+        if len(self.file) < 64 or self.file[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", self.file, 16)[0] != 4:
             raise Unreadable(f"{path}: not a core file of a 64-bit program")
         self.loads = [(address, address + size, offset)
                       for kind, offset, address, size in program_headers(self.file)
                       if kind == PT_LOAD and size]
         self.loads.sort()
+        missing = max((offset + end - start for start, end, offset in self.loads), default=0) - len(self.file)
+        if missing > 0:
+            raise Unreadable(f"{path}: {missing:,} bytes are missing at its end: see ulimit -c, or the disk")
         self.notes = [(name, kind, self.file[offset + begin:offset + begin + size])
                       for kind_, offset, _, bytes_ in program_headers(self.file) if kind_ == PT_NOTE
                       for name, kind, begin, size in notes(self.file[offset:offset + bytes_])]
@@ -200,7 +217,7 @@ class Core:
     def roots(self):
         auxv = dict(struct.iter_unpack("<QQ", self.note(NT_AUXV)))
         for start, end, _ in self.loads:  # the kernel leaves out pages of files that are as they were
-            yield Root(start, end, start <= auxv.get(AT_RANDOM, 0) < end, False)
+            yield Root(start, end, start <= auxv.get(AT_RANDOM, 0) < end, False, False)
 
     def thread_words(self):
         """The machine's registers of each thread."""

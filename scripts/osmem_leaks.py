@@ -7,8 +7,8 @@ that leads into a block in use, to its beginning or inside, reaches it, and so d
 in blocks that are reached. What is left leaks: definitely where nothing points to it,
 indirectly where only blocks do that leak themselves. So do LeakSanitizer and valgrind.
 
-A process that runs moves pointers while it is read, so a copy of it is looked at, as fork()
-makes one (osmem_trace.Snapshot).
+A process that runs moves pointers while it is read. So what one look finds is believed only if
+each of the next finds it, too, and if it was never free in between.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import bisect
 import collections
 import contextlib
 import itertools
+import os
 import signal
 import string
 import sys
@@ -66,14 +67,14 @@ def heap_ranges(heap):
 
 
 def above_stack_pointer(root, threads):
-    """Of a thread's stack only what it has on it: that is where the stack pointer and the
-    thread's descriptor, which glibc and musl put at the end, lie in one range. (A stack of a
-    coroutine has none, and counts whole.)"""
-    for each in threads:
-        is_its = root.is_first_stack or root.start <= each.tp < root.end
-        if is_its and root.start <= each.sp < root.end:
-            root = root._replace(start=max(root.start, each.sp - RED_ZONE & -8))
-    return root
+    """Of a thread's stack only what it has on it: the first thread's; and where a range begins
+    behind a guard, and has the stack pointer and the descriptor of one thread in it, which
+    glibc and musl put at the end. (Without a guard it may be two stacks, or one and something
+    else; one of a coroutine has no descriptor.)"""
+    inside = [each for each in threads if root.start <= each.sp < root.end]
+    is_its = root.is_first_stack or root.is_guarded and root.start <= inside[0].tp < root.end \
+        if len(inside) == 1 else False
+    return root._replace(start=max(root.start, inside[0].sp - RED_ZONE & -8)) if is_its else root
 
 
 def merged(ranges):
@@ -163,35 +164,51 @@ def look(heap, threads):
     return Look(leaks, len(sizes), sum(sizes), walk.torn)
 
 
-def look_at_snapshot(pid):
-    """Of a process that runs, as it is now."""
-    snapshot = osmem_trace.Snapshot(pid)
-    try:
-        memory = osmem_heap.open_memory(snapshot.pid)
-        try:
-            return look(osmem_heap.Heap(memory), snapshot.registers)
-        finally:
-            memory.close()
-    finally:
-        snapshot.close()
+CHECKS, CHECKED_IN_ALL = 25, 200000  # of what was found, whether it is in use still; between two looks
 
 
 def looks(pid, count, every):
-    """Of a process that runs, and cannot be copied: what each of so many looks finds."""
-    first = None
+    """Of a process that runs: what each of so many looks finds, and what was never free meanwhile.
+
+    What is lost stays as it is. But what one thread frees and another takes is in use at most
+    moments, by turns of different owners, and each look comes too late for one of them."""
+    first, threads = None, []
     for i in range(count):
         memory = osmem_heap.open_memory(pid)
         try:
-            found = look(osmem_heap.Heap(memory), [])
+            heap = osmem_heap.Heap(memory)
+            if first:
+                threads = osmem_trace.registers_of_process(pid)
+            found = look(heap, threads)
+            first = first or found
+            keep_only(first.leaks, {(each.start, each.size) for each in found.leaks})
+            if i < count - 1:
+                check(heap, first.leaks, every)
         finally:
             memory.close()
-        still = {(each.start, each.size) for each in found.leaks}
-        first = first or found
-        first = first._replace(leaks=[each for each in first.leaks
-                                      if (each.start, each.size) in still])
-        if not first.leaks or i == count - 1:
-            return first
-        time.sleep(every)
+        if not first.leaks:
+            break
+    return first
+
+
+def check(heap, leaks, seconds):
+    """Now and then, for so long, which are in use still: rarely, where they are many."""
+    times = max(1, min(CHECKS, CHECKED_IN_ALL // max(1, len(leaks))))
+    for _ in range(times if leaks else 0):
+        time.sleep(seconds / times)
+        keep_only(leaks, set(still_in_use(heap, leaks)))
+
+
+def keep_only(leaks, places):
+    leaks[:] = [each for each in leaks if (each.start, each.size) in places]
+
+
+def still_in_use(heap, leaks):
+    """(start, bytes) of those that are. Of an object and a cached block the first two words say so."""
+    walk = osmem_walk.Walk(heap)
+    for each in leaks:
+        if walk.is_in_use(each.start, each.size):
+            yield each.start, each.size
 
 
 # ---- what they are ----------------------------------------------------------------------
@@ -256,13 +273,7 @@ def of_memory(what, threads_of, words, every_block):
 
 
 def of_process(pid, options):
-    osmem_heap.Heap(osmem_heap.open_memory(pid))  # before anything is done to what has no heap
-    try:
-        found = look_at_snapshot(int(pid))
-    except osmem_trace.Unforkable as why:
-        print(f"osmem: no snapshot ({why}): what {options.looks} looks at the running process agree"
-              " on; it may be in the middle of a change, and registers are not seen", file=sys.stderr)
-        found = looks(pid, options.looks, options.every)
+    found = looks(pid, options.looks, options.every)
     memory = osmem_heap.open_memory(pid)
     try:
         return show(found, memory, f"process {pid}", options.all)
@@ -272,14 +283,15 @@ def of_process(pid, options):
 
 def of_command(command, options):
     """Status: that of the command, if nothing leaks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the command's; the report comes
     held = osmem_trace.Command(lambda: osmem_run.start(command, {signal.SIGINT: signal.SIG_DFL}))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the command's; the report comes
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda signal_, _: os.kill(held.pid, signal_))
     status = None
     if held.run_to_end() and held.has_begun:
-        registers = [each for each in held.held.values() if each]
         try:
             with contextlib.redirect_stdout(sys.stderr):  # the other one is the command's
-                status = of_memory(held.pid, lambda _: registers, " ".join(command), options.all)
+                status = of_memory(held.held, lambda _: held.registers, " ".join(command), options.all)
         except osmem_heap.Unreadable as why:
             held.finish()
             raise osmem_heap.Unreadable(f"{command[0]} ended, but {why}") from None
@@ -313,7 +325,7 @@ def add_verbs(verbs):
     each.add_argument("command", nargs=argparse.REMAINDER, metavar="PID|CORE|CMD...")
     each.add_argument("--all", action="store_true", help="a line for each block")
     each.add_argument("--looks", type=int, default=3, metavar="N",
-                      help="at a process that cannot be copied: what each of them finds (default 3)")
-    each.add_argument("--every", type=float, default=0.2, metavar="SECONDS",
-                      help="between them (default 0.2)")
+                      help="at a process: what each of them finds leaks (default 3)")
+    each.add_argument("--every", type=float, default=1, metavar="SECONDS",
+                      help="between them (default 1)")
     each.set_defaults(act=leaks)

@@ -38,6 +38,7 @@ class Walk:
         self.secret, self.cache_secret = heap.get(heap.root["secrets"], "secrets.block",
                                                   "secrets.cache")
         self.header_bytes = heap.field["block.next"][0]
+        self.regions = list(heap.regions())
         self.records = heap.record_struct(heap.n["slab_record_bytes"],
                                           ("slab.owner", "slab.salt", *osmem_heap.SLAB_FIELDS))
 
@@ -55,6 +56,34 @@ class Walk:
                     return list(self.chunk(arena, chunk, data))
         return [piece for piece in self.mappings()
                 if piece.start <= address < piece.start + piece.size]
+
+    def is_in_use(self, start, size):
+        """Is what was seen there in use still? By its own words, and by the record of its granule."""
+        try:
+            link, seal = self.heap.words(start, 2)
+        except osmem_heap.Unreadable:
+            return False
+        if self.is_small(start, size):
+            return (link + seal + start) & WORD != self.salt_of(start)
+        if (link + seal + start - self.header_bytes) & WORD == self.cache_secret:
+            return False
+        header, = self.heap.words(start - 8, 1) if self.in_region(start) else (self.heap.n["block_used"],)
+        return bool(header & self.heap.n["block_used"])
+
+    def in_region(self, address):
+        return any(base <= address < base + size for base, size in self.regions)
+
+    def is_small(self, start, size):
+        return size in self.heap.class_bytes and self.in_region(start) and self.salt_of(start) is not None
+
+    def salt_of(self, address):
+        """Of the slab that its granule is, or None."""
+        base = next(base for base, size in self.regions if base <= address < base + size)
+        in_chunk = (address - base) % self.heap.n["chunk_bytes"]
+        granule = self.heap.n["granule_bytes"]
+        record = address - in_chunk + granule - (in_chunk // granule + 1) * self.heap.n["slab_record_bytes"]
+        owner, salt = self.heap.get(record, "slab.owner", "slab.salt")
+        return salt if owner else None
 
     def mappings(self):
         for state, kind in ((osmem_heap.MAPPING_LIVE, IN_USE), (osmem_heap.MAPPING_SPARE, FREE),

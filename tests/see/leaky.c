@@ -118,11 +118,33 @@ static void *waits(void *unused)
   if (write(ready[1], "", 1) != 1 || read(never[0], &on_stack->payload, 1) > 0) abort();
   return unused;
 }
+static void *waits_deep(void *unused) /* what it keeps is far from its stack's top */
+{
+  struct node *on_stack = list(4);
+  volatile char below[32768];
+  below[0] = 1;
+  if (write(ready[1], "", 1) != 1 || read(never[0], &on_stack->payload, (size_t)below[0]) > 0) abort();
+  return unused;
+}
 static void by_a_stack(void)
 {
   pthread_t thread;
   char byte;
   if (pipe(ready) || pipe(never) || pthread_create(&thread, NULL, waits, NULL) || read(ready[0], &byte, 1) != 1) abort();
+}
+/* Without a guard, and nothing between: to the kernel they are one mapping. The lower one's frames are no less in use for lying below the other's. */
+static void by_stacks_side_by_side(void)
+{
+  enum { STACK = 256 << 10, STACKS = 4 };
+  char *stacks = mmap(NULL, STACKS * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), byte;
+  if (stacks == MAP_FAILED || pipe(ready) || pipe(never)) abort();
+  for (int i = 0; i < STACKS; i++) {
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, stacks + i * STACK, STACK);
+    if (pthread_create(&thread, &attributes, waits_deep, NULL) || read(ready[0], &byte, 1) != 1) abort();
+  }
 }
 static void moved(void)
 {
@@ -159,7 +181,7 @@ static const struct {
 } cases[] = {
     CASE(small_blocks), CASE(medium_blocks), CASE(mappings), CASE(a_list), CASE(a_ring), CASE(a_tree), CASE(points_to_itself), CASE(of_a_thread_that_ended),
     CASE(only_its_end_is_known), CASE(only_unaligned), CASE(by_realloc), CASE(aligned), CASE(a_freed_block_leads_to_it), CASE(all_freed), CASE(by_a_variable),
-    CASE(by_its_inside), CASE(by_a_table), CASE(by_a_key), CASE(by_thread_local), CASE(by_a_stack), CASE(moved), CASE(freed_at_exit), CASE(lost_in_a_child),
+    CASE(by_its_inside), CASE(by_a_table), CASE(by_a_key), CASE(by_thread_local), CASE(by_a_stack), CASE(by_stacks_side_by_side), CASE(moved), CASE(freed_at_exit), CASE(lost_in_a_child),
     CASE(by_a_mapping),
 };
 

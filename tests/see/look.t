@@ -14,6 +14,7 @@ like 'stats --prometheus' "$("$osmem" stats --prometheus "$pid" | grep -v '^#' |
   '^osmem_allocated_bytes[{]of="process [0-9]+"[}] [1-9][0-9]* osmem_active_bytes.* osmem_resident_bytes.* osmem_mapped_bytes.* osmem_metadata_bytes.* osmem_retained_bytes.* [0-9]+ $'
 like 'top' "$("$osmem" top --rounds 1 "$pid" | tr '\n' ' ')" "COMMAND +$pid +[0-9,]+ .* holds "
 like 'verify' "$(answer "$osmem" verify "$pid")" "^0 process $pid: osmem is active"
+is 'no room for the answer' "$("$osmem" stats "$pid" 2>&1 >/dev/full)" 'osmem: output: No space left on device'
 is 'into a pipe that ends' "$("$osmem" stats "$pid" 2>&1 | sed -n 1p)" "osmem in process $pid: bytes"
 is 'nothing is changed by a look' "$(grep -c "$tmp/holds" "/proc/$pid/maps") $(sed -n 's/^TracerPid:\t//p' "/proc/$pid/status")" \
   "$(grep -c "$tmp/holds" "/proc/$pid/maps") 0"
@@ -26,6 +27,8 @@ like 'diff of what is no snapshot' "$(answer "$osmem" diff before.json counted)"
 if can 'a core' command -v gcore; then
   gcore -o core "$pid" >/dev/null 2>&1
   ok 'a core' sees "core.$pid"
+  dd if="core.$pid" of=short bs=4096 count=300 2>/dev/null
+  like 'a core that ends too early' "$(answer "$osmem" stats short)" '^2 osmem: short: [0-9,]+ bytes are missing at its end'
   like 'a core by its name' "$("$osmem" stats "core.$pid" | sed -n 1p)" "^osmem in core.$pid: bytes"
 fi
 let_go

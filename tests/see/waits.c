@@ -83,6 +83,13 @@ static bool has_a_child(void)
   return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 3;
 }
 static bool is_sent_signals(void) { return pthread_kill(taker, SIGRTMIN) == 0 && ++sent && sleeps(); }
+static void *does_nothing(void *given) { return given; }
+static bool has_threads(void)
+{
+  pthread_t thread;
+  void *got = NULL;
+  return !pthread_create(&thread, NULL, does_nothing, &thread) && !pthread_join(thread, &got) && got == &thread;
+}
 static bool reads(void)
 {
   static int pipe_[2];
@@ -97,7 +104,7 @@ static struct way {
   bool (*once)(void);
   long rounds;
 } ways[] = {WAY(sleeps),   WAY(polls), WAY(selects),     WAY(waits_with_mask), WAY(waits_for_events), WAY(waits_for_a_condition),
-            WAY(computes), WAY(asks),  WAY(has_a_child), WAY(is_sent_signals), WAY(reads)};
+            WAY(computes), WAY(asks),  WAY(has_a_child), WAY(is_sent_signals), WAY(reads),  WAY(has_threads)};
 enum { WAYS = sizeof ways / sizeof *ways };
 
 static void *goes_on(void *way_)
