@@ -51,4 +51,44 @@ else
   echo 'Skipped: counting takes strace and python3. The line "calls" of the table above has the count of osmem alone.'
 fi
 
+# A program that forgets what it read, once in a while.
+cat >"$scratch/forgets.c" <<'C'
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(void) {
+  char *line = NULL, *longest = strdup("");
+  for (size_t room = 0; getline(&line, &room, stdin) > 0;)
+    if (strlen(line) > strlen(longest)) longest = strdup(line); /* and the one before? */
+  printf("%zu bytes in the longest line\n", strlen(longest));
+  return 0;
+}
+C
+look_inside() {
+  say 'From outside into a perl that holds that index and waits: where is its memory?'
+  printf '%s\n' '$| = 1; print "ready"; <STDIN>' | cat "$scratch/index.pl" - >"$scratch/holds.pl"
+  mkfifo "$scratch/hold"
+  : >"$scratch/said"
+  "$run" perl "$scratch/holds.pl" /usr/include/*.h <"$scratch/hold" >"$scratch/said" &
+  held=$!
+  exec 9>"$scratch/hold"
+  until grep -q ready "$scratch/said"; do
+    kill -0 "$held" 2>/dev/null || fail 'perl ended badly'
+    sleep 0.1
+  done
+  mkdir -p build/demo
+  scripts/osmem stats "$held" >"$scratch/stats" || echo 'No answer here; the rest of the demo stands.'
+  sed '/^$/q' "$scratch/stats"
+  scripts/osmem map --html build/demo/map.html "$held" || echo 'No answer here; the rest of the demo stands.'
+  exec 9>&-
+  wait "$held"
+
+  say 'What does a program lose that forgets some of what it read? osmem leaks CMD'
+  cc -O1 "$scratch/forgets.c" -o "$scratch/forgets" || fail 'cc ended badly'
+  scripts/osmem leaks "$scratch/forgets" </usr/include/stdio.h
+  [ $? = 1 ] || echo 'No answer here; the rest of the demo stands.'
+}
+if command -v python3 >/dev/null; then look_inside; else echo 'Skipped: a look inside takes python3.'; fi
+
 say 'Any other command: scripts/run.sh CMD, and OSMEM_OPTIONS=stats=1 for the table'

@@ -283,10 +283,19 @@ def of_process(pid, options):
 
 def of_command(command, options):
     """Status: that of the command, if nothing leaks."""
-    held = osmem_trace.Command(lambda: osmem_run.start(command, {signal.SIGINT: signal.SIG_DFL}))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is the command's; the report comes
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # ^C reaches the command by itself, what ends us is handed on; the report comes.
+    ends_us = {signal.SIGTERM, signal.SIGHUP}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ends_us)
+
+    def start():
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        osmem_run.start(command)
+
+    held = osmem_trace.Command(start)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ends_us:
         signal.signal(number, lambda signal_, _: os.kill(held.pid, signal_))
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     status = None
     if held.run_to_end() and held.has_begun:
         try:

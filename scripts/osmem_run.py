@@ -38,8 +38,8 @@ def library():
     refuse(f"no library at {known[0]}: run make, or name one by OSMEM_LIB")
 
 
-def start(command, signals=()):
-    """Become that command, on osmem, with those signals handled so."""
+def start(command):
+    """Become that command, on osmem."""
     path = library()
     if ":" in path or " " in path:
         refuse(f"{path}: ld.so takes a colon or a space in the path for the end of it")
@@ -49,8 +49,7 @@ def start(command, signals=()):
               file=sys.stderr)
     before = os.environ.get("LD_PRELOAD")
     os.environ["LD_PRELOAD"] = path + (":" + before if before else "")
-    for number, handler in {signal.SIGPIPE: signal.SIG_DFL, **dict(signals)}.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which python ignores
     try:
         os.execvp(command[0], command)
     except FileNotFoundError:

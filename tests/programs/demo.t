@@ -1,5 +1,11 @@
 #!/bin/sh
 # make demo, as somebody new runs it: to its end.
 . "$(dirname "$0")/../tap.sh"
-like 'the demo ends with how to go on' "$(cd "$top" && scripts/demo.sh 2>&1)" 'Any other command: scripts/run.sh CMD'
+(cd "$top" && scripts/demo.sh) >shown 2>&1
+shown=$(tr '\n' ' ' <shown)
+like 'the demo ends with how to go on' "$shown" 'Any other command: scripts/run.sh CMD'
+if can 'a look inside' command -v python3; then
+  like 'it looks into a process' "$shown" 'in use by the program .* = can be in memory .* build/demo/map.html: [0-9,]+ granules'
+  like 'and finds what a program loses' "$shown" ' bytes in [1-9][0-9]* blocks definitely lost'
+fi
 finish

@@ -155,7 +155,7 @@ is 'the first thread ends, another goes on' "$(ended_by first)" '1 0 1'
 is 'by _exit' "$(ended_by leaves)" '0 0 5'
 is 'by a signal' "$(ended_by abort)" '0 0 134'
 "$osmem" leaks ./ends told 2>report &
-sleep 1
+for attempt in 1 2 3 4 5 6 7 8 9; do [ "$(ps -o comm= --ppid $!)" = ends ] && break; sleep 0.5; done
 kill $!
 wait $!
 is 'the tool is told to end: so is the command, and the report comes' "$? $(lost report)" '143 0 0 '
