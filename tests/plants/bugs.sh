@@ -5,7 +5,7 @@ plant 'mail protocol' 'the next slab is read after the list is taken' slab.c \
   '/^bool slab_collect/,/^}/ { /struct slab \*next = remote->mail_next/d; s|^\( *\)collect_slab(slab, take_list.*|&\n\1struct slab *next = remote->mail_next;| }' \
   'data race' build/tests/tsan/stress heaps_of_the_dead_are_adopted
 plant 'mail protocol' 'every push posts' slab.c \
-  's/  if (is_listed(old, mark)) return;//' \
+  's/  if (listed) return;//' \
   'hangs|not so' $preload/threads.c threads_that_only_free_leave_memory_flat
 plant 'mail protocol' 'the count of a list is forgotten' slab.c \
   's/ - (int32_t)remote_count(head));/);/' \
@@ -72,7 +72,7 @@ plant 'fork handler' 'a fork within a fork is not counted down' lock.c \
   's/^    lock->forking--;$//' \
   'not so|hangs' $fault/fork.c forks_in_prepare_handlers
 plant 'fork handler' 'a list from before the fork counts as posted' slab.c \
-  's/  if (is_listed(old, mark)) return;/  if (remote_list(old) != LIST_END) return;/' \
+  's/  if (listed) return;/  if (remote_list(old) != LIST_END) return;/' \
   'not so: library_stats' $preload/fork.c a_fork_at_every_instruction_of_a_free_to_the_forker
 
 plant 'bin bitmap' 'the bit of an emptied bin stays' bins.c \
@@ -137,7 +137,7 @@ plant purge 'never' purge.h \
   '/^static inline void settle_dirt/,/^}/ s/if (LIKELY(dirty_bytes(arena) <= DIRTY_MIN)) return;/return;/' \
   'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_when_blocks_are_freed
 plant purge 'young spares go' large.c \
-  's/if (clock_ms - spare->since >= most) idle/if (1) idle/' \
+  's/if (age >= most) idle/if (1) idle/' \
   'not so: now.*cached_bytes' $fault/mappings.c spares_grow_old
 plant purge 'a large spare is young for ever' large.c \
   's/uint32_t since = low->dirty_bytes >= high->dirty_bytes ? low->since : high->since;/uint32_t since = clock_ms;/' \
@@ -152,7 +152,7 @@ plant purge 'current slabs are deaf after a burst' slab.c \
   '/^static void rest/,/^}/ { s/take_current(.*/set_wake(slab, WAKE_NEVER);/; s/enqueue(slab);// }' \
   'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_after_a_burst_of_objects
 plant purge 'each free of a busy thread is heard' due.c \
-  's/return due_look.looks >= LOOKS_MAX .*;/return false;/' \
+  's/new_tick ? 0 : (uint32_t)min_size(2 \* due_look.pause + 1, FREES_MAX)/0/' \
   'not so: kernel.clock_looks' $fault/giving.c who_frees_all_the_time_is_left_alone
 plant purge 'mappings that are kept too many' large.c \
   '/^static size_t share/ s/max_size(SPARE_FLOOR, /max_size(1024 * SPARE_FLOOR, /' \
@@ -161,7 +161,7 @@ plant purge 'a slab gives back a page in use' slab.c \
   's/return whole & ~in_use;/(void)in_use; return whole;/' \
   'not so' $unit/strategy.c trim_gives_back_pages_inside_slabs
 plant purge 'a slab may end meanwhile' slab.c \
-  '/^static size_t purge_queue/,/^}/ s/    set_wake(slab, WAKE_NEVER);//' \
+  '/^static size_t sweep_slab/,/^}/ s/  set_wake(slab, WAKE_NEVER);//' \
   'not so|ended by' $fault/giving.c a_purge_is_interrupted_at_every_call
 plant purge 'all of a run at once' purge.c \
   's/if (block_dirty_bytes(block) <= PORTION + RUN_MIN) return/return/' \
@@ -265,7 +265,7 @@ plant 'all sequences' 'a chunk ends where a stranger left the break' top.c \
   's/round_down(arena->limit, ALIGNMENT) - HEADER_BYTES/arena->limit - HEADER_BYTES/' \
   'not so' build/tiny/exhaustive 'the end of a chunk, strangers'
 plant 'the tiny heap' 'a slab that a handler made is forgotten' slab.c \
-  's/^  if (UNLIKELY(other != NO_SLAB)) queue_again(other);//' \
+  's/^  if (UNLIKELY(other != NO_SLAB)) queue_again(other, false);//' \
   'a slab with room is in no heap' build/tiny/fault/faults a_handler_at_every_call
 plant 'mail protocol' 'the mail is read whole' slab.h \
   's/MAIL_READ = SIZED(64, 2)/MAIL_READ = 1 << 30/' \
@@ -295,7 +295,7 @@ plant purging 'each free that one malloc makes gives back' purge.c \
   's/  if (giving == HAS_GIVEN) return;//' \
   'not so' $fault/giving.c a_malloc_gives_back_a_portion_of_what_sleepers_had
 plant 'other allocators' 'the break is moved where another malloc is' os.c \
-  's/  if (!brk_is_ours) return 0;//' \
+  's/  if (!sys_malloc_is_ours) return 0;//' \
   'not ok [0-9]+ - opened by a program that is on another malloc' tests/programs/beside.t
 plant symbols 'an address is relocated twice' symbols.c \
   's/  if (lies_in(image, as_it_stands)) return as_it_stands;//; s/return lies_in(image, relocated) ? relocated : NULL;/return lies_in(image, relocated) ? relocated : as_it_stands;/' \
@@ -316,7 +316,7 @@ plant 'large blocks' 'a copy leaves what others wrote' large.c \
   's/ || !is_zero((const uint64_t .)((uintptr_t)to + at))//' \
   'not so: p ' $fault/mappings.c a_copy_is_whole_where_others_wrote
 plant 'large blocks' 'a small free releases all that is too much' large.c \
-  's/release(oldest_spare(), left)/release(oldest_spare(), SIZE_MAX)/' \
+  's/size_t released = release(spare, left);/size_t released = release(spare, SIZE_MAX);/' \
   'not so: gone' $fault/mappings.c a_small_free_gives_back_a_portion
 plant 'the tiny heap' 'pages go up to where the break was' top.c \
   '/^size_t discard_top/,/^}/ s/  follow_break(arena);//' \
@@ -409,7 +409,7 @@ plant 'large blocks' 'each free looks at the clock' due.h \
   's/  if (due_look.frees_left > 0)/  if (0)/' \
   'not so: .*clock_looks' $fault/giving.c frees_look_at_the_clock_now_and_then
 plant 'large blocks' 'a handler in the library releases mappings' due.c \
-  's/if (!new_tick || thread_locks)/if (!new_tick)/' \
+  's/if (!new_tick || thread_locks || due_look.gives)/if (!new_tick || due_look.gives)/' \
   'not so: kernel.mapped' $fault/giving.c a_handler_leaves_it_to_others
 plant purging 'a run is swept from its end again' purge.c \
   's/clean_part_of(bytes, clean_unit(clean.from), /clean_part_of(bytes, clean_unit(clean.to), /' \
