@@ -153,7 +153,7 @@ plant purge 'current slabs are deaf after a burst' slab.c \
   'not so: dirty_in_all' $fault/giving.c what_bursts_left_goes_after_a_burst_of_objects
 plant purge 'each free of a busy thread is heard' due.c \
   's/new_tick ? 0 : (uint32_t)min_size(2 \* due_look.pause + 1, FREES_MAX)/0/' \
-  'not so: kernel.clock_looks' $fault/giving.c who_frees_all_the_time_is_left_alone
+  'not so: looks' $fault/giving.c who_frees_all_the_time_is_left_alone
 plant purge 'mappings that are kept too many' large.c \
   '/^static size_t share/ s/max_size(SPARE_FLOOR, /max_size(1024 * SPARE_FLOOR, /' \
   'not so' $memory/churn.c a_burst_of_mappings_goes_back
