@@ -1,7 +1,7 @@
 """ptrace(2), as far as looking at a process takes it: the registers of its threads, and a command
 that is held at its end. Standard library only.
 
-A thread whose registers are read is interrupted for some 0.1 ms. What it waits in goes on by
+A thread whose registers are read is interrupted for a moment. What it waits in goes on by
 itself, or returns EINTR where the kernel has it so, as under strace -p.
 
 Nothing is ever written to a thread. (A copy of the process, which one of its threads was led to
