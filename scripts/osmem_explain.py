@@ -2,7 +2,6 @@
 and what points to it; or what else lies there. Standard library only.
 """
 
-import argparse
 import re
 import struct
 import sys
@@ -12,7 +11,7 @@ import osmem_leaks
 import osmem_run
 import osmem_trace
 import osmem_walk
-from osmem_walk import BLOCK, DAMAGED, IN_USE, MAPPING, METADATA, SLAB, STATES, TOP
+from osmem_walk import BLOCK, DAMAGED, MAPPING, METADATA, SLAB, STATES, TOP
 
 SHOWN_BYTES = 64
 SHOWN_POINTERS = 8
@@ -126,10 +125,7 @@ def elsewhere(heap, memory, address, slab):
 
 def places_of_word(heap, memory, is_wanted):
     """(address, word) of each aligned word, in roots and in blocks in use, that is wanted."""
-    ranges = [(start, end, root.own)
-              for root in memory.roots()
-              for start, end in osmem_leaks.without(
-                  root, osmem_leaks.merged(osmem_leaks.heap_ranges(heap)))]
+    ranges = list(osmem_leaks.root_ranges(heap, []))
     blocks = osmem_walk.Blocks(osmem_walk.Walk(heap))
     ranges += [(start, start + size, False) for _, start, size in blocks.in_use()]
     for start, end, own in ranges:

@@ -88,13 +88,20 @@ def merged(ranges):
     return found
 
 
+def root_ranges(heap, threads):
+    """(start, end, only pages of the process's own) of what can be a root."""
+    holes = merged(heap_ranges(heap))
+    for root in heap.memory.roots():
+        for start, end in without(above_stack_pointer(root, threads), holes):
+            yield start, end, root.own
+
+
 def roots(heap, threads):
     """The words in them, in parts."""
-    memory, holes = heap.memory, merged(heap_ranges(heap))
-    for root in memory.roots():
-        for start, end in without(above_stack_pointer(root, threads), holes):
-            for at in range(start, end, PORTION):
-                yield words_of(memory.image(at, min(at + PORTION, end), root.own))
+    memory = heap.memory
+    for start, end, own in root_ranges(heap, threads):
+        for at in range(start, end, PORTION):
+            yield words_of(memory.image(at, min(at + PORTION, end), own))
     passing = Passing(heap)
     for thread in threads:
         top = thread.sp - RED_ZONE & -8

@@ -1,4 +1,4 @@
-/* places [twice|overflow]: says where it has what, a line each; makes that mistake; waits until stdin ends. */
+/* places [twice|overflow|wild]: says where it has what, a line each; makes that mistake; waits until stdin ends. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +45,7 @@ int main(int argc, char **argv)
     free(small[50]);
     free(small[50]);
   }
+  if (!strcmp(mistake, "wild")) *(volatile char *)(uintptr_t)16 = 1;
   if (!strcmp(mistake, "overflow")) memset(medium[0] + 3000, 0x42, 8); /* into the header of the next */
   puts("ready");
   fclose(stdout);
