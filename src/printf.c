@@ -7,16 +7,19 @@
 
 #include "os.h"
 
-struct text {
-  char bytes[1024];
-  size_t length;
-};
+enum { CUT = -1 }; /* for fd: what does not fit is left away */
 
-static void put(struct text *out, char c) {
+void printer_flush(struct printer *out) {
+  sys_write(out->fd, out->bytes, out->length);
+  out->length = 0;
+}
+
+static void put(struct printer *out, char c) {
+  if (out->length == sizeof out->bytes && out->fd != CUT) printer_flush(out);
   if (out->length < sizeof out->bytes) out->bytes[out->length++] = c;
 }
 
-static void put_padded(struct text *out, const char *s, size_t length, size_t width, bool left) {
+static void put_padded(struct printer *out, const char *s, size_t length, size_t width, bool left) {
   size_t padding = width > length ? width - length : 0;
   for (size_t i = 0; !left && i < padding; i++) put(out, ' ');
   for (size_t i = 0; i < length; i++) put(out, s[i]);
@@ -31,25 +34,22 @@ static char *digits_of(uint64_t n, unsigned base, char *room_end) {
   return at;
 }
 
-static void put_number(struct text *out, uint64_t n, unsigned base, size_t width, bool left) {
+static void put_number(struct printer *out, uint64_t n, unsigned base, size_t width, bool left) {
   char room[20];
   char *digits = digits_of(n, base, room + sizeof room);
   put_padded(out, digits, (size_t)(room + sizeof room - digits), width, left);
 }
 
-static void put_string(struct text *out, const char *s, size_t width, bool left) {
+static void put_string(struct printer *out, const char *s, size_t width, bool left) {
   size_t length = 0;
   while (s[length]) length++;
   put_padded(out, s, length, width, left);
 }
 
-void print(int fd, const char *format, ...) {
-  struct text out = {.length = 0};
-  va_list args;
-  va_start(args, format);
+static void put_all(struct printer *out, const char *format, va_list args) {
   for (const char *f = format; *f; f++) {
     if (*f != '%') {
-      put(&out, *f);
+      put(out, *f);
       continue;
     }
     bool left = *++f == '-';
@@ -57,17 +57,31 @@ void print(int fd, const char *format, ...) {
     size_t width = 0;
     for (; *f >= '0' && *f <= '9'; f++) width = width * 10 + (size_t)(*f - '0');
     switch (*f) {
-      case 's': put_string(&out, va_arg(args, const char *), width, left); break;
-      case 'u': put_number(&out, va_arg(args, unsigned), 10, width, left); break;
-      case 'z': put_number(&out, va_arg(args, size_t), 10, width, left); f++; break;
+      case 's': put_string(out, va_arg(args, const char *), width, left); break;
+      case 'u': put_number(out, va_arg(args, unsigned), 10, width, left); break;
+      case 'z': put_number(out, va_arg(args, size_t), 10, width, left); f++; break;
       case 'p':
-        put_string(&out, "0x", 0, false);
-        put_number(&out, (uintptr_t)va_arg(args, void *), 16, 0, false);
+        put_string(out, "0x", 0, false);
+        put_number(out, (uintptr_t)va_arg(args, void *), 16, 0, false);
         break;
-      case '%': put(&out, '%'); break;
+      case '%': put(out, '%'); break;
       default: DIE("print: unknown conversion");
     }
   }
+}
+
+void print(int fd, const char *format, ...) {
+  struct printer out = {.fd = CUT};
+  va_list args;
+  va_start(args, format);
+  put_all(&out, format, args);
   va_end(args);
   sys_write(fd, out.bytes, out.length);
+}
+
+void printer_print(struct printer *out, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  put_all(out, format, args);
+  va_end(args);
 }
