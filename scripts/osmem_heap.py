@@ -7,13 +7,14 @@ half way through a change, and is counted as torn, not believed.
 """
 
 import array
+import bisect
 import collections
 import itertools
 import mmap
 import os
 import struct
 
-VERSION = 2
+VERSION = 3
 
 # The fields of src/layout.h, LAYOUT_FIELDS, in its order.
 FIELDS = """
@@ -34,12 +35,21 @@ mapping_list.oldest mapping_list.youngest mapping_list.count mapping_list.bytes
 sys_counters.calls sys_counters.bytes_in sys_counters.bytes_out
 sys_counters.bytes_held sys_counters.bytes_peak sys_counters.bytes_back
 secrets.block secrets.cache secrets.chunk
+samples.rate samples.count samples.records samples.newest samples.all
+samples.live samples.peak samples.peak_number samples.taken samples.missed samples.used
+samples.index_log samples.index
+sample.payload sample.asked sample.chance_bytes sample.rate sample.stack sample.since_ns
+sample.thread
+stack.older stack.all stack.live stack.peak stack.peak_number stack.freed stack.elsewhere stack.depth
+guards.base guards.bytes guards.slots
+guard_slot.payload guard_slot.asked guard_slot.asked_by guard_slot.freed_by
+guard_slot.asked_thread guard_slot.freed_thread guard_slot.freed
 """.split()
 NUMBERS = ("granule_bytes chunk_bytes slab_usable regions_max arenas_max cache_bins mapping_states"
-           " block_bytes_mask block_tag_shift block_used block_purged"
+           " block_bytes_mask block_vouched block_tag_shift block_used block_purged block_sampled"
            " slab_record_bytes region_record_bytes list_record_bytes arena_record_bytes"
-           " heap_record_bytes").split()
-ROOTS = "regions arenas heaps mappings counters secrets list_end page_bytes".split()
+           " heap_record_bytes sample_record_bytes stack_record_bytes guard_slots guard_record_bytes").split()
+ROOTS = "regions arenas heaps mappings counters secrets list_end page_bytes samples guards".split()
 HEAD = struct.Struct("<8s4H%dI%dQ" % (len(NUMBERS), len(ROOTS)))
 SIGNED = {1: "B", 2: "h", 4: "I", 8: "Q"}
 SLAB_FIELDS = "slab.carved slab.countdown slab.wake slab.purged slab.size_class".split()
@@ -53,6 +63,12 @@ MAPPING_FREED, MAPPING_LIVE, MAPPING_SPARE, MAPPING_EMPTYING = range(4)
 
 Area = collections.namedtuple("Area", "start end rights offset name")
 Root = collections.namedtuple("Root", "start end is_first_stack is_guarded own")
+
+
+def area_of(line):
+    """Of a line of /proc/PID/maps."""
+    part = line.split(None, 5)
+    return Area(*(int(each, 16) for each in part[0].split("-")), part[1], int(part[2], 16), part[5].rstrip() if len(part) > 5 else "")
 
 
 def file_at(areas, address):
@@ -87,6 +103,15 @@ class Unreadable(Exception):
 
 # ---- memory -----------------------------------------------------------------------------
 
+def spare_memory():
+    """Bytes that the machine has for us."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return 1 << 30
+
+
 class Process:
     """The memory of a running process."""
 
@@ -94,7 +119,7 @@ class Process:
         self.name, self.pid = f"process {pid}", pid
         try:
             with open(f"/proc/{pid}/maps") as maps:
-                lines = [line.split(None, 5) for line in maps]
+                self.maps = [area_of(line) for line in maps]
             self.memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
         except (FileNotFoundError, ProcessLookupError):
             raise Unreadable(f"no process {pid}") from None
@@ -102,12 +127,9 @@ class Process:
             raise Unreadable(f"process {pid} may not be looked into: be its user, or root; see"
                              " ptrace(2), PTRACE_MODE_ATTACH_FSCREDS, and"
                              " /proc/sys/kernel/yama/ptrace_scope") from None
-        if not lines:
+        if not self.maps:
             os.close(self.memory)
             raise Unreadable(f"process {pid} has ended, or is the kernel's own")
-        self.maps = [Area(*(int(part, 16) for part in line[0].split("-")), line[1],
-                          int(line[2], 16), line[5].rstrip() if len(line) > 5 else "")
-                     for line in lines]
         self.starts = [area.start for area in self.maps
                        if area.rights[0] == "r" and area.offset == 0]
 
@@ -128,6 +150,9 @@ class Process:
         return file_at(self.maps, address)
 
     def read(self, address, size):
+        copied = self.copied(address, address + size)
+        if copied is not None:
+            return copied
         try:
             data = os.pread(self.memory, size, address)
         except (OSError, OverflowError):
@@ -136,9 +161,35 @@ class Process:
             raise Unreadable(f"{self.name}: {size} bytes at {address:#x} are not there")
         return data
 
-    def image(self, start, end, own=False):
-        """That range with zeros where no page is, or (own) none that the process has written
-        to. Pages that are not there are not touched: the kernel would make them."""
+    copies, copy_starts = [], []
+
+    def copy(self):
+        """What the program has for itself, in one go, so that what is read from now on is of about one moment; as far as there is memory for it."""
+        self.let_go()
+        left = spare_memory() // 2
+        copies = []
+        for area in self.maps:
+            if area.rights[0] != "r" or area.rights[3] != "p" or area.name.startswith(("/", "[v")):
+                continue
+            for at, size, there in self.runs(area.start, area.end):
+                if there and size <= left:
+                    copies.append((at, at + size, self.read_or_zeros(at, size)))
+                    left -= size
+        self.copies, self.copy_starts = copies, [start for start, _, _ in copies]
+
+    def let_go(self):
+        """What is read is the process's own again, as it is then."""
+        self.copies, self.copy_starts = [], []
+
+    def copied(self, start, end):
+        i = bisect.bisect_right(self.copy_starts, start) - 1
+        if i < 0 or end > self.copies[i][1]:
+            return None
+        begin, _, data = self.copies[i]
+        return data[start - begin:end - begin]
+
+    def runs(self, start, end, own=False):
+        """(address, bytes, are they there?) of whole pages; own: that the process has written to."""
         page = os.sysconf("SC_PAGESIZE")
         first, count = start // page, -(-end // page) - start // page
         try:
@@ -149,14 +200,19 @@ class Process:
             data = b""
         if not data:
             raise Unreadable(f"process {self.pid} has ended meanwhile")
-        entries = array.array("Q", data)
-        parts, at = [], first * page
+        at = first * page
         for there, run in itertools.groupby(
-                entries, lambda each: each >> 62 and not (own and each >> 61 & 1)):
+                array.array("Q", data), lambda each: bool(each >> 62 and not (own and each >> 61 & 1))):
             size = page * sum(1 for _ in run)
-            parts.append(self.read_or_zeros(at, size) if there else bytes(size))
+            yield at, size, there
             at += size
-        return b"".join(parts)[start - first * page:end - first * page]
+
+    def image(self, start, end, own=False):
+        """That range with zeros where no page is, or (own) none that the process has written
+        to. Pages that are not there are not touched: the kernel would make them."""
+        page = os.sysconf("SC_PAGESIZE")
+        parts = [self.read_or_zeros(at, size) if there else bytes(size) for at, size, there in self.runs(start, end, own)]
+        return b"".join(parts)[start % page:start % page + end - start]
 
     def read_or_zeros(self, address, size):
         try:
@@ -295,6 +351,15 @@ def notes(data):
         begin = at + 12 + (name_bytes + 3 & -4)
         yield data[at + 12:at + 12 + name_bytes].rstrip(b"\0"), kind, begin, size
         at = begin + (size + 3 & -4)
+
+
+def is_core(path):
+    try:
+        with open(path, "rb") as file:
+            head = file.read(18)
+    except OSError:
+        return False
+    return head[:4] == b"\x7fELF" and head[16:18] == b"\4\0"
 
 
 def open_memory(what):

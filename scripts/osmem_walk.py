@@ -150,7 +150,7 @@ class Walk:
         if offset + 32 > len(image):
             raise Torn
         _, header, link, seal = struct.unpack_from("<4Q", image, offset)
-        bits = header & (self.heap.n["block_bytes_mask"] | 15)
+        bits = header & self.heap.n["block_vouched"]
         tag = (at ^ self.secret ^ (bits << 64 - TAG_FROM & WORD)) * TAG_FACTOR & WORD
         size = bits & self.heap.n["block_bytes_mask"]
         if tag >> 32 != header >> 32 or size < 32:

@@ -57,7 +57,7 @@ void check_header(const struct block *block, uint64_t header);
 static inline void set_flags(struct block *block, unsigned set, unsigned unset) {
   uint64_t header = block_header(block);
   check_header(block, header);
-  set_header(block, header & BLOCK_BYTES_MASK, ((unsigned)header & BLOCK_FLAGS & ~unset) | set);
+  set_header(block, header & (BLOCK_BYTES_MASK | BLOCK_SAMPLED), ((unsigned)header & BLOCK_FLAGS & ~unset) | set);
 }
 
 /* A block leaves a cache or a deferred stack. Ends the process where its header, its link or its seal was overwritten meanwhile. */

@@ -146,7 +146,11 @@ enum {
   BLOCK_FLAGS = 15
 };
 
-#define BLOCK_BYTES_MASK ((uint64_t)0x0ffffff0)
+/* (No block is so long that it has BLOCK_SAMPLED among its bytes: who takes that for one of them, as free does on its way to the cache, has a block that no cache accepts. So a
+ * sample costs those who are none no instruction.) */
+#define BLOCK_BYTES_MASK ((uint64_t)0x07fffff0)
+#define BLOCK_SAMPLED ((uint64_t)0x08000000) /* in use, and on record: samples.h */
+#define BLOCK_VOUCHED (BLOCK_BYTES_MASK | BLOCK_SAMPLED | BLOCK_FLAGS)
 enum { BLOCK_TAG_FROM = 28, BLOCK_TAG_SHIFT = 32 };
 
 struct arena;
@@ -239,6 +243,7 @@ struct theap {
   struct slab *direct[SIZE_STEPS]; /* by size_step(); the class's current slab, or no_slab */
   uint8_t blocks_given[SIZE_CLASSES]; /* by its thread, up to BLOCKS_BEFORE_SLAB; FILLS_SLABS: it has filled a slab of the class */
   struct arena *arena;
+  struct sampler *sampler; /* while it takes samples, else NULL: then `direct` has nothing, and the sampler's own has */
   uint32_t visits; /* to an arena that others have for their own, too: see theap_settle() */
   uint32_t looks_elsewhere; /* at arenas of others, for warm memory: the next look is at another one */
   struct marked *mail;   /* atomic stack of slabs whose remote list became non-empty, */
@@ -262,15 +267,27 @@ struct theap {
   uint32_t generation; /* of its thread: see heirs.h */
 };
 
+/* Of a thread that samples: samples.h. */
+struct sampler {
+  size_t left;      /* bytes until its next sample, */
+  size_t next_rate; /* and the rate that this was drawn at */
+  size_t rate;      /* that of the last one */
+  uint64_t random;
+  struct slab *direct[SIZE_STEPS];
+};
+
 /* That of a thread that has allocated; the heap that all others have in common (thread.c) has no slabs. (With the queues in it that one, which is written when the library is bound, reached into
  * another page: a fault more for each process.) */
 struct born_theap {
   struct theap theap;
   struct slab *queue[QUEUES][SIZE_CLASSES];
+  struct sampler *sampler_kept; /* from when it took samples last */
 };
 
-static inline struct slab **theap_queue(const struct theap *born, enum queue which, size_t size_class) {
-  return &((struct born_theap *)born)->queue[which][size_class];
+static inline struct born_theap *as_born(const struct theap *heap) { return (struct born_theap *)heap; }
+
+static inline struct slab **theap_queue(const struct theap *heap, enum queue which, size_t size_class) {
+  return &as_born(heap)->queue[which][size_class];
 }
 
 /* ---- regions -------------------------------------------------------------------------------------------------------- */
@@ -370,7 +387,7 @@ static inline uint64_t block_header(const struct block *block) { return __atomic
 static inline size_t block_bytes(const struct block *block) { return block_header(block) & BLOCK_BYTES_MASK; }
 
 static inline bool header_is_tagged(const struct block *block, uint64_t header) {
-  return header == block_header_of(block, header & (BLOCK_BYTES_MASK | BLOCK_FLAGS));
+  return header == block_header_of(block, header & BLOCK_VOUCHED);
 }
 
 static inline bool block_is_tagged(const struct block *block) { return header_is_tagged(block, block_header(block)); }
@@ -430,7 +447,7 @@ _Static_assert(sizeof(struct chunk_info) + HEADER_BYTES <= sizeof(struct slab),
 _Static_assert(sizeof(struct chunk) == GRANULE_BYTES, "a chunk's metadata is its first granule");
 _Static_assert(offsetof(struct block, next) == HEADER_BYTES && sizeof(struct block) == BLOCK_MIN, "payload follows the header");
 _Static_assert(BLOCK_MAX <= (int64_t)BLOCK_BYTES_MASK, "sizes fit the header");
-_Static_assert((BLOCK_BYTES_MASK | BLOCK_FLAGS) >> BLOCK_TAG_FROM == 0, "so many bits are the tag's to vouch for");
+_Static_assert(BLOCK_VOUCHED >> BLOCK_TAG_FROM == 0, "so many bits are the tag's to vouch for");
 _Static_assert(sizeof(struct born_theap) <= 4096 - HEADER_BYTES, "a thread at rest costs at most a page");
 
 #endif

@@ -8,6 +8,7 @@
 #include "heirs.h"
 #include "large.h"
 #include "printf.h"
+#include "samples.h"
 #include "slab.h"
 #include "thread.h"
 
@@ -45,6 +46,7 @@ static const char *check_block(struct walk *walk, const struct block *block) {
   if ((header & BLOCK_PREV_USED) ? walk->prev_free_bytes != 0 : walk->prev_free_bytes != block->prev_bytes)
     return "a block and the one before it disagree";
   if (!used && walk->prev_free_bytes) return "two free neighbours were not coalesced";
+  if (header & BLOCK_SAMPLED && (!used || samples_lack(block_payload((struct block *)block)))) return "a block that is no sample says that it is one";
   if (!used && !clean_is_inside(block)) return "more of a free block is given back than it has";
   walk->prev_free_bytes = used ? 0 : bytes;
   walk->free_blocks += !used;
@@ -161,10 +163,10 @@ static const char *check_slabs(const struct arena *arena, size_t *waiting, const
 /* ---- thread heaps --------------------------------------------------------------------------------------------------- */
 
 static const char *check_class(const struct theap *heap, size_t size_class, size_t *known, size_t *sparse, const void **where) {
-  const struct slab *current = heap->direct[class_steps(size_class)];
+  const struct slab *current = slab_current(heap, size_class);
   *where = current;
   for (size_t step = class_first_step(size_class); step <= class_steps(size_class); step++)
-    if (heap->direct[step] != current) return "a class has two current slabs";
+    if (heap->direct[step] != (heap->sampler ? NO_SLAB : current)) return "a class has two current slabs";
   if (current != NO_SLAB && (slab_owner(current) != heap || current->size_class != size_class || !slab_is_current(current)))
     return "a current slab is not that";
   *known += current != NO_SLAB;

@@ -25,10 +25,13 @@
 
 #include "arena.h"
 #include "budget.h"
+#include "guard.h"
 #include "kernel.h"
+
 #include "large.h"
 #include "purge.h"
 #include "region.h"
+#include "samples.h"
 #include "slab.h"
 #include "thread.h"
 
@@ -64,10 +67,14 @@ static bool enter_heap(uint32_t patience) {
   large_before_fork(&patience);
   arenas_before_fork(&patience);
   lock_enter_for_fork(&growth_lock, &patience);
+  samples_before_fork(&patience);
+  guard_before_fork(&patience);
   return patience > 0;
 }
 
 static void leave_heap(bool child) {
+  guard_after_fork(child);
+  samples_after_fork(child);
   lock_leave_after_fork(&growth_lock, child);
   if (child) lock_abandon_orphan(&growth_lock);
   arenas_after_fork(child);
@@ -78,7 +85,7 @@ static void leave_heap(bool child) {
 /* Does a frame further up hold anything? (thread_locks counts what it only tries for, or has just left and is waking somebody for, too. Taken for held, a fork on top of that went
  * without a lock that it need not have missed, and in 4 of some 5,000 such children the frame could not take again what it had dropped.) */
 static bool holds_any(void) {
-  return stdio_held || lock_held_by_me(&atfork_lock) || theaps_are_held_by_me() || large_is_held_by_me() || arenas_are_held_by_me() || lock_held_by_me(&growth_lock);
+  return stdio_held || lock_held_by_me(&atfork_lock) || theaps_are_held_by_me() || large_is_held_by_me() || arenas_are_held_by_me() || lock_held_by_me(&growth_lock) || samples_are_held_by_me() || guard_is_held_by_me();
 }
 
 /* (Who interrupted a fork that waits cannot give up what that one has.) */

@@ -20,10 +20,12 @@
 #include "cache.h"
 #include "due.h"
 #include "foreign.h"
+#include "guard.h"
 #include "large.h"
 #include "purge.h"
 #include "region.h"
 #include "report.h"
+#include "samples.h"
 #include "slab.h"
 #include "thread.h"
 
@@ -67,19 +69,26 @@ inline void heap_free(void *payload) {
 
 /* ---- the gate ------------------------------------------------------------------------------------------------------- */
 
-enum kind { OBJECT, BLOCK, MAPPING, STRANGER };
+enum kind { OBJECT, BLOCK, MAPPING, GUARDED, STRANGER };
 
 struct found {
   enum kind kind;
   size_t usable;     /* bytes; not known of a stranger */
   struct slab *slab; /* of an object */
+  bool sampled;      /* a block that is on record */
 };
 
 static struct found find_object(struct slab *slab, void *payload, const char *call) {
   if (!slab_has_object(slab, (uintptr_t)payload))
     report_misuse(call, (uintptr_t)payload % ALIGNMENT ? MISUSE_MISALIGNED : MISUSE_INVALID, payload);
   if (slab_has_purged(slab, payload) || object_is_free(slab, payload)) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
-  return (struct found){OBJECT, slab_object_bytes(slab), slab};
+  return (struct found){OBJECT, slab_object_bytes(slab), slab, false};
+}
+
+/* What was asked for is all that its program may use of it, in words. */
+static COLD struct found find_sample(const void *payload) {
+  struct sample sample;
+  return (struct found){BLOCK, samples_find(payload, &sample) ? round_up(max_size(sample.asked, 1), sizeof(uint64_t)) : block_usable(block_of(payload)), NULL, true};
 }
 
 static struct found find_block(void *payload, const char *call) {
@@ -87,11 +96,13 @@ static struct found find_block(void *payload, const char *call) {
   if ((uintptr_t)payload % ALIGNMENT) report_misuse(call, MISUSE_MISALIGNED, payload);
   if (!block_is_tagged(block)) report_misuse(call, MISUSE_INVALID, payload);
   if (!(block_header(block) & BLOCK_USED) || block_is_sealed(block)) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
-  return (struct found){BLOCK, block_usable(block), NULL};
+  if (UNLIKELY(block_header(block) & BLOCK_SAMPLED)) return find_sample(payload);
+  return (struct found){BLOCK, block_usable(block), NULL, false};
 }
 
 static struct found find_outside(void *payload, const char *call) {
-  struct found found = {MAPPING, 0, NULL};
+  if (guard_has((uintptr_t)payload)) return (struct found){GUARDED, guard_usable(payload, call), NULL, false};
+  struct found found = {MAPPING, 0, NULL, false};
   enum large_state state = large_find(payload, &found.usable);
   if (state == LARGE_FREED && !foreign_has_memory()) report_misuse(call, MISUSE_DOUBLE_FREE, payload); /* else glibc's may be there now */
   if (state == LARGE_FREED || state == LARGE_UNKNOWN) found.kind = STRANGER;
@@ -103,13 +114,32 @@ static struct found find_live(void *payload, const char *call) {
   uintptr_t address = (uintptr_t)payload;
   const struct region *region = region_of(address);
   if (!region) return find_outside(payload, call);
-  if (!region_owns(region, address)) return (struct found){STRANGER, 0, NULL};
+  if (!region_owns(region, address)) return (struct found){STRANGER, 0, NULL, false};
   if (address - (uintptr_t)chunk_at(region->base, address) < sizeof(struct chunk)) report_misuse(call, MISUSE_INVALID, payload);
   struct slab *slab = slab_at(region->base, address);
   return slab_owner(slab) ? find_object(slab, payload, call) : find_block(payload, call);
 }
 
 /* ---- free ----------------------------------------------------------------------------------------------------------- */
+
+/* A block that says so is on record, at any moment, also in the child of a fork that another thread comes by. */
+static COLD void mark_as_sample(struct block *block, bool is_one) {
+  struct arena *arena = arena_of(block);
+  if (!arena_enter_this(arena)) return;
+  set_header(block, block_bytes(block) | (is_one ? BLOCK_SAMPLED : 0), (unsigned)(block_header(block) & BLOCK_FLAGS));
+  arena_leave(arena);
+}
+
+/* (Where the arena is not to be had it keeps its mark, and its record until the next that is there.) */
+static COLD void take_off_record(void *payload) {
+  mark_as_sample(block_of(payload), false);
+  if (!(block_header(block_of(payload)) & BLOCK_SAMPLED)) samples_forget(payload);
+}
+
+static COLD void free_sample(void *payload) {
+  take_off_record(payload);
+  block_release(block_of(payload)); /* which makes its header anew */
+}
 
 static void free_block(void *payload) {
   struct block *block = block_of(payload);
@@ -128,9 +158,16 @@ static void free_found(struct found found, void *payload, const char *call) {
       else
         slab_free_remote(found.slab, payload);
       break;
-    case BLOCK: free_block(payload); break;
+    case BLOCK:
+      found.sampled ? free_sample(payload) : free_block(payload);
+      break;
     case MAPPING:
+      if (samples_exist()) samples_forget(payload);
       if (large_give(payload) == LARGE_FREED) report_misuse(call, MISUSE_DOUBLE_FREE, payload);
+      break;
+    case GUARDED:
+      samples_forget(payload);
+      guard_give(payload, call);
       break;
     case STRANGER: foreign_free(payload, call); break;
   }
@@ -155,7 +192,7 @@ static inline bool free_to_owner(struct slab *slab, void *payload) {
 static inline bool free_to_cache(void *payload) {
   struct block *block = block_of(payload);
   uint64_t header = block_header(block);
-  size_t bytes = header & BLOCK_BYTES_MASK;
+  size_t bytes = header & (BLOCK_BYTES_MASK | BLOCK_SAMPLED); /* of a sample: more than the cache accepts */
   bool live = header_is_tagged(block, header) && (header & BLOCK_USED) && !block_is_sealed(block);
   if (!live || !cache_accepts(bytes) || !theap_is_born(self)) return false;
   cache_put(self, block, bytes);
@@ -224,8 +261,17 @@ static void *allocate_for_new_class(struct theap *heap, size_t size_class, const
   return payload;
 }
 
+/* While the thread samples, or if others have stopped and it does not know. */
+static COLD void *pop_current(struct theap *heap, size_t size_class, const struct request *request) {
+  samples_settle(heap);
+  void *object = object_pop(slab_current(heap, size_class));
+  return object && request->zero ? memset(object, 0, request->bytes) : object;
+}
+
 static void *allocate_small(struct theap *heap, const struct request *request, enum arena_growth growth) {
   size_t size_class = class_of_step(size_step(request->bytes));
+  void *object = UNLIKELY(heap->sampler != NULL) ? pop_current(heap, size_class, request) : NULL;
+  if (object) return object;
   void *payload = allocate_for_new_class(heap, size_class, request, growth);
   if (payload) return payload;
   payload = slab_refill(heap, size_class, growth);
@@ -417,6 +463,57 @@ static void *allocate_by_size(const struct request *request) {
   return payload ? payload : allocate_when_short(heap, request);
 }
 
+/* ---- samples -------------------------------------------------------------------------------------------------------- */
+
+static COLD void put_on_record(struct theap *heap, void *payload, size_t asked, size_t chance_bytes) {
+  bool is_one = samples_add(heap, payload, asked, chance_bytes);
+  if (region_of((uintptr_t)payload)) mark_as_sample(block_of(payload), is_one);
+}
+
+/* Of a mapping all of its pages, since nobody is asked while it grows in them. */
+static size_t bytes_to_choose(const struct request *request) {
+  return request->bytes < MMAP_THRESHOLD ? request->bytes : round_up(request->bytes, page_bytes);
+}
+
+/* Never an object of a slab, but with as much room as that has, for which realloc may count on it. */
+static COLD void *allocate_sample(struct theap *heap, const struct request *request) {
+  bool small = request->bytes <= SMALL_MAX && request->alignment <= SMALL_MAX;
+  const struct request as_object = {class_bytes_for(request->bytes), request->alignment, request->zero};
+  void *payload = guard_take(heap, request->bytes, request->alignment);
+  if (!payload) payload = small ? allocate_block(heap, &as_object, ARENA_MAY_GROW) : allocate_by_size(request);
+  if (payload) put_on_record(heap, payload, request->bytes, bytes_to_choose(request));
+  return payload;
+}
+
+/* If a byte of it is chosen. */
+static COLD void *allocate_if_chosen(const struct request *request) {
+  struct theap *heap = self;
+  if (request->bytes > PTRDIFF_MAX || (!theap_is_born(heap) && !(heap = theap_birth())) || !samples_choose(heap, bytes_to_choose(request))) return NULL;
+  bool begun = giving_begin();
+  void *payload = allocate_sample(heap, request);
+  giving_end(begun);
+  return payload;
+}
+
+/* What the fast path would have found. */
+static inline void *object_while_sampling(struct sampler *sampler, size_t bytes) {
+  if (!sampler || bytes > SMALL_MAX || sampler->left <= bytes) return NULL;
+  void *object = object_pop(sampler->direct[size_step(bytes)]);
+  if (object) sampler->left -= bytes + 1;
+  return object;
+}
+
+/* NULL: samples are off; or none is taken, and it is no object that was at hand. */
+static inline void *allocate_while_sampling(size_t bytes, size_t alignment, bool zero) {
+  if (LIKELY(!samples_are_on())) return NULL;
+  const struct request request = {bytes, alignment, zero};
+  void *object = alignment <= SMALL_MAX ? object_while_sampling(self->sampler, bytes) : NULL;
+  if (object) return zero ? memset(object, 0, bytes) : object;
+  return samples_pass(self, bytes_to_choose(&request)) ? NULL : allocate_if_chosen(&request);
+}
+
+/* ---- and what all come to ------------------------------------------------------------------------------------------- */
+
 static __attribute__((noinline)) void *allocate_slow(size_t bytes, size_t alignment, bool zero) {
   bool begun = giving_begin();
   void *payload = allocate_by_size(&(struct request){bytes, alignment, zero});
@@ -426,6 +523,8 @@ static __attribute__((noinline)) void *allocate_slow(size_t bytes, size_t alignm
 }
 
 __attribute__((noinline)) void *malloc_slow(size_t bytes) {
+  void *sampled = allocate_while_sampling(bytes, ALIGNMENT, false);
+  if (sampled) return sampled;
   if (bytes > SMALL_MAX && bytes < CACHE_BLOCK_MAX) {
     size_t need = block_bytes_for(bytes), rounded = cache_rounded(self, need);
     struct block *block = cache_take(self, need, rounded, ALIGNMENT);
@@ -441,7 +540,10 @@ void *heap_calloc(size_t count, size_t bytes) {
   if (LIKELY(sum <= SMALL_MAX)) {
     void *object = object_pop(self->direct[size_step(sum)]);
     if (LIKELY(object != NULL)) return memset(object, 0, sum);
-  } else if (sum < CACHE_BLOCK_MAX) {
+  }
+  void *sampled = allocate_while_sampling(sum, ALIGNMENT, true);
+  if (sampled) return sampled;
+  if (sum > SMALL_MAX && sum < CACHE_BLOCK_MAX) {
     size_t need = block_bytes_for(sum), rounded = cache_rounded(self, need);
     struct block *block = cache_take(self, need, rounded, ALIGNMENT);
     if (block) return memset(block_payload(block), 0, sum);
@@ -454,6 +556,8 @@ void *heap_calloc(size_t count, size_t bytes) {
  * one serves the next such request out of the cache. (In place of gaps between them, which cost as much.) */
 static __attribute__((noinline)) void *allocate_aligned_block(size_t alignment, size_t bytes) {
   enum { ROUND_SHARE = 16 };
+  void *sampled = allocate_while_sampling(bytes, alignment, false);
+  if (sampled) return sampled;
   if (bytes > SMALL_MAX && bytes < CACHE_BLOCK_MAX - CACHE_BLOCK_MAX / ROUND_SHARE) {
     size_t need = block_bytes_for(bytes), longer = alignment <= bytes / ROUND_SHARE ? round_up(need, alignment) : need;
     size_t rounded = cache_rounded(self, longer);
@@ -471,7 +575,9 @@ void *heap_aligned(size_t alignment, size_t bytes) {
   size_t rounded = round_up(bytes ? bytes : 1, alignment);
   if (rounded > SMALL_MAX) return allocate_aligned_block(alignment, bytes);
   void *object = object_pop(self->direct[size_step(rounded)]);
-  return object ? object : allocate_slow(rounded, alignment, false);
+  if (LIKELY(object != NULL)) return object;
+  void *sampled = allocate_while_sampling(rounded, alignment, false);
+  return sampled ? sampled : allocate_slow(rounded, alignment, false);
 }
 
 /* ---- realloc -------------------------------------------------------------------------------------------------------- */
@@ -523,9 +629,68 @@ static void *resize(struct found found, void *payload, size_t bytes) {
     case MAPPING:
       if (bytes <= found.usable && bytes >= found.usable / 4 * 3) return payload;
       return bytes >= MMAP_THRESHOLD / 2 ? large_resize(payload, bytes) : NULL;
+    case GUARDED: /* it moves */
     case STRANGER: break;
   }
   return NULL;
+}
+
+/* ---- realloc while there are samples --------------------------------------------------------------------------------
+ *
+ * Whatever is resized is a sample afterwards with the probability that its new size has, by whichever way it came there; else the estimate is wrong. What moves is freed, and asked for
+ * anew. What stays is a sample if it was one, in as much room as it had at the choice; and what it grows by is a chance more. */
+
+/* (One that is aligned to more than objects are does not.) */
+static bool stands_for_object(const struct sample *sample, const void *payload) {
+  return sample->chance_bytes <= SMALL_MAX && block_usable(block_of(payload)) >= class_bytes_for(sample->chance_bytes);
+}
+
+/* It stays where the object would. */
+static COLD void *resize_stand_in(const struct sample *sample, void *payload, size_t bytes) {
+  struct found object = {OBJECT, class_bytes_for(sample->chance_bytes), NULL, true};
+  if (!resize(object, payload, bytes)) return NULL;
+  samples_update(payload, bytes, sample->chance_bytes);
+  return payload;
+}
+
+static COLD void *resize_sampled_block(struct found found, void *payload, size_t bytes) {
+  struct sample sample;
+  bool on_record = found.sampled && samples_find(payload, &sample);
+  if (on_record && stands_for_object(&sample, payload)) return resize_stand_in(&sample, payload, bytes);
+  found.usable = block_usable(block_of(payload));
+  if (!resize(found, payload, bytes)) return NULL;
+  size_t usable = block_usable(block_of(payload)), grown = usable > found.usable ? usable - found.usable : 0;
+  bool anew = usable < found.usable && samples_are_on(), chosen = usable != found.usable && samples_choose(self, anew ? bytes : grown);
+  if (on_record && (anew || chosen))
+    take_off_record(payload);
+  else if (on_record) {
+    samples_update(payload, bytes, sample.chance_bytes + grown);
+    mark_as_sample(block_of(payload), true);
+  }
+  if (chosen) put_on_record(self, payload, bytes, bytes);
+  return payload;
+}
+
+/* Its pages are asked for anew if there are more or less of them. */
+static COLD void *resize_sampled_mapping(struct found found, void *payload, size_t bytes) {
+  uint32_t sample = samples_lift(payload);
+  void *resized = resize(found, payload, bytes);
+  size_t usable = found.usable;
+  if (resized) large_find(resized, &usable);
+  bool anew = usable != found.usable && samples_are_on();
+  if (sample && anew)
+    samples_drop(sample);
+  else if (sample)
+    samples_lower(sample, resized ? resized : payload, resized ? bytes : 0);
+  if (anew && samples_choose(self, usable)) put_on_record(self, resized, bytes, usable);
+  return resized;
+}
+
+static void *resize_in_place(struct found found, void *payload, size_t bytes) {
+  bool samples_matter = UNLIKELY(samples_are_on()) || samples_exist();
+  if (samples_matter && found.kind == BLOCK) return resize_sampled_block(found, payload, bytes);
+  if (samples_matter && found.kind == MAPPING) return resize_sampled_mapping(found, payload, bytes);
+  return resize(found, payload, bytes);
 }
 
 void *heap_realloc(void *payload, size_t bytes, const char *call) {
@@ -540,7 +705,7 @@ void *heap_realloc(void *payload, size_t bytes, const char *call) {
     errno = ENOMEM;
     return NULL;
   }
-  void *resized = resize(found, payload, bytes);
+  void *resized = resize_in_place(found, payload, bytes);
   if (resized) return resized;
   int saved = errno;
   resized = move(found, payload, bytes, call);

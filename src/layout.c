@@ -2,9 +2,11 @@
 #include "layout.h"
 
 #include "arena.h"
+#include "guard.h"
 #include "os.h"
 #include "region.h"
 #include "registry.h"
+#include "samples.h"
 #include "secret.h"
 #include "thread.h"
 
@@ -20,9 +22,9 @@ static const struct layout {
   char magic[8];
   uint16_t version, bytes, fields, size_classes;
   uint32_t granule_bytes, chunk_bytes, slab_usable, regions_max, arenas_max, cache_bins, mapping_states;
-  uint32_t block_bytes_mask, block_tag_shift, block_used, block_purged;
-  uint32_t slab_record_bytes, region_record_bytes, list_record_bytes, arena_record_bytes, heap_record_bytes;
-  const void *regions, *arenas, *heaps, *mappings, *counters, *secrets, *list_end, *page_bytes;
+  uint32_t block_bytes_mask, block_vouched, block_tag_shift, block_used, block_purged, block_sampled;
+  uint32_t slab_record_bytes, region_record_bytes, list_record_bytes, arena_record_bytes, heap_record_bytes, sample_record_bytes, stack_record_bytes, guard_slots, guard_record_bytes;
+  const void *regions, *arenas, *heaps, *mappings, *counters, *secrets, *list_end, *page_bytes, *samples, *guards;
   struct layout_field field[LAYOUT_FIELDS(COUNT_FIELD)];
   uint16_t class_bytes[SIZE_CLASSES];
 } layout asm("osmem_layout") __attribute__((used)) = {
@@ -39,14 +41,20 @@ static const struct layout {
     .cache_bins = CACHE_BINS,
     .mapping_states = MAPPING_STATES,
     .block_bytes_mask = BLOCK_BYTES_MASK,
+    .block_vouched = BLOCK_VOUCHED,
     .block_tag_shift = BLOCK_TAG_SHIFT,
     .block_used = BLOCK_USED,
     .block_purged = BLOCK_PURGED,
+    .block_sampled = BLOCK_SAMPLED,
     .slab_record_bytes = sizeof(struct slab),
     .region_record_bytes = sizeof(struct region),
     .list_record_bytes = sizeof(struct mapping_list),
     .arena_record_bytes = sizeof(struct arena),
     .heap_record_bytes = sizeof(struct born_theap),
+    .sample_record_bytes = sizeof(struct sample),
+    .stack_record_bytes = sizeof(struct stack),
+    .guard_slots = GUARD_SLOTS,
+    .guard_record_bytes = sizeof(struct guard_slot),
     .regions = regions,
     .arenas = arenas,
     .heaps = &theaps,
@@ -55,6 +63,8 @@ static const struct layout {
     .secrets = &secrets,
     .list_end = &list_end,
     .page_bytes = &page_bytes,
+    .samples = &samples,
+    .guards = &guards,
     .field = {LAYOUT_FIELDS(FIELD)},
     .class_bytes = {
 #define CLASS(step) (step) * ALIGNMENT

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-enum { LAYOUT_VERSION = 2 };
+enum { LAYOUT_VERSION = 3 };
 
 /* In this order, as struct name, field. */
 #define LAYOUT_FIELDS(FIELD) \
@@ -27,6 +27,13 @@ enum { LAYOUT_VERSION = 2 };
   FIELD(mapping, base) FIELD(mapping, bytes) FIELD(mapping, dirty_bytes) FIELD(mapping, older) FIELD(mapping, state) \
   FIELD(mapping_list, oldest) FIELD(mapping_list, youngest) FIELD(mapping_list, count) FIELD(mapping_list, bytes) \
   FIELD(sys_counters, calls) FIELD(sys_counters, bytes_in) FIELD(sys_counters, bytes_out) FIELD(sys_counters, bytes_held) FIELD(sys_counters, bytes_peak) FIELD(sys_counters, bytes_back) \
-  FIELD(secrets, block) FIELD(secrets, cache) FIELD(secrets, chunk)
+  FIELD(secrets, block) FIELD(secrets, cache) FIELD(secrets, chunk) \
+  FIELD(samples, rate) FIELD(samples, count) FIELD(samples, records) FIELD(samples, newest) FIELD(samples, all) FIELD(samples, live) FIELD(samples, peak) FIELD(samples, peak_number) \
+  FIELD(samples, taken) FIELD(samples, missed) FIELD(samples, used) FIELD(samples, index_log) FIELD(samples, index) \
+  FIELD(sample, payload) FIELD(sample, asked) FIELD(sample, chance_bytes) FIELD(sample, rate) FIELD(sample, stack) FIELD(sample, since_ns) FIELD(sample, thread) \
+  FIELD(stack, older) FIELD(stack, all) FIELD(stack, live) FIELD(stack, peak) FIELD(stack, peak_number) FIELD(stack, freed) FIELD(stack, elsewhere) FIELD(stack, depth) \
+  FIELD(guards, base) FIELD(guards, bytes) FIELD(guards, slots) \
+  FIELD(guard_slot, payload) FIELD(guard_slot, asked) FIELD(guard_slot, asked_by) FIELD(guard_slot, freed_by) FIELD(guard_slot, asked_thread) FIELD(guard_slot, freed_thread) \
+  FIELD(guard_slot, freed)
 
 #endif

@@ -72,11 +72,14 @@ static size_t number_in(const char *path) {
 
 static size_t lesser(size_t a, size_t b) { return a && (!b || a < b) ? a : b; }
 
+/* Not strcpy(): that of clang's ThreadSanitizer does not work before its start. */
+static void copy_text(char *to, const char *from) { memcpy(to, from, strlen(from) + 1); }
+
 /* The least number in the hierarchy's files in `folder`, which has room for their names. */
 static size_t limit_in(char *folder, const struct hierarchy *hierarchy) {
   size_t limit = 0, length = strlen(folder);
   for (size_t i = 0; i < FILES; i++) {
-    strcpy(folder + length, hierarchy->files[i]);
+    copy_text(folder + length, hierarchy->files[i]);
     limit = lesser(number_in(folder), limit);
   }
   folder[length] = 0;
@@ -89,8 +92,8 @@ static size_t limit_of(const struct hierarchy *hierarchy, const char *line) {
   const char *mark = strchr(line, ':');
   if (!mark || strncmp(mark, hierarchy->mark, strlen(hierarchy->mark)) != 0) return 0;
   char *root_end = folder + strlen(hierarchy->root);
-  strcpy(folder, hierarchy->root);
-  strcpy(root_end, mark + strlen(hierarchy->mark));
+  copy_text(folder, hierarchy->root);
+  copy_text(root_end, mark + strlen(hierarchy->mark));
   size_t limit = 0;
   for (char *end = folder + strlen(folder); end >= root_end; end = strrchr(folder, '/')) {
     *end = 0;

@@ -21,7 +21,7 @@
 
 #include "os.h"
 
-enum lock_rank { LOCK_ATFORK = -4, LOCK_BIRTH, LOCK_LARGE, LOCK_MAKING, LOCK_ARENA /* 0: fresh memory is an arena */, LOCK_GROWTH };
+enum lock_rank { LOCK_ATFORK = -4, LOCK_BIRTH, LOCK_LARGE, LOCK_MAKING, LOCK_ARENA /* 0: fresh memory is an arena */, LOCK_GROWTH, LOCK_SAMPLES, LOCK_GUARD };
 
 struct lock {
   uint32_t word;

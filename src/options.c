@@ -1,11 +1,9 @@
 /* See options.h. A table and a loop. Ignored in setuid programs. */
 #include "options.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include "limits.h"
 #include "os.h"
 #include "printf.h"
+#include "profile.h"
 #include "stats.h"
 
 struct options settings;
@@ -21,6 +20,7 @@ struct options settings;
 static bool parse_switch(const char *text, size_t length, size_t *value);
 static bool parse_size(const char *text, size_t length, size_t *value);
 static bool parse_soft(const char *text, size_t length, size_t *value);
+static bool parse_profile(const char *text, size_t length, size_t *value);
 
 static const struct option {
   const char *name;
@@ -34,11 +34,32 @@ static const struct option {
     {"soft", &sys_limits.soft, parse_soft, "soft=SIZE|cgroup"},
     {"populate", &sys_populates, parse_switch, "populate=0|1"},
     {"thp", &sys_huge_pages, parse_switch, "thp=0|1"},
+    {"profile", NULL, parse_profile, "profile=PREFIX"},
+    {"profile_rate", &profile_settings.rate, parse_size, "profile_rate=SIZE"},
+    {"guard", &profile_settings.guard, parse_switch, "guard=0|1"},
 };
 enum { OPTION_COUNT = sizeof option_table / sizeof *option_table };
 
+/* Not strncasecmp(), strcspn() and the like: those of clang's ThreadSanitizer do not work before its start. */
+static char upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
+
+static bool begins(const char *text, const char *word) {
+  for (; *word; text++, word++)
+    if (*text != *word) return false;
+  return true;
+}
+
+/* In either case. */
 static bool is_word(const char *text, size_t length, const char *word) {
-  return length == strlen(word) && strncasecmp(text, word, length) == 0;
+  size_t same = 0;
+  while (same < length && word[same] && upper(text[same]) == upper(word[same])) same++;
+  return same == length && !word[same];
+}
+
+static size_t bytes_until_comma(const char *text) {
+  size_t bytes = 0;
+  while (text[bytes] && text[bytes] != ',') bytes++;
+  return bytes;
 }
 
 static bool parse_switch(const char *text, size_t length, size_t *value) {
@@ -52,9 +73,10 @@ static int shift_of(const char *suffix, size_t length) {
   static const char *const endings[] = {"", "B", "iB"};
   static const char units[] = "KMGT";
   if (length == 0) return 0;
-  const char *unit = strchr(units, toupper((unsigned char)*suffix));
-  for (size_t i = 0; *suffix && unit && i < sizeof endings / sizeof *endings; i++)
-    if (is_word(suffix + 1, length - 1, endings[i])) return 10 * (int)(unit - units + 1);
+  int unit = 0;
+  while (units[unit] && units[unit] != upper(*suffix)) unit++;
+  for (size_t i = 0; units[unit] && i < sizeof endings / sizeof *endings; i++)
+    if (is_word(suffix + 1, length - 1, endings[i])) return 10 * (unit + 1);
   return -1;
 }
 
@@ -75,10 +97,18 @@ static bool parse_soft(const char *text, size_t length, size_t *value) {
   return true;
 }
 
+static bool parse_profile(const char *text, size_t length, size_t *value) {
+  (void)value;
+  if (length == 0 || length >= sizeof profile_settings.prefix) return false;
+  memcpy(profile_settings.prefix, text, length);
+  profile_settings.prefix[length] = 0;
+  return true;
+}
+
 static bool set_option(const char *text, size_t length) {
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     size_t name_length = strlen(option_table[i].name);
-    if (length > name_length && strncmp(text, option_table[i].name, name_length) == 0 && text[name_length] == '=')
+    if (length > name_length && begins(text, option_table[i].name) && text[name_length] == '=')
       return option_table[i].parse(text + name_length + 1, length - name_length - 1, option_table[i].value);
   }
   return false;
@@ -90,10 +120,10 @@ static void complain(const char *text, size_t length) {
   size_t bytes = min_size(length, sizeof shown - 1);
   for (size_t i = 0; i < bytes; i++) shown[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
   shown[bytes] = 0;
-  _Static_assert(OPTION_COUNT == 6, "the line names all of them");
-  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
+  _Static_assert(OPTION_COUNT == 9, "the line names all of them");
+  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, %s, %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
         shown, bytes < length ? "..." : "", option_table[0].form, option_table[1].form, option_table[2].form, option_table[3].form,
-        option_table[4].form, option_table[5].form);
+        option_table[4].form, option_table[5].form, option_table[6].form, option_table[7].form, option_table[8].form);
 }
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -109,7 +139,7 @@ static const char *value_of(char **environment, const char *name) {
   size_t length = strlen(name);
   if (kernel_auxval(AT_SECURE)) return NULL;
   for (; environment && *environment; environment++)
-    if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=') return *environment + length + 1;
+    if (begins(*environment, name) && (*environment)[length] == '=') return *environment + length + 1;
   return NULL;
 }
 
@@ -118,9 +148,10 @@ __attribute__((constructor)) static void read_options(int argument_count, char *
   (void)arguments;
   const char *text = value_of(environment, "OSMEM_OPTIONS");
   while (text && *text) {
-    size_t length = strcspn(text, ",");
+    size_t length = bytes_until_comma(text);
     read_one(text, length);
     text += length + (text[length] == ',');
   }
   if (settings.stats) stats_open();
+  profile_start();
 }

@@ -34,6 +34,7 @@ static inline size_t class_steps(size_t size_class) {
 }
 
 static inline size_t class_bytes(size_t size_class) { return class_steps(size_class) * ALIGNMENT; }
+static inline size_t class_bytes_for(size_t bytes) { return class_bytes(class_of_step(size_step(bytes))); }
 
 /* The first step that belongs to a class: its steps are first .. class_steps(). Step 0 (malloc(0)) belongs to class 0. */
 static inline size_t class_first_step(size_t size_class) { return size_class ? class_steps(size_class - 1) + 1 : 0; }

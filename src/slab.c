@@ -44,16 +44,21 @@ static void set_wake(struct slab *slab, int32_t wake) {
 /* A current slab: to every free, or, where nothing is due, to none. */
 static void listen(struct slab *slab) { set_wake(slab, due_is_some() && !due_is_busy() ? WAKE_ALWAYS : WAKE_NEVER); }
 
-static struct slab *current_slab(const struct theap *heap, size_t size_class) { return heap->direct[class_steps(size_class)]; }
+static struct slab **current_slabs(const struct theap *heap) {
+  return UNLIKELY(heap->sampler != NULL) ? heap->sampler->direct : as_born(heap)->theap.direct;
+}
+
+struct slab *slab_current(const struct theap *heap, size_t size_class) { return current_slabs(heap)[class_steps(size_class)]; }
 
 static void set_current(struct theap *heap, size_t size_class, struct slab *slab) {
-  for (size_t step = class_first_step(size_class); step <= class_steps(size_class); step++) heap->direct[step] = slab;
+  struct slab **current = current_slabs(heap);
+  for (size_t step = class_first_step(size_class); step <= class_steps(size_class); step++) current[step] = slab;
   if (slab != NO_SLAB) listen(slab);
 }
 
 /* Current no longer, and deaf first: a handler's free in between is to change nothing. NO_SLAB: there was none. */
 static struct slab *take_current(struct theap *heap, size_t size_class) {
-  struct slab *slab = current_slab(heap, size_class);
+  struct slab *slab = slab_current(heap, size_class);
   if (slab == NO_SLAB) return NO_SLAB;
   set_wake(slab, WAKE_NEVER);
   set_current(heap, size_class, NO_SLAB);
@@ -158,7 +163,7 @@ void slab_wake(struct slab *slab) {
 
 void slab_listen(struct theap *heap) {
   for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++)
-    if (current_slab(heap, size_class) != NO_SLAB) listen(current_slab(heap, size_class));
+    if (slab_current(heap, size_class) != NO_SLAB) listen(slab_current(heap, size_class));
 }
 
 /* ---- purged pages --------------------------------------------------------------------------------------------------- */
@@ -262,9 +267,17 @@ static void queue_again(struct slab *slab, bool swept) {
 
 /* What serves its class from now on. A handler that came during a system call may have given it another: that one waits in the queue. */
 static inline void make_current(struct theap *heap, size_t size_class, struct slab *slab) {
-  struct slab *other = current_slab(heap, size_class);
+  struct slab *other = slab_current(heap, size_class);
   set_current(heap, size_class, slab);
   if (UNLIKELY(other != NO_SLAB)) queue_again(other, false);
+}
+
+COLD void slab_begin_samples(struct theap *heap, struct sampler *sampler) {
+  struct slab *current[SIZE_CLASSES];
+  for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) current[size_class] = take_current(heap, size_class);
+  heap->sampler = sampler;
+  for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++)
+    if (current[size_class] != NO_SLAB) make_current(heap, size_class, current[size_class]);
 }
 
 static size_t purge_current(struct theap *heap, size_t size_class) {
@@ -438,7 +451,7 @@ static void *object_take(struct slab *slab) {
 }
 
 void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth) {
-  struct slab *slab = current_slab(heap, size_class);
+  struct slab *slab = slab_current(heap, size_class);
   if (slab != NO_SLAB) {
     if (has_objects(slab)) return object_take(slab);
     take_current(heap, size_class);
@@ -653,7 +666,7 @@ size_t slab_release_all_mail(struct theap *owner) {
 
 void slab_begin_anew(struct theap *heap) {
   for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
-    bool has_slab = current_slab(heap, size_class) != NO_SLAB || first_queued(heap, size_class, QUEUE_SWEPT);
+    bool has_slab = slab_current(heap, size_class) != NO_SLAB || first_queued(heap, size_class, QUEUE_SWEPT);
     uint8_t *given = &heap->blocks_given[size_class];
     *given = has_slab ? BLOCKS_BEFORE_SLAB : (uint8_t)(*given / 2);
   }
@@ -661,7 +674,7 @@ void slab_begin_anew(struct theap *heap) {
 
 void slab_retire_empty(struct theap *heap) {
   for (size_t size_class = 0; size_class < SIZE_CLASSES; size_class++) {
-    struct slab *slab = current_slab(heap, size_class);
+    struct slab *slab = slab_current(heap, size_class);
     if (slab == NO_SLAB || slab_used(slab) != 0) continue;
     set_current(heap, size_class, NO_SLAB);
     let_slab_go(slab, QUEUE_YOUNG);

@@ -37,6 +37,12 @@ static inline void object_link(struct slab *slab, struct object *object) {
  * new slab. NULL: no memory (or, with ARENA_AS_IS, none without growing). */
 void *slab_refill(struct theap *heap, size_t size_class, enum arena_growth growth);
 
+/* The thread samples from now on, or (NULL) no more: malloc's fast path finds current slabs only where it does not. Owner only. */
+void slab_begin_samples(struct theap *heap, struct sampler *sampler);
+
+/* What serves the class now, or NO_SLAB. */
+struct slab *slab_current(const struct theap *heap, size_t size_class);
+
 /* The countdown reached zero: the slab has room again (full -> queued), has become sparse (to another queue) or is empty (queued -> retired). Owner only. */
 void slab_wake(struct slab *slab);
 

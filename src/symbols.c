@@ -3,16 +3,43 @@
 
 #include <dlfcn.h>
 #include <stddef.h>
+#include <sys/auxv.h>
+
+#include "block_meta.h"
+#include "kernel.h"
 
 /* ---- images --------------------------------------------------------------------------------------------------------- */
 
 #if __GLIBC_PREREQ(2, 35)
 extern int _dl_find_object(void *address, struct dl_find_object *found) __attribute__((weak)); /* a wholly static program has one image, and no map */
 
+/* That of a wholly static program, by what the kernel told. */
+static COLD struct image only_image(void) {
+  const ElfW(Phdr) *segments = (const ElfW(Phdr) *)kernel_auxval(AT_PHDR);
+  struct image image = {NULL, UINTPTR_MAX, 0, NULL};
+  uintptr_t moved_by = 0, frames = 0;
+  for (unsigned long i = 0; i < kernel_auxval(AT_PHNUM); i++) {
+    const ElfW(Phdr) *segment = &segments[i];
+    if (segment->p_type == PT_PHDR) moved_by = (uintptr_t)segments - segment->p_vaddr;
+    if (segment->p_type == PT_GNU_EH_FRAME) frames = segment->p_vaddr;
+    if (segment->p_type != PT_LOAD) continue;
+    if (segment->p_vaddr < image.start) image.start = segment->p_vaddr;
+    if (segment->p_vaddr + segment->p_memsz > image.end) image.end = segment->p_vaddr + segment->p_memsz;
+  }
+  image.start += moved_by;
+  image.end += moved_by;
+  if (frames) image.frames = (const uint8_t *)(moved_by + frames);
+  return image;
+}
+
 struct image image_of(const void *address) {
   struct dl_find_object found;
-  if (!_dl_find_object || _dl_find_object((void *)address, &found) != 0) return (struct image){NULL, 0, 0};
-  return (struct image){found.dlfo_link_map, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end};
+  if (!_dl_find_object) {
+    struct image only = only_image();
+    return lies_in(only, address) ? only : (struct image){0};
+  }
+  if (_dl_find_object((void *)address, &found) != 0) return (struct image){0};
+  return (struct image){found.dlfo_link_map, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, found.dlfo_eh_frame};
 }
 
 static struct image image_with(const struct link_map *map) {
@@ -33,13 +60,15 @@ static int find_range(struct dl_phdr_info *info, size_t size, void *data) {
     if (base < start) start = base;
     if (base + segment->p_memsz > end) end = base + segment->p_memsz;
   }
+  for (int i = 0; i < info->dlpi_phnum; i++)
+    if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME) image->frames = (const uint8_t *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
   image->start = start;
   image->end = end;
   return 1;
 }
 
 static struct image image_with(const struct link_map *map) {
-  struct image image = {map, 0, 0};
+  struct image image = {.map = map};
   dl_iterate_phdr(find_range, &image);
   return image;
 }
@@ -50,7 +79,7 @@ extern int dladdr1(const void *address, Dl_info *info, void **extra, int flags) 
 struct image image_of(const void *address) {
   Dl_info info;
   struct link_map *map;
-  if (!dladdr1 || !dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP)) return (struct image){NULL, 0, 0};
+  if (!dladdr1 || !dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP)) return (struct image){0};
   return image_with(map);
 }
 #endif

@@ -15,6 +15,7 @@
 struct image {
   const struct link_map *map;
   uintptr_t start, end;
+  const uint8_t *frames; /* the index of its .eh_frame, or NULL */
 };
 
 /* The one that an address lies in. O(log images), no locks. */

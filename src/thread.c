@@ -178,13 +178,16 @@ static struct theap *new_heap_memory(struct arena *arena) {
   return block ? block_payload(block) : sys_map(round_up(sizeof(struct born_theap), page_bytes));
 }
 
-static void empty_queues(struct theap *heap) { memset(theap_queue(heap, 0, 0), 0, sizeof(struct born_theap) - sizeof(struct theap)); }
+static void empty_queues(struct theap *heap) {
+  memset(as_born(heap)->queue, 0, sizeof as_born(heap)->queue);
+}
 
 static struct theap *new_heap(void) {
   struct arena *arena = arena_first();
   struct theap *heap = arena ? new_heap_memory(arena) : NULL;
   if (!heap) return NULL;
   *heap = unborn;
+  as_born(heap)->sampler_kept = NULL;
   empty_queues(heap);
   heap->generation = fork_generation;
   arena_join(heap, arena);

@@ -7,16 +7,17 @@
  *   - with the faults gone every tier serves again, all can be freed, the live counts go back to zero;
  *   - no memory is lost: what is mapped is what the library knows of.
  *
- * The same for a signal handler that allocates and frees in the middle of the k-th call, whatever locks are held there. */
+ * The same for a signal handler that allocates and frees in the middle of the k-th call, whatever locks are held there; and while samples are taken,
+ * whose tables are memory, too. */
 #include "kernel.h"
 
-#include "../../src/block_meta.h"
+#include "../../src/samples.h"
 
 #include <semaphore.h>
 
 #include "osmem.h"
 
-enum { PLACES = 4000, UNTOUCHED = EXDEV, FOREVER = INT_MAX };
+enum { PLACES = 4000, UNTOUCHED = EXDEV, FOREVER = INT_MAX, SAMPLES_RATE = 2000, SAMPLES_TABLES = 4 * MB };
 
 /* The blocks that are alive; marked at both ends, since most of their pages shall never be touched. */
 static struct live {
@@ -26,10 +27,12 @@ static struct live {
 static size_t places; /* used so far; those of freed blocks are NULL */
 
 static size_t mappings_lost; /* at most: blocks that a handler freed inside the library */
+static size_t samples_lost;  /* the same: still on record */
 static size_t nulls;         /* how often the answer was NULL */
 static bool must_serve;      /* it must not be */
 static size_t seen_faults;   /* refusals at the last look */
 static bool accompanied;     /* another thread may be inside the library */
+static bool sampled;         /* samples are taken */
 
 /* ---- blocks ---- */
 
@@ -188,6 +191,7 @@ static void allocates_and_frees(int signal_number)
   }
   os_free(for_the_handler);
   mappings_lost = 2;
+  samples_lost = COUNT(EACH) + 1;
   interrupted = true;
   errno = saved;
 }
@@ -379,7 +383,7 @@ static void free_everything(void)
   places = 0;
 }
 
-/* Mapped and in no book: the table of mappings, if it has outgrown its first place, and no more. */
+/* Mapped and in no book: the table of mappings, if it has outgrown its first place, the tables of samples, and no more. */
 static size_t unaccounted(const struct os_stats *stats)
 {
   size_t known = stats->mapped_bytes + stats->cached_bytes + (stats->arenas - 1) * pages_up(sizeof(struct arena));
@@ -397,7 +401,8 @@ static void all_is_given_back(void)
   require(stats.medium_live_count == stats.thread_heaps - 1);
   require(stats.large_live_count <= mappings_lost);
   require(stats.cached_bytes == 0);
-  require(unaccounted(&stats) <= SIZED(2, 8) * pages_up(4096));
+  require(unaccounted(&stats) <= SIZED(2, 8) * pages_up(4096) + (sampled ? SAMPLES_TABLES : 0));
+  require(samples.count <= samples_lost);
 }
 
 static void recover(void)
@@ -420,6 +425,7 @@ static struct report {
 static void workload_with_faults(void)
 {
   kernel.visit = at_a_call;
+  if (sampled) samples_start(SAMPLES_RATE);
   if (interrupt_at) await_the_handler();
   workload();
   report->faults = kernel.refused + interrupted;
@@ -493,6 +499,19 @@ static void every_call_fails(void)
   size_t thrice = sweep("every call", EVERY, 3, &answers);
   require(thrice > 0);
   say("# every call refused: three times running at %zu points; %zu times NULL\n", thrice, answers);
+}
+
+static void calls_fail_while_samples_are_taken(void)
+{
+  sampled = true;
+  fails("mmap, with samples", 1 << MMAP);
+  fails("mremap, with samples", 1 << MREMAP);
+}
+
+static void a_handler_while_samples_are_taken(void)
+{
+  sampled = true;
+  a_handler_at_every_call();
 }
 
 /* ---- a race, by appointment ---- */
@@ -573,6 +592,8 @@ int main(int argc, char **argv)
       TEST(madvise_fails),
       TEST(every_call_fails),
       TEST(a_handler_at_every_call),
+      TEST(calls_fail_while_samples_are_taken),
+      TEST(a_handler_while_samples_are_taken),
       TEST(a_handler_keeps_the_lock_while_it_maps),
   };
   return run_table(TESTS, COUNT(TESTS), argc, argv);

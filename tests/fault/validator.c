@@ -39,7 +39,8 @@ static struct block **bin_of_hole(void)
 static void tag(void) { block(LIVE)->header ^= (uint64_t)1 << 40; }
 static void size_before(void) { block(HOLE + 1)->prev_bytes += 16; }
 static void free_beside_free(void) { set_flags(block(HOLE + 1), 0, BLOCK_USED); }
-static void size(void) { set_header(block(BLOCKS - 1), 0x0fff0000, BLOCK_USED | BLOCK_PREV_USED); }
+static void size(void) { set_header(block(BLOCKS - 1), 0x07ff0000, BLOCK_USED | BLOCK_PREV_USED); }
+static void sample_of_none(void) { set_header(block(LIVE), block_bytes(block(LIVE)) | BLOCK_SAMPLED, (unsigned)(block_header(block(LIVE)) & BLOCK_FLAGS)); }
 static void free_beside_top(void) { set_flags(block(BLOCKS - 1), 0, BLOCK_USED); }
 static void slab_before(void) { slab()->prev_free_bytes = 64; }
 static void map_of_bins(void) { arena()->bin_map[0] |= 1 << 5; }
@@ -72,6 +73,7 @@ static const struct {
   void (*spoil)(void);
   const char *said;
 } DAMAGE[] = {
+    {"sample_of_none", sample_of_none, "a block that is no sample says that it is one"},
     {"tag", tag, "a header was overwritten"},
     {"size_before", size_before, "a block and the one before it disagree"},
     {"free_beside_free", free_beside_free, "two free neighbours were not coalesced"},

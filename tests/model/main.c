@@ -11,6 +11,7 @@
  *   --threads T (1)  --turns     T threads; in the order of the list
  *   --validate N (1000)          the whole heap after every N steps (threads that run free: when they meet)
  *   --places P (1024)            pointers per thread
+ *   --sampled  --guarded         OSMEM_OPTIONS has the library take samples: which tier a block is of nobody knows; and has a guard pool
  *   --out FILE (model.ops)       where a minimised list goes
  *   --budget S (60)              seconds that minimising may take
  *
@@ -96,8 +97,8 @@ static struct ops random_ops(const struct options *options, uint64_t count)
 
 static void say_setting(const struct setting *setting)
 {
-  say("--threads %u%s --validate %u --places %u", setting->threads, setting->turns ? " --turns" : "", setting->validate_at,
-      setting->places);
+  say("--threads %u%s --validate %u --places %u%s", setting->threads, setting->turns ? " --turns" : "", setting->validate_at,
+      setting->places, setting->guarded ? " --guarded" : setting->sampled ? " --sampled" : "");
 }
 
 static void say_end(int status, uint64_t step)
@@ -210,7 +211,8 @@ static struct options options_of(int argc, char **argv)
   static const struct option NAMES[] = {
       {"seed", 1, NULL, 's'},   {"ops", 1, NULL, 'n'},    {"threads", 1, NULL, 't'}, {"turns", 0, NULL, 'u'},
       {"validate", 1, NULL, 'v'}, {"places", 1, NULL, 'p'}, {"replay", 1, NULL, 'r'},  {"print", 1, NULL, 'P'},
-      {"write", 1, NULL, 'w'},  {"out", 1, NULL, 'o'},    {"budget", 1, NULL, 'b'}, {"corpus", 1, NULL, 'c'},  {0}};
+      {"write", 1, NULL, 'w'},  {"out", 1, NULL, 'o'},    {"budget", 1, NULL, 'b'}, {"corpus", 1, NULL, 'c'},
+      {"sampled", 0, NULL, 'S'}, {"guarded", 0, NULL, 'g'},   {0}};
   struct timespec time;
   clock_gettime(CLOCK_REALTIME, &time);
   struct options options = {.setting = {.threads = 1, .validate_at = 1000, .places = PLACES_MAX},
@@ -226,6 +228,8 @@ static struct options options_of(int argc, char **argv)
       case 'p': options.setting.places = (unsigned)number(optarg, 1, PLACES_MAX); break;
       case 'b': options.budget_s = (unsigned)number(optarg, 0, UINT_MAX); break;
       case 'c': options.corpus = optarg; break;
+      case 'S': options.setting.sampled = true; break;
+      case 'g': options.setting.sampled = options.setting.guarded = true; break;
       case 'r': options.replay = optarg; break;
       case 'P': options.print = optarg; break;
       case 'w': options.write = optarg; break;

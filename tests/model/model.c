@@ -21,7 +21,8 @@
 
 enum {
   LIVE_MAX = SIZED(48, 4) * MB, /* a thread that has more allocates nothing */
-  BLOCK_HEADER = 8
+  BLOCK_HEADER = 8,
+  GUARD_SLOTS = 64
 };
 
 /* ---- the shadow ------------------------------------------------------------------------------------------------------- */
@@ -79,7 +80,7 @@ _Noreturn void model_fail(const char *what, const char *function)
 
 static enum tier tier_of(const struct block *block)
 {
-  if (block->usable % ALIGNMENT != 0) return MEDIUM;
+  if (block->usable % ALIGNMENT != 0 || model.setting.sampled) return MEDIUM;
   return block->usable <= SMALL_MAX ? SMALL : LARGE;
 }
 
@@ -363,11 +364,26 @@ static void check_live(const struct os_stats *stats, bool trimmed)
   if (trimmed) must(same(live[MEDIUM], wanted[MEDIUM]));
 }
 
+/* A sample is a block whatever its size, and has as much room as it stands for: the sum alone can be told. */
+static void check_live_sampled(const struct os_stats *stats, bool trimmed)
+{
+  struct tally live[TIERS], wanted[TIERS];
+  get_live(stats, live);
+  expect_live(wanted);
+  size_t count = 0, count_wanted = 0;
+  for (enum tier tier = 0; tier < TIERS; tier++) {
+    count += live[tier].count;
+    count_wanted += wanted[tier].count;
+  }
+  ptrdiff_t more = (ptrdiff_t)(count - count_wanted), uncounted = model.setting.guarded ? GUARD_SLOTS : 0;
+  must(more >= -uncounted && (!trimmed || more <= uncounted)); /* what was there before the model may have been in the pool, too */
+}
+
 static void check_stats(bool trimmed)
 {
   struct os_stats stats;
   os_get_stats(&stats, sizeof stats);
-  check_live(&stats, trimmed);
+  (model.setting.sampled ? check_live_sampled : check_live)(&stats, trimmed);
   must(stats.small_live_bytes <= stats.slab_bytes);
   must(stats.slab_bytes + stats.medium_live_bytes <= stats.heap_bytes);
   must(weather_change || stats.heap_bytes + stats.mapped_bytes + stats.cached_bytes <= stats.peak_bytes); /* others' memory in the heap */

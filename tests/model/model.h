@@ -39,6 +39,8 @@ struct setting {
   bool turns;           /* threads act in the order of the list */
   unsigned validate_at; /* every so many steps; never while threads run free */
   unsigned places;      /* pointers per thread */
+  bool sampled;         /* the library puts some on record: what is small may be a block */
+  bool guarded;         /* and some into the guard pool, which no statistics count */
 };
 
 /* Where operations come from: the next batch, NULL at the end. It stays valid until the next call. */

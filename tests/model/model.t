@@ -38,6 +38,8 @@ for seed in $seeds; do
   runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
 done
 
+all_sampled 60000 250000
+
 # A soft limit of 0 refuses every brk: then the heap is in regions from mmap.
 without_brk() (
   ulimit -S -d 0

@@ -431,7 +431,13 @@ static void malloc_stats_writes_to_stderr_only(void)
   malloc_stats();
   fflush(stderr);
   dup2(was, STDERR_FILENO);
-  require(read(ends[0], text, sizeof text) > 20);
+  ssize_t length = read(ends[0], text, sizeof text - 1);
+  require(length > 20);
+  text[length] = 0;
+  unsigned long system[2], in_use[2], regions, bytes; /* as those read it who know glibc's */
+  require(sscanf(text, "Arena 0:\nsystem bytes     = %lu\nin use bytes     = %lu\nTotal (incl. mmap):\nsystem bytes     = %lu\nin use bytes     = %lu\nmax mmap regions = %lu\nmax mmap bytes   = %lu\n",
+                 &system[0], &in_use[0], &system[1], &in_use[1], &regions, &bytes) == 6);
+  require(in_use[0] <= system[0] && system[1] == system[0] + bytes && in_use[1] == in_use[0] + bytes);
 }
 
 int main(int argc, char **argv)

@@ -380,6 +380,7 @@ if can 'images linked for other addresses' cc -fPIE -pie -Wl,-Ttext-segment=0x7e
 fi
 if can 'ThreadSanitizer of clang' sh -c 'clang -fsanitize=thread -g -o tsan work.c -lpthread && ./tsan'; then
   is 'a program built with ThreadSanitizer by clang' "$(preloaded ./tsan 2>&1)" "$(cat wanted)"
+  is 'with options' "$(preloaded env OSMEM_OPTIONS=limit=8G,soft=4g,soft=cgroup,thp=0,stats=0,profile_rate=4K ./tsan 2>&1)" "$(cat wanted)"
 fi
 if can 'AddressSanitizer' cc -fsanitize=address -o asan work.c -lpthread; then
   like 'a program built with AddressSanitizer says that it will not start' "$(preloaded ./asan 2>&1)" 'ASan runtime does not come first'

@@ -23,7 +23,7 @@ is 'libosmem.a defines malloc and its family and os_*' "$(defined -g --defined-o
 nm -g --defined-only "$top/build/unity.o" "$top/build/kernel.o" | awk 'NF == 3 { print $3 }' | sort -u >ours
 defined -g --defined-only "$archive" | tr ' ' '\n' | sort -u >public
 comm -23 ours public >private
-{ sed 's/.*/int own_& __asm__("&");/' private; echo '#include <stdlib.h>'; echo 'int main(void) { free(malloc(10)); return 0; }'; } >own.c
+{ sed "/[.]/d; s/.*/int own_& __asm__(\"&\");/" private; echo '#include <stdlib.h>'; echo 'int main(void) { free(malloc(10)); return 0; }'; } >own.c
 like 'private names are many' "$(wc -l <private)" '^[1-9][0-9]'
 for how in '' -static -static-pie; do
   ok "a program with functions of the same names links with libosmem.a $how" sh -c "cc $how -w own.c '$archive' -o own && ./own"

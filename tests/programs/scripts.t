@@ -147,8 +147,8 @@ is 'make uninstall leaves nothing' "$(find inst ! -type d)" ''
 names() { sed -n "$1" "$2" | sort; }
 is 'osmem(3) has each function of osmem.h' "$(names 's/^\.Fn \(os_[a-z_]*\).*/\1/p' "$top/scripts/man/osmem.3" | sort -u)" \
   "$(grep -v '^ \*' "$top/include/osmem.h" | grep -o '\bos_[a-z_]*(' | tr -d '(' | sort -u)"
-is 'osmem(7) has each option' "$(names 's/^\.It Cm \([a-z]*\) Ns.*/\1/p' "$top/scripts/man/osmem.7" | sort -u)" \
-  "$(names 's/^ *{"\([a-z]*\)", &.*/\1/p' "$top/src/options.c")"
+is 'osmem(7) has each option' "$(names 's/^\.It Cm \([a-z_]*\) Ns.*/\1/p' "$top/scripts/man/osmem.7" | sort -u)" \
+  "$(names 's/^ *{"\([a-z_]*\)", .*parse_.*/\1/p' "$top/src/options.c")"
 if can 'man pages' command -v mandoc; then
   is 'the man pages are well-formed' "$(mandoc -T lint -W warning "$top"/scripts/man/* 2>&1)" ''
 fi

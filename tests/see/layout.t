@@ -14,7 +14,7 @@ version=$("$python" -c 'import osmem_heap; print(osmem_heap.VERSION)')
 
 gdb -nx -batch -ex "source $top/tests/see/fields.py" "$lib" >debug 2>gdb.err
 is 'each field is where the debug information has it' "$(cat told)" "$(cat debug)"
-like 'all of them' "$(wc -l <told)" '^[5-9][0-9]$'
+like 'all of them' "$(wc -l <told)" '^[1-9][0-9][0-9]$'
 
 # layouts: a line for each version, with the sum of what it tells. Who changes the fields gives it another version, and a line there.
 is 'the version is what it was' "$version $(sha256sum <told | cut -c1-16)" "$(grep "^$version " "$top/tests/see/layouts")"

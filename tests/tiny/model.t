@@ -25,4 +25,5 @@ for seed in $seeds; do
   runs "one thread, a larger heap, seed $seed" --seed $seed --ops 100000 --validate 50
   runs "four threads, seed $seed" --seed $seed --ops 250000 --threads 4
 done
+all_sampled 50000 100000
 finish
