@@ -8,7 +8,10 @@ import sys
 
 import osmem_heap
 import osmem_leaks
+import osmem_profile
 import osmem_run
+import osmem_samples
+import osmem_symbols
 import osmem_trace
 import osmem_walk
 from osmem_walk import BLOCK, DAMAGED, MAPPING, METADATA, SLAB, STATES, TOP
@@ -79,6 +82,9 @@ class Place:
 
 def describe(heap, memory, address):
     """Lines. The first says what it is."""
+    if address in osmem_samples.guard_pool(heap):
+        yield from guarded(heap, memory, address)
+        return
     walk = osmem_walk.Walk(heap)
     pieces = walk.pieces_around(address)
     place = Place(pieces, address, walk.header_bytes)
@@ -102,8 +108,38 @@ def describe(heap, memory, address):
     where = f"the header of {what} at {start:#x}" if address < start \
         else f"{what} at {start:#x}: {distance(address, start, piece.size)}"
     yield f"{address:#x}: {STATES[place.state()]}, {where}; {piece.size:,} bytes"
+    yield from asked_for(heap, memory, start)
     yield from dump(memory, start, piece.size)
     yield from place.neighbours(pieces)
+
+
+def asked_for(heap, memory, start):
+    """Who did, and when, if a sample was taken of it."""
+    samples = osmem_samples.Samples(heap)
+    block = samples.blocks().get(start)
+    if block:
+        frames = osmem_samples.frames_of(samples, [block])
+        named = osmem_profile.names_of(memory, frames.values())
+        yield f"  {block.asked:,} bytes were asked for by thread {block.thread}:"
+        yield from osmem_profile.stack_frames(named.get(frames.get(block.stack), ()), " " * 4)
+
+
+def guarded(heap, memory, address):
+    """In the guard pool: which block that is, or was, or is beside."""
+    slot = min(osmem_samples.guard_slots(heap), default=None, key=lambda each: abs(each.page + len(osmem_samples.guard_pool(heap)) // 256 - address))
+    if not slot:
+        yield f"{address:#x}: in the guard pool, which nothing was in"
+        return
+    behind = address - slot.payload - slot.asked
+    where = f"{slot.payload - address} bytes before" if address < slot.payload else f"{behind} bytes behind" if behind >= 0 \
+        else f"{address - slot.payload} bytes inside"
+    yield f"{address:#x}: in the guard pool, {where} a block of {slot.asked:,} bytes at {slot.payload:#x}, {'freed' if slot.freed else 'in use'}"
+    stacks = osmem_samples.Samples(heap).stacks()
+    named = osmem_profile.names_of(memory, [stacks[at].frames for at in (slot.asked_by, slot.freed_by) if at in stacks])
+    for words, thread, at in (("asked for", slot.asked_thread, slot.asked_by), ("freed", slot.freed_thread, slot.freed_by)):
+        if at in stacks:
+            yield f"  {words} by thread {thread}:"
+            yield from osmem_profile.stack_frames(named[stacks[at].frames], " " * 4)
 
 
 def elsewhere(heap, memory, address, slab):
@@ -170,17 +206,40 @@ def of_core(core, heap):
                 yield f"in a register: {line}"
 
 
+FRAME = re.compile(r"(.*? +)0x([0-9a-f]+)  (/.*)\+0x([0-9a-f]+)$")  # behind what a log puts before each line
+
+
+def of_report(path):
+    """Its lines; where one is a frame of a file, by name."""
+    try:
+        with open(0 if path == "-" else path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError as why:
+        raise osmem_heap.Unreadable(f"{path}: {why.strerror}") from None
+    frames = [(found, found[3], int(found[4], 16)) for found in map(FRAME.fullmatch, lines) if found]
+    if not frames:
+        raise osmem_heap.Unreadable(f"{path}: neither a process, nor a core, nor a report of osmem's that has stacks")
+    names = osmem_symbols.names_in_files((name, inside) for _, name, inside in frames)
+    for line in lines:
+        found = FRAME.fullmatch(line)
+        named = names.get((found[3], int(found[4], 16))) if found else None
+        yield from osmem_profile.stack_frames(named, found[1]) if named else [line]
+
+
 def explain(options):
+    if not options.address and not options.what.isdigit() and not osmem_heap.is_core(options.what):
+        print("\n".join(of_report(options.what)))
+        return 0
     texts = [sys.stdin.read() if text == "-" else text for text in options.address]
     wanted = addresses_in(texts)
     if texts and not wanted:
-        osmem_run.refuse("no address such as 0x55ca71538000 in what was given")
+        osmem_run.refuse("in what was given there is no address: 0x and hexadecimal digits")
     memory = osmem_heap.open_memory(options.what)
     try:
         heap = osmem_heap.Heap(memory)
         if not texts:
             if not isinstance(memory, osmem_heap.Core):
-                osmem_run.refuse("of a process that runs, which address?")
+                osmem_run.refuse("of a process that runs an address is to be given, or a text with some in it")
             print("\n".join(of_core(memory, heap)) or "no address is known that the signal was at")
         for address in wanted:
             print("\n".join(describe(heap, memory, address)))
@@ -193,7 +252,7 @@ def explain(options):
 
 def add_verbs(verbs):
     each = verbs.add_parser("explain", help="what an address is")
-    each.add_argument("what", metavar="PID|CORE")
+    each.add_argument("what", metavar="PID|CORE|REPORT", help="a report: what the library wrote to stderr, with stacks")
     each.add_argument("address", nargs="*", metavar="ADDRESS",
                       help="or any text with some in it, such as a message; -: from stdin. Of a core,"
                       " without any: where it ended")

@@ -16,14 +16,14 @@ import bisect
 import collections
 import contextlib
 import itertools
-import os
-import signal
 import string
 import sys
 import time
 
 import osmem_heap
+import osmem_profile
 import osmem_run
+import osmem_samples
 import osmem_trace
 import osmem_walk
 from osmem_walk import PORTION, words_of
@@ -53,7 +53,8 @@ def without(root, holes):
 
 def heap_ranges(heap):
     """What belongs to the heap, and holds no root: its chunks, mappings, records of these, which
-    know the address of each, and of block heaps, which know the end of the last block."""
+    know the address of each, and of block heaps, which know the end of the last block; samples."""
+    yield from osmem_samples.Samples(heap).ranges()
     for arena in heap.arenas():
         yield arena, arena + heap.n["arena_record_bytes"]
         for chunk, data in heap.chunks(arena):
@@ -186,7 +187,9 @@ def looks(pid, count, every):
             heap = osmem_heap.Heap(memory)
             if first:
                 threads = osmem_trace.registers_of_process(pid)
+            memory.copy()  # else lists that change faster than they are read lose their ends: 4 looks of 6 at a mariadb under load
             found = look(heap, threads)
+            memory.let_go()
             first = first or found
             keep_only(first.leaks, {(each.start, each.size) for each in found.leaks})
             if i < count - 1:
@@ -233,12 +236,12 @@ def contents(memory, leak, text_bytes=24):
     return f"-> {place}" if place else data[:16].hex(" ", 8)
 
 
-def grouped(memory, leaks):
-    """Of the same size and first word: (leak, blocks, bytes) with the largest sum first."""
+def grouped(memory, leaks, stacks):
+    """Of the same stack, or else of the same size and first word: (leak, blocks, bytes) with the largest sum first."""
     groups = {}
     for leak in leaks:
-        key = leak.indirect, leak.size, memory.file_at(
-            int.from_bytes(memory.read_or_zeros(leak.start, 8), "little"))
+        key = leak.indirect, stacks.get(leak.start) or (leak.size, memory.file_at(
+            int.from_bytes(memory.read_or_zeros(leak.start, 8), "little")))
         groups.setdefault(key, []).append(leak)
     return sorted(((each[0], len(each), sum(leak.size for leak in each))
                    for each in groups.values()), key=lambda each: -each[2])
@@ -249,7 +252,17 @@ def grouped(memory, leaks):
 LINES_SHOWN = 20
 
 
-def show(found, memory, what, every_block):
+def asked_by(memory, leaks):
+    """{start of each that a sample was taken of: frames of who asked for it}"""
+    samples = osmem_samples.Samples(osmem_heap.Heap(memory))
+    on_record = samples.blocks()
+    blocks = {leak.start: on_record[leak.start] for leak in leaks if leak.start in on_record}
+    frames = osmem_samples.frames_of(samples, blocks.values())
+    names = osmem_profile.names_of(memory, frames.values())
+    return {start: names[frames[block.stack]] for start, block in blocks.items() if block.stack in frames}
+
+
+def show(found, memory, what, every_block, top=LINES_SHOWN):
     definite = [leak for leak in found.leaks if not leak.indirect]
     indirect = [leak for leak in found.leaks if leak.indirect]
     print(f"osmem leaks: {what}: {found.bytes:,} bytes in {found.blocks:,} blocks in use")
@@ -259,22 +272,31 @@ def show(found, memory, what, every_block):
     for words, leaks in (("definitely", definite), ("indirectly", indirect)):
         print(f"{sum(leak.size for leak in leaks):>16,} bytes in {len(leaks):,} blocks"
               f" {words} lost")
+    stacks = asked_by(memory, found.leaks)
     rows = [(leak, 1, leak.size) for leak in found.leaks] if every_block \
-        else grouped(memory, found.leaks)
+        else grouped(memory, found.leaks, stacks)
     if rows:
         print("\n           bytes   blocks  of bytes            first  what it begins with")
-    for leak, blocks, bytes_ in rows if every_block else rows[:LINES_SHOWN]:
-        print(f"{bytes_:>16,} {blocks:>8,} {leak.size:>9,}  {leak.start:#15x}"
+        rows = [row for row in rows if row[0].start in stacks] + [row for row in rows if row[0].start not in stacks]
+    for leak, blocks, bytes_ in rows if every_block else rows[:top]:
+        size = f"{leak.size:,}" if bytes_ == blocks * leak.size else "mixed"
+        print(f"{bytes_:>16,} {blocks:>8,} {size:>9}  {leak.start:#15x}"
               f"  {contents(memory, leak)}{', indirectly' if leak.indirect else ''}")
-    if not every_block and len(rows) > LINES_SHOWN:
-        print(f"and {len(rows) - LINES_SHOWN} sorts more: --all")
+        for line in osmem_profile.stack_frames(stacks.get(leak.start, ()), " " * 20 + "by "):
+            print(line)
+    if not every_block and len(rows) > top:
+        print(f"and {len(rows) - top} sorts more: --top {len(rows)}; --all: a line for each block")
+    if rows and stacks:
+        print(f"\nwho asked is known of {len(stacks):,} of {len(found.leaks):,} blocks that are lost: those that a sample was taken of")
+    elif rows:
+        print("\nwho asked for what is lost: osmem leaks --stacks CMD; of a process: osmem profile --on --rate 16K PID, wait until it has lost more, and osmem leaks PID again")
     return osmem_run.EXIT_ANSWER_NO if found.leaks else 0
 
 
-def of_memory(what, threads_of, words, every_block):
+def of_memory(what, threads_of, words, options):
     memory = osmem_heap.open_memory(what)
     try:
-        return show(look(osmem_heap.Heap(memory), threads_of(memory)), memory, words, every_block)
+        return show(look(osmem_heap.Heap(memory), threads_of(memory)), memory, words, options.all, options.top)
     finally:
         memory.close()
 
@@ -283,56 +305,39 @@ def of_process(pid, options):
     found = looks(pid, options.looks, options.every)
     memory = osmem_heap.open_memory(pid)
     try:
-        return show(found, memory, f"process {pid}", options.all)
+        return show(found, memory, f"process {pid}", options.all, options.top)
     finally:
         memory.close()
 
 
 def of_command(command, options):
     """Status: that of the command, if nothing leaks."""
-    # ^C reaches the command by itself, what ends us is handed on; the report comes.
-    ends_us = {signal.SIGTERM, signal.SIGHUP}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ends_us)
-
-    def start():
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        osmem_run.start(command)
-
-    held = osmem_trace.Command(start)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in ends_us:
-        signal.signal(number, lambda signal_, _: os.kill(held.pid, signal_))
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     status = None
-    if held.run_to_end() and held.has_begun:
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # the other one is the command's
-                status = of_memory(held.held, lambda _: held.registers, " ".join(command), options.all)
-        except osmem_heap.Unreadable as why:
-            held.finish()
-            raise osmem_heap.Unreadable(f"{command[0]} ended, but {why}") from None
-    ended = held.finish()
+    if options.stacks:
+        osmem_run.add_options("profile_rate=1")  # each block
+    with osmem_run.attending(command, osmem_trace.Command) as held:  # until the report has come
+        if held.run_to_end() and held.has_begun:
+            try:
+                with contextlib.redirect_stdout(sys.stderr):  # the other one is the command's
+                    status = of_memory(held.held, lambda _: held.registers, " ".join(command), options)
+            except osmem_heap.Unreadable as why:
+                held.finish()
+                raise osmem_heap.Unreadable(f"{command[0]} ended, but {why}") from None
+        ended = held.finish()
     if status is None and held.has_begun:
         raise osmem_heap.Unreadable(f"{command[0]} was gone before its memory could be read")
     return status or (ended if ended >= 0 else 128 - ended)
 
 
-def is_core(path):
-    try:
-        with open(path, "rb") as file:
-            head = file.read(18)
-    except OSError:
-        return False
-    return head[:4] == b"\x7fELF" and head[16:18] == b"\4\0"
-
-
 def leaks(options):
     what = options.command[0]
     if len(options.command) == 1 and not options.is_command:
+        if options.stacks and (what.isdigit() or osmem_heap.is_core(what)):
+            raise osmem_heap.Unreadable(f"--stacks is for a command; process or core {what} has stacks of blocks that samples were taken of: osmem profile --on PID, some time before")
         if what.isdigit():
             return of_process(what, options)
-        if is_core(what):
-            return of_memory(what, osmem_trace.registers_in_core, what, options.all)
+        if osmem_heap.is_core(what):
+            return of_memory(what, osmem_trace.registers_in_core, what, options)
     return of_command(options.command, options)
 
 
@@ -340,6 +345,9 @@ def add_verbs(verbs):
     each = verbs.add_parser("leaks", help="memory that nothing points to any more")
     each.add_argument("command", nargs=argparse.REMAINDER, metavar="PID|CORE|CMD...")
     each.add_argument("--all", action="store_true", help="a line for each block")
+    each.add_argument("--top", type=int, default=LINES_SHOWN, metavar="N", help=f"sorts of lost blocks that are shown (default {LINES_SHOWN})")
+    each.add_argument("--stacks", action="store_true", help="who asked for what is lost: of a command, which is slower"
+                      " then (a process has them of blocks that samples were taken of: osmem profile --on)")
     each.add_argument("--looks", type=int, default=3, metavar="N",
                       help="at a process: what each of them finds leaks (default 3)")
     each.add_argument("--every", type=float, default=1, metavar="SECONDS",

@@ -71,9 +71,10 @@ def page(title, body, data, scripts, styles=()):
 
 
 def write(path, text):
+    """Or bytes."""
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(path, "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
     except OSError as why:
         raise Unwritable(f"{path}: {why.strerror}") from None
 

@@ -3,6 +3,7 @@ Standard library only.
 """
 
 import argparse
+import contextlib
 import glob
 import os
 import shutil
@@ -16,8 +17,12 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 EXIT_ANSWER_NO, EXIT_NO_ANSWER, EXIT_MISUSE = 1, 2, 125
 
 
-def refuse(text, status=EXIT_MISUSE):
+def say(text):
     print(f"osmem: {text}", file=sys.stderr)
+
+
+def refuse(text, status=EXIT_MISUSE):
+    say(text)
     sys.exit(status)
 
 
@@ -40,6 +45,8 @@ def library():
 
 def start(command):
     """Become that command, on osmem."""
+    if not command[0]:
+        refuse("a command has a name: it is empty", 127)
     path = library()
     if ":" in path or " " in path:
         refuse(f"{path}: ld.so takes a colon or a space in the path for the end of it")
@@ -56,6 +63,43 @@ def start(command):
         refuse(f"{command[0]}: no such command", 127)
     except OSError as why:
         refuse(f"{command[0]}: {why.strerror}", 126)
+
+
+def add_options(text):
+    """For the commands that are started from now on."""
+    before = os.environ.get("OSMEM_OPTIONS")
+    os.environ["OSMEM_OPTIONS"] = f"{before},{text}" if before else text
+
+
+def hand_on(pid, number):
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def attending(command, begin):
+    """Until the end of what begin(start) makes, which has the `pid` of a process that becomes the command by start():
+    ^C reaches the command by itself, what ends us is handed on."""
+    hears, ends_us = {signal.SIGINT, signal.SIGQUIT}, {signal.SIGTERM, signal.SIGHUP}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, hears | ends_us)
+    before = {number: signal.getsignal(number) for number in hears | ends_us}
+
+    def begin_here():
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        start(command)
+
+    try:
+        begun = begin(begin_here)
+        for number in hears:
+            signal.signal(number, signal.SIG_IGN)
+        for number in ends_us:
+            signal.signal(number, lambda signal_, _: hand_on(begun.pid, signal_))
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield begun
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def become(names, arguments, remedy):

@@ -9,6 +9,7 @@ import sys
 import time
 
 import osmem_heap
+import osmem_profile
 from osmem_heap import LINES, active_bytes
 from osmem_run import EXIT_ANSWER_NO, EXIT_NO_ANSWER, refuse
 
@@ -111,6 +112,11 @@ def show_change(before, after, words):
 
 
 def diff(options):
+    profiles = [osmem_profile.is_profile(path) for path in (options.before, options.after)]
+    if all(profiles):
+        return osmem_profile.diff(options.before, options.after)
+    if any(profiles):
+        refuse(f"{options.before} and {options.after}: one is a heap profile, the other is none", EXIT_NO_ANSWER)
     old, new = snapshot(options.before), snapshot(options.after)
     print(f"from {old['of']} to {new['of']}: bytes\n"
           "          before            after           change")
@@ -188,8 +194,8 @@ def add_verbs(verbs):
     form.add_argument("--json", action="store_true", help=f"schema {SCHEMA}")
     form.add_argument("--prometheus", action="store_true", help="text for a node exporter")
     each.set_defaults(act=stats)
-    each = verbs.add_parser("diff", help="what changed between two snapshots")
-    each.add_argument("before", metavar="A", help="a file that holds what `osmem stats --json` printed")
+    each = verbs.add_parser("diff", help="what changed between two snapshots, or two profiles")
+    each.add_argument("before", metavar="A", help="a file that holds what `osmem stats --json` printed, or a heap profile")
     each.add_argument("after", metavar="B")
     each.set_defaults(act=diff)
     each = verbs.add_parser("top", help="all processes on osmem, the largest first")

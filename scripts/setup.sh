@@ -10,6 +10,8 @@ tools_of() {
     test) echo 'strace=strace ltrace=ltrace python3=python3 git=git perl=perl prove=perl g++=g++ sqlite3=sqlite3
       redis-server=redis-server php=php-cli lua5.4=lua5.4 node=nodejs xz=xz-utils setarch=util-linux
       /usr/include/cmocka.h=libcmocka-dev gdb=gdb spin=spin memusage=libc-devtools
+      google-pprof=google-perftools protoc=protobuf-compiler addr2line=binutils bpftrace=bpftrace ps=procps
+      nginx=nginx mariadbd=mariadb-server-core mariadb=mariadb-client-core heaptrack=heaptrack jq=jq xmllint=libxml2-utils gawk=gawk
       libjemalloc.so.2=libjemalloc2 valgrind=valgrind qemu-x86_64=qemu-user man=man-db mandoc=mandoc
       /usr/lib/python3.11/test/test_dict.py=libpython3.11-testsuite /usr/libexec/installed-tests/glib/slice=libglib2.0-tests
       /usr/lib/python3/dist-packages/numpy=python3-numpy /usr/lib/python3/dist-packages/pytest=python3-pytest
