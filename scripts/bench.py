@@ -22,6 +22,9 @@ them), below 1 is better. Units: seconds, KiB, ns.
           timed built it
   dirty, growth   set memory: of a trivial process, by idle threads
   calls   memory system calls (--syscalls)
+  requests  set looks: answered in a second; here more is better. Not allocators take
+          turns there, but ways to look at a server on osmem from outside, beside
+          nobody: stats each 100 ms, samples (512K), leaks once
   malloc, free, realloc, trim, waits   set pauses: the longest single call, ms
           (waits: of another thread), by the size of the heap; malloc.9999:
           one call in ten thousand took longer
@@ -53,6 +56,7 @@ import time
 from dataclasses import dataclass, field
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OSMEM = os.path.join(TOP, "scripts", "osmem")
 SOURCES = os.path.join(TOP, "tests", "bench")
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 LIMIT_S = 60  # of one run
@@ -61,7 +65,7 @@ QUICK_SCALE, QUICK_RUNS, FULL_RUNS = 0.25, 2, 5
 PAUSES = ("malloc", "malloc.9999", "free", "free.9999", "realloc", "realloc.9999", "trim",
           "waits", "waits.9999")
 METRICS = ("cpu", "wall", "rss", "faults", "rest", "over", "slope", "dirty", "growth", "calls", "giving", "ns",
-           *PAUSES)
+           "requests", *PAUSES)
 MEMORY_CALLS = ("brk", "mmap", "munmap", "mremap", "madvise", "mprotect")
 
 PEERS = {
@@ -239,6 +243,60 @@ redis-benchmark -s {dir}/redis.sock -t set -P 16 -r 20000 -d 700 -n {n} -q
 cli shutdown nosave
 """
 
+# Drivers of servers that are looked at: the number of the process, a look at it beside the load, and how many requests a second were answered.
+LOOKED_AT = """
+osmem() { {python} {osmem} "$@"; }
+beside() { if [ -n "$LOOK" ]; then eval "$LOOK" >/dev/null 2>&1 & fi; }
+"""
+
+REDIS_LOOKED_AT = LOOKED_AT + """
+cli() { redis-cli -s {dir}/redis.sock "$@"; }
+for try in $(seq 100); do [ "$(cli ping 2>&1)" = PONG ] && break; sleep 0.02; done
+pid=$(cli info server | tr -d '\\r' | sed -n 's/^process_id://p')
+beside
+redis-benchmark -s {dir}/redis.sock -t set,get,lpush,sadd,hset -P 16 -r 50000 -d 100 -n {n} --csv |
+  awk -F '"' '$4 + 0 > 0 { s += {n} / $4; n += {n} } END { print "requests", n / s }' >{dir}/said
+cli shutdown nosave
+"""
+
+NGINX_CONF = """
+user=
+[ "$(id -u)" != 0 ] || user='user root;'
+cat >{dir}/nginx.conf <<CONF
+daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log; $user
+events { worker_connections 64; }
+http { access_log off; keepalive_requests 1000000000; server { listen unix:{dir}/nginx.sock; root {dir}; }
+  client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
+  uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi; }
+CONF
+"""
+
+# Sixteen in flight, so that the client is not what is measured.
+NGINX_CLIENT = """
+import socket, sys, time
+where, count, each = sys.argv[1], int(sys.argv[2]), 16
+request = b"GET /page.html HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n"
+server = socket.socket(socket.AF_UNIX)
+server.connect(where)
+server.sendall(request)
+time.sleep(0.1)
+size = len(server.recv(1 << 20))  # of each answer
+start = time.monotonic()
+for _ in range(count // each):
+    server.sendall(request * each)
+    left = size * each
+    while left:
+        left -= len(server.recv(left)) or sys.exit("it hung up")
+print("requests", count // each * each / (time.monotonic() - start))
+"""
+
+NGINX_LOOKED_AT = LOOKED_AT + """
+for try in $(seq 100); do [ -S {dir}/nginx.sock ] && pid=$(ps -o pid= --ppid "$(cat {dir}/nginx.pid)") && break; sleep 0.02; done
+beside
+{python} {dir}/get.py {dir}/nginx.sock {n} >{dir}/said
+kill -QUIT $(cat {dir}/nginx.pid)
+"""
+
 
 # ---- workloads ----
 
@@ -381,6 +439,23 @@ def pause_works(bench):
                        figures=PAUSES)
 
 
+# The turns of the set looks: what is done beside the load, of the server whose number is $pid.
+LOOKS = {
+    "nobody": "",
+    "stats": "osmem watch --every 0.1 $pid",
+    "profile": "osmem profile --on --rate 512K $pid",
+    "leaks": "osmem leaks $pid",
+}
+
+
+def look_works(bench):
+    """Servers on osmem, which somebody looks at from outside."""
+    yield Work("redis", "redis-server --port 0 --unixsocket {dir}/redis.sock --save '' --dir {dir}",
+               400000, driver=REDIS_LOOKED_AT, needs=("redis-cli", "redis-benchmark"), figures=("requests", "cpu"))
+    yield Work("nginx", "nginx -p {dir} -c {dir}/nginx.conf", 200000, {"get.py": NGINX_CLIENT, "page.html": "a line\n" * 150},
+               prepare=NGINX_CONF, driver=NGINX_LOOKED_AT, figures=("requests", "cpu"))
+
+
 def trace_works(bench):
     """The replay prints its own time and memory, without the reading."""
     for path in bench.traces:
@@ -389,7 +464,9 @@ def trace_works(bench):
 
 SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "scaling": scaling_works,
         "memory": memory_works,
-        "lives": lives_works, "pauses": pause_works, "traces": trace_works, "micro": micro_works}
+        "lives": lives_works, "pauses": pause_works, "traces": trace_works, "micro": micro_works,
+        "looks": look_works}
+NOT_IN_ALL = ("looks",)  # whose turns are no allocators'
 FIGURE_BY_FIGURE = ("scaling", "memory", "lives", "pauses")  # a line each; the others: a workload's time and peak
 
 
@@ -414,6 +491,7 @@ class Bench:
         self.dir, self.scale = scratch, scale
         self.traces = [os.path.abspath(path) for path in traces]
         self.failures, self.interrupted = 0, False
+        self.variables = {}  # of single allocators, see --env
         self.env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
         # Python's own pool would hide the allocator; the rest is for sameness.
         self.env |= {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C",
@@ -432,7 +510,7 @@ class Bench:
 
     def fill(self, text, work):
         n = max(1, round(work.size * self.scale))
-        for key, value in (("{dir}", self.dir), ("{n}", str(n)), ("{python}", PYTHON)):
+        for key, value in (("{dir}", self.dir), ("{n}", str(n)), ("{python}", PYTHON), ("{osmem}", shlex.quote(OSMEM))):
             text = text.replace(key, value)
         return text
 
@@ -454,19 +532,19 @@ class Bench:
             subprocess.run(["sh", "-c", self.fill(work.prepare, work)], env=self.env, check=True)
         return True
 
-    def start(self, argv, stdout=subprocess.DEVNULL):
+    def start(self, argv, stdout=subprocess.DEVNULL, variables={}):
         """In a session of its own, so that it can be ended with its children."""
-        return subprocess.Popen(argv, env=self.env, cwd=self.dir, start_new_session=True, text=True,
+        return subprocess.Popen(argv, env=self.env | variables, cwd=self.dir, start_new_session=True, text=True,
                                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL)
 
-    def drive(self, work, before):
+    def drive(self, work, before, variables={}):
         """Run the workload's command behind the words `before`, its driver
         beside it; what it printed, or None if it took too long."""
         process = self.start([*before, *shlex.split(self.fill(work.command, work))],
-                             subprocess.PIPE if work.lines else subprocess.DEVNULL)
+                             subprocess.PIPE if work.lines else subprocess.DEVNULL, variables)
         started = [process]
         if work.driver:
-            started.append(self.start(["sh", "-c", self.fill(work.driver, work)]))
+            started.append(self.start(["sh", "-c", self.fill(work.driver, work)], variables=variables))
         try:
             return process.communicate(timeout=LIMIT_S)[0] or ""
         except subprocess.TimeoutExpired:
@@ -477,9 +555,11 @@ class Bench:
 
     def run(self, work, name, library):
         """One measured run: a dict of metrics, or None if it failed."""
-        usage, giving = self.path("usage"), self.path("giving")
-        open(giving, "w").close()
-        printed = self.drive(work, [self.path("launch"), library, usage])
+        usage, giving, said = self.path("usage"), self.path("giving"), self.path("said")
+        for path in (giving, said):
+            open(path, "w").close()
+        printed = self.drive(work, [self.path("launch"), library, usage],
+                             self.variables.get(name, {}))
         if printed is None:
             return self.failed(work.name, name, f"ran longer than {LIMIT_S} s")
         with open(usage) as report:
@@ -491,6 +571,8 @@ class Bench:
             spent = [int(line) for line in lines]
         if spent:
             sample["giving"] = sum(spent) / (user + system) / 10  # ns over us: per cent
+        with open(said) as by_driver:
+            printed += by_driver.read()
         for line in printed.splitlines():
             key, value = line.rsplit(" ", 1)
             sample[key] = float(value)
@@ -654,7 +736,7 @@ def measure_all(bench, options, allocators):
     """{set: rows}; after ^C (bench.interrupted) those that are complete."""
     results = {}
     try:
-        for kind in SETS if options.set == "all" else (options.set,):
+        for kind in [each for each in SETS if each not in NOT_IN_ALL] if options.set == "all" else (options.set,):
             for row in measure_set(bench, kind, options, allocators):
                 results.setdefault(kind, []).append(row)
     except KeyboardInterrupt:
@@ -768,6 +850,15 @@ def memory_table(rows, allocators, base):
                        *("-" if v is None else f"{v - values[0]:+.0f}" for v in values)]
 
 
+def look_table(rows, allocators, base):
+    """Nobody's figures, and the others' over these."""
+    yield ["requests a second, and cpu s", *allocators]
+    for row in rows:
+        for metric in row.figures:
+            yield [f"{row.name}, {metric}", show(row.median(base, metric)),
+                   *(show(row.ratio(a, base, metric), 3) for a in allocators if a != base)]
+
+
 def micro_table(rows, allocators, base):
     yield ["ns", *allocators]
     for row in rows:
@@ -818,7 +909,7 @@ def groups(results):
 def tables(results, instructions, allocators, base):
     """All tables of a report, as (title, lines)."""
     for kind, rows in results.items():
-        table = (memory_table if kind in FIGURE_BY_FIGURE else
+        table = (memory_table if kind in FIGURE_BY_FIGURE else look_table if kind == "looks" else
                  micro_table if kind == "micro" else program_table)
         yield kind, list(table(rows, allocators, base))
         for title, group in groups({kind: rows}):
@@ -941,7 +1032,7 @@ def html_table(lines):
 def page(results, instructions, allocators, base):
     colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(allocators)}
     drawn = {kind: rows for kind, rows in results.items()
-             if rows and kind not in ("micro", *FIGURE_BY_FIGURE)}
+             if rows and kind not in ("micro", "looks", *FIGURE_BY_FIGURE)}
     out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>Allocators</title>',
            f"<style>{STYLE}</style><h1>Allocators compared</h1>",
            f"<p>Across: CPU time. Up: peak resident memory. Both relative to {base} and"
@@ -983,6 +1074,14 @@ def output(path):
     return path
 
 
+def variable(text):
+    """(allocator, variable, value)"""
+    found = re.fullmatch(r"([^:]+):(\w+)=(.*)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text}: not NAME:VARIABLE=VALUE")
+    return found.groups()
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -996,6 +1095,9 @@ def parse_options():
                         help="what the set traces replays, from scripts/record.sh")
     parser.add_argument("--allocators", default=",".join(("glibc", "osmem", *PEERS)),
                         help="comma-separated: %(default)s, or NAME=PATH")
+    parser.add_argument("--env", action="append", default=[], type=variable,
+                        metavar="NAME:VARIABLE=VALUE", help="for one of the allocators, e.g."
+                        " OSMEM_OPTIONS or MALLOC_CONF; may be repeated")
     parser.add_argument("--syscalls", action="store_true",
                         help="count memory system calls too, in one more run under strace")
     parser.add_argument("--instructions", action="store_true",
@@ -1025,15 +1127,22 @@ def write(path, text):
 
 def main():
     options = parse_options()
-    allocators = choose_allocators(options.allocators)
+    allocators = choose_allocators(options.allocators if options.set != "looks" else "osmem")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="osmem-bench-") as scratch:
         bench = Bench(scratch, options.scale, options.trace)
+        for name, word, value in options.env:
+            if name not in allocators:
+                sys.exit(f"--env {name}: no allocator of that name is measured")
+            bench.variables.setdefault(name, {})[word] = value
         for name, library in allocators.items():
             if not active(bench, library):
                 sys.exit(f"{name}: {library} does not get into a process")
         if not allocators:
             sys.exit("no allocator to measure")
+        if options.set == "looks":
+            allocators = dict.fromkeys(LOOKS, allocators["osmem"])
+            bench.variables = {name: {"LOOK": look} for name, look in LOOKS.items()}
         base = next(iter(allocators))
         results = measure_all(bench, options, allocators)
         if not results:

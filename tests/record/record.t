@@ -233,6 +233,10 @@ like 'bench.py: a trace is a workload' \
   ' ring +0\.[0-9]+ +[0-9.]+ +[0-9.]+ .*geometric means'
 like 'bench.py: what is held' "$("$top/scripts/bench.py" --set memory --only trivial --runs 1 --allocators glibc,"ours=$lib" 2>&1 | tr '\n' ' ')" \
   ' trivial process, dirty +[1-9][0-9]+ +[1-9][0-9]+ '
+if can 'bench.py: what it costs to be looked at' sh -c 'command -v redis-server redis-benchmark'; then
+  like 'bench.py: what it costs to be looked at' "$("$top/scripts/bench.py" --quick --set looks --only redis --runs 1 2>&1 | tr '\n' ' ')" \
+    ' nobody +stats +profile +leaks redis, requests +[1-9][0-9.]+( +[0-9.]+){3} redis, cpu +[0-9.]+( +[0-9.]+){3} '
+fi
 ok 'make hasty' make -s -C "$top" hasty
 like 'bench.py: ten days, to a library whose clock is a thousand times faster' \
   "$("$top/scripts/bench.py" --quick --set lives --only sessions --runs 1 --allocators glibc,"hasty=$top/build/hasty/libosmem.so" 2>&1 | tr '\n' ' ')" \
