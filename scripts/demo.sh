@@ -84,9 +84,18 @@ look_inside() {
   exec 9>&-
   wait "$held"
 
-  say 'What does a program lose that forgets some of what it read? osmem leaks CMD'
-  cc -O1 "$scratch/forgets.c" -o "$scratch/forgets" || fail 'cc ended badly'
-  scripts/osmem leaks "$scratch/forgets" </usr/include/stdio.h
+  say 'Who asked for it? A profile of the same perl, by samples, at its highest moment'
+  [ -e build/report/speedscope.js ] || ! command -v npm >/dev/null || ${MAKE:-make} -s report >/dev/null 2>&1
+  page= && [ -e build/report/speedscope.js ] && page="--html build/demo/flame.html"
+  scripts/osmem profile --peak --rate 64K --top 6 -o "$scratch/profile" --folded build/demo/perl.folded $page -- \
+    perl "$scratch/index.pl" /usr/include/*.h >/dev/null || echo 'No answer here; the rest of the demo stands.'
+  sed '/^$/q' "$scratch/profile"
+  sed -n '/function, by/,/^$/p' "$scratch/profile"
+  echo "Its stacks: build/demo/perl.folded${page:+, and as a flame graph, for a browser: build/demo/flame.html}"
+
+  say 'What does a program lose that forgets some of what it read? osmem leaks --stacks CMD'
+  cc -O1 -g "$scratch/forgets.c" -o "$scratch/forgets" || fail 'cc ended badly'
+  scripts/osmem leaks --stacks "$scratch/forgets" </usr/include/stdio.h
   [ $? = 1 ] || echo 'No answer here; the rest of the demo stands.'
 }
 if command -v python3 >/dev/null; then look_inside; else echo 'Skipped: a look inside takes python3.'; fi

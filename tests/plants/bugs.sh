@@ -519,3 +519,57 @@ plant slabs 'what a class has earned passes from thread to thread' thread.c \
 plant mappings 'with twice our share of mappings nothing is unmapped' large.c \
   's/return load(&mappings.MAPPING_LIVE..count) <= 3 . (size_t)MAPPINGS_SHARE;/return mapping_count() <= 2 * (size_t)MAPPINGS_SHARE;/' \
   'not so: now.cached_bytes' $preload/limits.c huge_blocks_come_and_go
+
+# Samples and the guard pool.
+sampled='env OSMEM_OPTIONS=profile_rate=256 build/tests/model/model --sampled --seed 8 --ops 60000 --validate 1 --places 64'
+plant samples 'weights are those of large blocks' samples.c \
+  's|^static double share_of.*|static double share_of(const struct sample *sample) { return (double)sample->rate / (double)(sample->chance_bytes + 1); }|' \
+  'not ok .* bytes in use as they are' tests/see/samples.t
+plant samples 'a change of the size where it was is not another chance' heap.c \
+  's/chosen = usable != found.usable && samples_choose(self, anew ? bytes : grown);/chosen = false;/' \
+  'not ok .* (grown_in_place|shrunk|breathing): bytes in use as they are' tests/see/samples.t
+plant samples 'what moves keeps its sample' heap.c \
+  '/^static COLD void free_sample/,/^}/ s/  samples_forget(payload);//' \
+  'not ok .*(bytes in use as they are|at the end)' tests/see/samples.t
+plant samples 'a sample has no more room than it asked for' heap.c \
+  's/const struct request as_object = {class_bytes_for(request->bytes),/const struct request as_object = {request->bytes,/;s/&& block_usable(block_of(payload)) >= class_bytes_for(sample->chance_bytes)//' \
+  'not so|overwritten|ended by' $sampled
+plant samples 'a sample that is none any more says that it is one' heap.c \
+  's/mark_as_sample(block_of(payload), !anew);/if (!anew) mark_as_sample(block_of(payload), true);/' \
+  'a block that is no sample says that it is one' $sampled
+plant samples 'what lies before it takes its mark' bins.h \
+  's/header & (BLOCK_BYTES_MASK | BLOCK_SAMPLED)/header \& BLOCK_BYTES_MASK/' \
+  'not ok .*(bytes in use as they are|at the end)|not so' tests/see/samples.t
+plant samples 'a stack forgets what it had at the peak' samples.c \
+  's/^  stack->peak = stack->live;//' \
+  'not ok .* and its stacks add up to it' tests/see/samples.t
+plant samples 'who freed it is who asked' samples.c \
+  's/if (sample->thread != thread_number) //' \
+  'not ok .* freed by who asked for it' tests/see/samples.t
+plant samples 'a fork does not wait for the tables' fork.c \
+  's/^  samples_before_fork(&patience);//;s/^  samples_after_fork(child);//' \
+  'not ok .* forks beside threads|hangs' tests/see/samples.t
+plant samples 'the first look of a thread is not the last' samples.c \
+  's/  if (heap->sampler) slab_begin_samples(heap, NULL);//' \
+  'not ok .*(off again|switched on and off)|hangs|ended by' tests/see/samples.t
+plant 'guard pool' 'what was freed last is used next' guard.c \
+  's/slot->freed < found->freed/slot->freed > found->freed/' \
+  'not ok .* use_after_free' tests/see/guard.t
+plant 'guard pool' 'a page stays open' guard.c \
+  '/^void guard_give/,/^}/ s/  close_pages(guarded_page(slot), page_bytes);//' \
+  'not ok .* use_after_free' tests/see/guard.t
+plant 'guard pool' 'what is beside a block is not looked at' guard.c \
+  's/  if (written) report.*//' \
+  'not ok .* small_overflow' tests/see/guard.t
+plant 'guard pool' 'faults that are not its own are told as if they were' guard.c \
+  's/  __sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);/  abort();/' \
+  'not ok .* ends as it would have' tests/see/guard.t
+plant 'guard pool' 'a signal that was ignored is not any more' guard.c \
+  's/ || now.sa_handler != SIG_DFL) return;/) return;/' \
+  'not ok .* a signal that is ignored from the start stays so' tests/see/guard.t
+plant samples 'a child goes on with what was switched on from outside' samples.c \
+  's/.*rate_at_start, __ATOMIC_RELEASE.; .. who switched.*//' \
+  'not ok .* a child that is forked meanwhile' tests/see/samples.t
+plant samples 'where a stack ends nobody asks' unwind.c \
+  's/    if (!is_readable(address)) {/    if (0) {/' \
+  'not ok .* a coroutine|ended by' tests/see/samples.t
