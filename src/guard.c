@@ -3,6 +3,7 @@
  * Pages are closed by MADV_GUARD_INSTALL where the kernel has it (6.13): 7.8 us for a block's life, and no mapping more; else by mprotect(), 23 us. */
 #include "guard.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static bool open_page(uintptr_t page) {
 /* The program itself is the one without a name. */
 static const char *file_of(const struct link_map *map, char *room, size_t bytes) {
   if (*map->l_name) return map->l_name;
-  long length = KERNEL(SYS_readlink, (uintptr_t)"/proc/self/exe", (uintptr_t)room, bytes - 1);
+  long length = KERNEL(SYS_readlinkat, (uintptr_t)AT_FDCWD, (uintptr_t)"/proc/self/exe", (uintptr_t)room, bytes - 1);
   room[length > 0 ? length : 0] = 0;
   return room;
 }
