@@ -140,6 +140,20 @@ gcore -o core "$pid" >/dev/null 2>&1 && like 'of a core, too' "$("$osmem" profil
 told
 is 'the process has not noticed' "$(cat told.out)" done
 
+if can 'another mount namespace' unshare -m true; then
+  mkdir inside
+  rm -f stop asking
+  unshare -m sh -c 'mount -t tmpfs none inside && cp "$0" inside/libosmem.so && cp sampled inside/only_there &&
+    exec timeout -k 5 "$1" env LD_PRELOAD="$PWD/inside/libosmem.so" ./inside/only_there asks_until_told' "$lib" "$patience" >told.out 2>&1 &
+  shell=$!
+  until [ -e asking ]; do sleep 0.05; done
+  pid=$(ps -o pid= --ppid $shell | tr -d ' ')
+  like 'a process whose files are in another mount namespace' "$(ls inside; "$osmem" stats "$pid")" '^ +[0-9,]+  in use by the program$'
+  like 'its functions have names' "$("$osmem" profile --seconds 1 --rate 1 "$pid" 2>&1)" '(asks_until_told|take)  sampled.c:'
+  told
+  is 'and it has not noticed' "$(cat told.out)" done
+fi
+
 rm -f forked stop asking
 LD_PRELOAD="$lib" timeout -k 5 "$patience" ./sampled forks_when_told >told.out 2>&1 &
 shell=$!
