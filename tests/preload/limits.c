@@ -450,7 +450,7 @@ static size_t listed_calls(uint32_t *numbers)
   }
   size_t count = 0;
   while (fgets(line, sizeof line, readme) && line[0] != '#')
-    if (!strstr(line, "stats=1") && sscanf(line, "| `%31[a-z0-9_]` |", name) == 1) numbers[count++] = number_of_call(name);
+    if (!strstr(line, "| only with `") && sscanf(line, "| `%31[a-z0-9_]` |", name) == 1) numbers[count++] = number_of_call(name);
   fclose(readme);
   return count;
 }
