@@ -106,7 +106,7 @@ def write(memory, address, value):
 
 
 def switch_on(samples, rate):
-    """Its threads take samples from their next malloc on."""
+    """Each of its threads takes samples from when it next goes the slow way."""
     write(samples.heap.memory, samples.address + samples.heap.field["samples.rate"][0], rate)
 
 

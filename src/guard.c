@@ -83,7 +83,7 @@ static _Noreturn void report(const char *call, const char *what, uintptr_t addre
   abort();
 }
 
-/* The slot that an address belongs to: in a closed page between two that nearer to it. */
+/* The slot that an address belongs to: in a closed page between two the nearer one. */
 static const struct guard_slot *slot_near(uintptr_t address) {
   size_t half_pages = (address - guards.base) / (page_bytes / 2), nearest = half_pages < 2 ? 0 : (half_pages - 1) / 4;
   return &guards.slots[min_size(nearest, GUARD_SLOTS - 1)];
@@ -139,23 +139,20 @@ static struct guard_slot *slot_to_take(void) {
   return found;
 }
 
-/* What is asked for, in whole words: that much its program may use. */
-static size_t usable_of(size_t asked) { return round_up(max_size(asked, 1), sizeof(uint64_t)); }
-
 /* At the end of the page, or at its beginning. */
 static uintptr_t place_in_page(uintptr_t page, size_t bytes, size_t alignment, bool at_end) {
-  return at_end ? (page + page_bytes - usable_of(bytes)) & -max_size(alignment, ALIGNMENT) : page;
+  return at_end ? (page + page_bytes - usable_of_asked(bytes)) & -max_size(alignment, ALIGNMENT) : page;
 }
 
 static void fill_around(uintptr_t page, uintptr_t payload, size_t asked) {
   memset((void *)page, OVERWRITTEN, payload - page);
-  uintptr_t end = payload + usable_of(asked);
+  uintptr_t end = payload + usable_of_asked(asked);
   memset((void *)end, OVERWRITTEN, page + page_bytes - end);
 }
 
 /* Where in the page beside its block something wrote, or 0. */
 static uintptr_t written_around(const struct guard_slot *slot) {
-  uintptr_t page = guarded_page(slot), end = slot->payload + usable_of(slot->asked);
+  uintptr_t page = guarded_page(slot), end = slot->payload + usable_of_asked(slot->asked);
   for (uintptr_t at = page; at < page + page_bytes; at = at + 1 == slot->payload ? end : at + 1)
     if ((at < slot->payload || at >= end) && *(const unsigned char *)at != OVERWRITTEN) return at;
   return 0;
@@ -163,7 +160,7 @@ static uintptr_t written_around(const struct guard_slot *slot) {
 
 void *guard_take(struct theap *heap, size_t bytes, size_t alignment) {
   bool at_end;
-  if (!guards.bytes || usable_of(bytes) > page_bytes || alignment > page_bytes || !samples_toss(heap, GUARD_SHARE, &at_end)) return NULL;
+  if (!guards.bytes || usable_of_asked(bytes) > page_bytes || alignment > page_bytes || !samples_toss(heap, GUARD_SHARE, &at_end)) return NULL;
   struct stack *by = samples_stack_here();
   if (!lock_enter(&guard_lock)) return NULL;
   struct guard_slot *slot = slot_to_take();
@@ -171,7 +168,7 @@ void *guard_take(struct theap *heap, size_t bytes, size_t alignment) {
   if (slot && open_page(guarded_page(slot))) {
     payload = (void *)place_in_page(guarded_page(slot), bytes, alignment, at_end);
     *slot = (struct guard_slot){.payload = (uintptr_t)payload, .asked = bytes, .asked_by = by, .asked_thread = thread_number};
-    memset(payload, 0, usable_of(bytes)); /* where closing did not make it so */
+    memset(payload, 0, usable_of_asked(bytes)); /* where closing did not make it so */
     fill_around(guarded_page(slot), (uintptr_t)payload, bytes);
   }
   lock_leave(&guard_lock);
@@ -185,7 +182,7 @@ static struct guard_slot *slot_in_use(const void *payload, const char *call) {
   report(call, slot->payload == (uintptr_t)payload ? "double free" : "invalid pointer", (uintptr_t)payload, slot, 0);
 }
 
-size_t guard_usable(const void *payload, const char *call) { return usable_of(slot_in_use(payload, call)->asked); }
+size_t guard_usable(const void *payload, const char *call) { return usable_of_asked(slot_in_use(payload, call)->asked); }
 
 void guard_give(void *payload, const char *call) {
   struct guard_slot *slot = slot_in_use(payload, call);

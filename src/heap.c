@@ -88,7 +88,7 @@ static struct found find_object(struct slab *slab, void *payload, const char *ca
 /* What was asked for is all that its program may use of it, in words. */
 static COLD struct found find_sample(const void *payload) {
   struct sample sample;
-  return (struct found){BLOCK, samples_find(payload, &sample) ? round_up(max_size(sample.asked, 1), sizeof(uint64_t)) : block_usable(block_of(payload)), NULL, true};
+  return (struct found){BLOCK, samples_find(payload, &sample) ? usable_of_asked(sample.asked) : block_usable(block_of(payload)), NULL, true};
 }
 
 static struct found find_block(void *payload, const char *call) {

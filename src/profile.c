@@ -57,23 +57,12 @@ static void write_profile(int fd, bool peak) {
   write_maps(&out);
 }
 
-/* A number in decimal behind the text there; its end. */
-static char *add_number(char *at, size_t number) {
-  char digits[20];
-  int count = 0;
-  do digits[count++] = (char)('0' + number % 10);
-  while (number /= 10);
-  while (count) *at++ = digits[--count];
-  return at;
-}
-
 static void write_file(const char *ending, bool peak) {
-  char name[sizeof profile_settings.prefix + 40], *end = name + strlen(profile_settings.prefix);
-  memcpy(name, profile_settings.prefix, sizeof profile_settings.prefix);
-  *end++ = '.';
-  strcpy(add_number(end, (size_t)KERNEL(SYS_getpid)), ending);
+  struct printer name = {.length = 0}; /* as text: it is shorter than the room */
+  printer_print(&name, "%s.%u%s", profile_settings.prefix, (unsigned)KERNEL(SYS_getpid), ending);
+  name.bytes[name.length] = 0;
   /* Without a reader that a pipe of that name waits for. */
-  long fd = KERNEL(SYS_openat, (uintptr_t)AT_FDCWD, (uintptr_t)name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
+  long fd = KERNEL(SYS_openat, (uintptr_t)AT_FDCWD, (uintptr_t)name.bytes, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
   if (fd < 0) return; /* it was told at the start; descriptor 2 may be anything now */
   write_profile((int)fd, peak);
   KERNEL(SYS_close, (uintptr_t)fd);
@@ -126,3 +115,5 @@ COLD void profile_start(void) {
   if (profile_settings.guard) guard_start();
   samples_start(profile_settings.rate ? profile_settings.rate : RATE);
 }
+
+_Static_assert(sizeof profile_settings.prefix + 40 < sizeof((struct printer *)0)->bytes, "a file's name fits");

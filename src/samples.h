@@ -44,6 +44,9 @@ struct sample {
   bool lifted;     /* in no index: its mapping is about to move */
 };
 
+/* What a program may use of what it asked for: whole words. */
+static inline size_t usable_of_asked(size_t asked) { return round_up(max_size(asked, 1), sizeof(uint64_t)); }
+
 /* One in the process. What a reader outside wants to know; and it sets `rate`, to switch sampling on and off. */
 extern struct samples {
   size_t rate;  /* bytes from sample to sample; 0: off. Atomic */
