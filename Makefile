@@ -1,6 +1,7 @@
-# osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint; variants: make debug ubsan tsan tiny eager hasty timed; make counts
+# osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint; make musl; variants: make debug ubsan tsan tiny eager hasty timed; make counts
 # tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
+MUSL_CC ?= musl-gcc
 PREFIX ?= /usr/local
 DESTDIR ?=
 OBJCOPY ?= objcopy
@@ -34,8 +35,6 @@ all: libosmem.so libosmem.a libosmem-textbook.so
 
 # ---- the libraries ---------------------------------------------------------------------------------------------------
 
-build/unity.o: flags += -DOSMEM_ARCHIVE
-
 # What they were made with the last time: other flags make other objects. Who names none (make CFLAGS=-O3, then make install) means those.
 built_with := $(CC) $(CFLAGS) $(LDFLAGS)
 flags_are_told := $(filter-out file default undefined,$(origin CC) $(origin CFLAGS) $(origin LDFLAGS))
@@ -45,21 +44,33 @@ build/flags: FORCE
 	@[ ! -f $@.new ] || cmp -s $@.new $@ || cp $@.new $@; rm -f $@.new
 FORCE:
 
-build/unity.o build/shared.o build/kernel.o: build/%.o: $(sources) $(headers) Makefile build/flags
-	$(CC) $(flags) $(CFLAGS) $(no_lto) -c src/$*.c -o $@
+# The two libraries in $(1), by the compiler that $(3) names, with their objects in $(2). Of the archive only public names: a program may have functions called print or die.
+# (Before glibc 2.34 what we call of pthread's is in a library of its own.)
+define libraries
+$(2)/unity.o: flags += -DOSMEM_ARCHIVE
 
-libosmem.so: build/shared.o build/kernel.o src/libosmem.map
-	$(CC) $(CFLAGS) $(link) $(filter %.o,$^) -o $@ $(LDFLAGS)
-	ln -sf libosmem.so $(soname)
+$(2)/unity.o $(2)/shared.o $(2)/kernel.o: $(2)/%.o: $$(sources) $$(headers) Makefile build/flags
+	@mkdir -p $$(@D)
+	$$($(3)) $$(flags) $$(CFLAGS) $$(no_lto) -c src/$$*.c -o $$@
 
-# Only public names: a program may have functions called print or die.
-build/static.o: build/unity.o build/kernel.o
-	$(CC) -r -nostdlib $^ -o $@
-	$(OBJCOPY) --localize-hidden $@
+$(1)libosmem.so: $(2)/shared.o $(2)/kernel.o src/libosmem.map
+	$$($(3)) $$(CFLAGS) $$(link) $$(filter %.o,$$^) -o $$@ $$(LDFLAGS) -lpthread
+	ln -sf libosmem.so $(1)$$(soname)
 
-libosmem.a: build/static.o
-	rm -f $@ # of which an older build may have other members
-	$(AR) rcs $@ $^
+$(2)/static.o: $(2)/unity.o $(2)/kernel.o
+	$$($(3)) -r -nostdlib $$^ -o $$@
+	$$(OBJCOPY) --localize-hidden $$@
+
+$(1)libosmem.a: $(2)/static.o
+	rm -f $$@ # of which an older build may have other members
+	$$(AR) rcs $$@ $$^
+endef
+$(eval $(call libraries,,build,CC))
+
+# For musl, on a machine whose cc makes programs for glibc.
+$(eval $(call libraries,build/musl/,build/musl,MUSL_CC))
+musl: build/musl/libosmem.so build/musl/libosmem.a
+.PHONY: musl
 
 # The core that courses teach, on its own: readers learn from it, tests use it as an oracle.
 libosmem-textbook.so: src/textbook.c include/osmem.h Makefile

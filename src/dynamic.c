@@ -1,4 +1,5 @@
-/* See dynamic.h; and what stands before functions of libc's: dlopen without RTLD_DEEPBIND, dlsym, and the registration of handlers for fork; and cfree.
+/* See dynamic.h; and what stands before functions of libc's: dlopen, without RTLD_DEEPBIND, and dlsym; of glibc's alone: dlmopen, dlvsym, the registration of handlers for
+ * fork; and cfree.
  *
  * A plugin opened with that flag binds to libc's own malloc and free, and hands libc our pointers: php, Apache and Qt open plugins so,
  * and crash under other preloaded allocators. No free of ours can catch it, so the flag is dropped here. dlmopen into the base namespace
@@ -12,8 +13,11 @@
 #include "foreign.h"
 #include "fork.h"
 #include "heap.h"
+#include "libc.h"
 #include "options.h"
 #include "symbols.h"
+
+#define EXPORT __attribute__((visibility("default")))
 
 void *dynamic_symbol(const char *library, const char *name) {
   void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
@@ -33,23 +37,34 @@ static void *next_function(void **cached, const char *name) {
   return function;
 }
 
+/* The calls below are tail calls, which the compiler makes jumps (-foptimize-sibling-calls): the dynamic linker must see our caller's address, for
+ * glibc's RUNPATH and $ORIGIN are the caller's, and RTLD_NEXT is what comes after it. */
+typedef void *dlopen_function(const char *file, int mode);
+
+#ifdef __GLIBC__
 static int without_deepbind(int mode) { return settings.keep_deepbind ? mode : mode & ~RTLD_DEEPBIND; }
 
-/* The calls below are tail calls, which the compiler makes jumps (-foptimize-sibling-calls): the dynamic linker must see our caller's address, for
- * RUNPATH and $ORIGIN are the caller's. */
-typedef void *dlopen_function(const char *file, int mode);
-typedef void *dlmopen_function(Lmid_t namespace, const char *file, int mode);
-
-__attribute__((visibility("default"))) void *dlopen(const char *file, int mode) {
+EXPORT void *dlopen(const char *file, int mode) {
   static void *next; /* atomic */
   return ((dlopen_function *)next_function(&next, "dlopen"))(file, without_deepbind(mode));
 }
 
-__attribute__((visibility("default"))) void *dlmopen(Lmid_t namespace, const char *file, int mode) {
+typedef void *dlmopen_function(Lmid_t namespace, const char *file, int mode);
+
+EXPORT void *dlmopen(Lmid_t namespace, const char *file, int mode) {
   static void *next; /* atomic */
   if (namespace == LM_ID_BASE) mode = without_deepbind(mode);
   return ((dlmopen_function *)next_function(&next, "dlmopen"))(namespace, file, mode);
 }
+#else
+/* musl does not ask for its caller here. */
+EXPORT void *dlopen(const char *file, int mode) {
+  static void *next; /* atomic */
+  void *handle = ((dlopen_function *)next_function(&next, "dlopen"))(file, mode);
+  if (handle) symbols_note_images();
+  return handle;
+}
+#endif
 
 #ifndef __SANITIZE_THREAD__ /* its library calls these before it can bear code that it watches */
 
@@ -83,9 +98,8 @@ static void *ours_by(void *handle, const char *name, const void *caller) {
 }
 
 typedef void *dlsym_function(void *handle, const char *name);
-typedef void *dlvsym_function(void *handle, const char *name, const char *version);
 
-__attribute__((visibility("default"))) void *dlsym(void *handle, const char *name) {
+EXPORT void *dlsym(void *handle, const char *name) {
   static void *next; /* atomic */
   dlsym_function *real = (dlsym_function *)next_function(&next, "dlsym");
   void *ours = ours_by(handle, name, __builtin_return_address(0));
@@ -93,7 +107,10 @@ __attribute__((visibility("default"))) void *dlsym(void *handle, const char *nam
   return handle == RTLD_NEXT ? ours : ours_for_libcs(name, real(handle, name), ours);
 }
 
-__attribute__((visibility("default"))) void *dlvsym(void *handle, const char *name, const char *version) {
+#ifdef __GLIBC__
+typedef void *dlvsym_function(void *handle, const char *name, const char *version);
+
+EXPORT void *dlvsym(void *handle, const char *name, const char *version) {
   static void *next; /* atomic */
   dlvsym_function *real = (dlvsym_function *)next_function(&next, "dlvsym");
   void *ours = ours_by(handle, name, __builtin_return_address(0));
@@ -104,17 +121,21 @@ __attribute__((visibility("default"))) void *dlvsym(void *handle, const char *na
 /* ---- fork --------------------------------------------------------------------------------------------------------------- */
 
 /* What pthread_atfork() of every library comes to, ours too: see fork.c. */
-extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
-__attribute__((visibility("default"))) int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
+EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
   static void *next; /* atomic */
   return fork_register((fork_registrar *)next_function(&next, "__register_atfork"), prepare, parent, child, library);
 }
+#endif /* __GLIBC__ */
 #endif /* __SANITIZE_THREAD__ */
+
+#if defined __GLIBC__ && (defined __x86_64__ || defined __aarch64__)
 
 /* ---- cfree --------------------------------------------------------------------------------------------------------------- */
 
 /* Programs linked before glibc 2.26 (2017) may call cfree. We have it as glibc has, hidden, in the version that they ask for, since the name is
  * nobody's: a library with a function cfree of its own must not find ours in its place. */
-__attribute__((visibility("default"))) void old_cfree(void *ptr);
+EXPORT void old_cfree(void *ptr);
 void old_cfree(void *ptr) { heap_free(ptr); }
 __asm__(".symver old_cfree, cfree@" LIBC_VERSION ", remove");
+
+#endif

@@ -6,10 +6,10 @@
  * The way back is closed by dynamic.c. */
 #include "foreign.h"
 
-#include <malloc.h>
 #include <stdint.h>
 
 #include "block_meta.h"
+#include "libc.h"
 #include "report.h"
 #include "symbols.h"
 

@@ -5,8 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "libc.h"
-
 /* Does the C library's malloc hold memory? Mostly not. */
 bool foreign_has_memory(void);
 

@@ -29,6 +29,7 @@
 #include "kernel.h"
 
 #include "large.h"
+#include "libc.h"
 #include "purge.h"
 #include "region.h"
 #include "samples.h"
@@ -40,24 +41,20 @@ enum { PATIENCE_MS = 20, PATIENCE_MAX_MS = 320, LET_IN_NS = 1000 * 1000 };
 static struct lock atfork_lock = {.rank = LOCK_ATFORK};
 static bool retired; /* under atfork_lock: a fork holds nothing any more */
 
-/* glibc's lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
-extern void _IO_list_lock(void) __attribute__((weak));
-extern void _IO_list_unlock(void) __attribute__((weak));
-
 /* How many forks of this thread, one inside the other, hold that. (A process is not threaded until it has been so, and from then on it is: those
  * that do not hold it are the outer ones.) */
 static __thread uint32_t stdio_held __attribute__((tls_model("initial-exec")));
 
 static void enter_stdio(void) {
-  if (__libc_single_threaded || !_IO_list_lock || !_IO_list_unlock) return;
-  _IO_list_lock();
+  if (libc_single_threaded() || !libc_has_stdio_lock()) return;
+  libc_lock_stdio();
   stdio_held++;
 }
 
 static void leave_stdio(void) {
-  if (stdio_held == 0 || !_IO_list_unlock) return;
+  if (stdio_held == 0) return;
   stdio_held--;
-  _IO_list_unlock();
+  libc_unlock_stdio();
 }
 
 /* Stdio's lock and the heap's. False: the patience is used up, and some may be missing. */
@@ -109,7 +106,7 @@ COLD static void enter_all(bool interrupted) {
  * good, and threads that came later waited for it.) */
 COLD static void before_fork(void) {
   bool interrupted = holds_any();
-  if (__libc_single_threaded && !interrupted) return;
+  if (libc_single_threaded() && !interrupted) return;
   uint32_t counted = thread_locks;
   if (!interrupted) thread_locks = 0; /* else nothing would come */
   enter_all(interrupted);
@@ -165,6 +162,5 @@ static __attribute__((destructor)) void retire(void) {
 #endif
 
 void fork_set_up(void) {
-  extern fork_registrar __register_atfork; /* what pthread_atfork() is */
-  __register_atfork(before_fork, after_fork_in_parent, after_fork_in_child, whose_end_they_share());
+  LIBC_REGISTER_ATFORK(before_fork, after_fork_in_parent, after_fork_in_child, whose_end_they_share());
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "libc.h"
 #include "lock.h"
 #include "os.h"
 #include "printf.h"
@@ -25,9 +26,6 @@ enum { OVERWRITTEN = 0xa5 }; /* what is in a page beside its block, until somebo
 struct guards guards;
 static bool by_advice; /* how pages are closed */
 static struct lock guard_lock = {.rank = LOCK_GUARD};
-
-/* libc's, by a name that no program has for itself. */
-extern int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
 
 /* ---- pages ---------------------------------------------------------------------------------------------------------- */
 
@@ -109,22 +107,22 @@ static uintptr_t pc_of(const void *context) {
  * fault comes again, and what was sent is sent again. */
 static void on_fault(int number, siginfo_t *info, void *context) {
   struct sigaction now = {.sa_flags = 0};
-  __sigaction(number, NULL, &now);
+  LIBC_SIGACTION(number, NULL, &now);
   bool told = now.sa_flags & SA_SIGINFO; /* not if it was put back by signal(), which keeps no flags */
   uintptr_t address = told && info->si_code > 0 ? (uintptr_t)info->si_addr : 0;
   if (guard_has(address)) {
     const struct guard_slot *slot = slot_near(address);
     if (slot->payload) report("guard", kind_of(slot, address), address, slot, pc_of(context));
   }
-  __sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+  LIBC_SIGACTION(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
   if (!told || info->si_code <= 0) KERNEL(SYS_tgkill, (uintptr_t)KERNEL(SYS_getpid), (uintptr_t)KERNEL(SYS_gettid), (uintptr_t)number);
 }
 
 /* Not where it is ignored, which what is started by exec inherits. */
 static void listen_to_faults(void) {
   struct sigaction now;
-  if (__sigaction(SIGSEGV, NULL, &now) != 0 || now.sa_handler != SIG_DFL) return;
-  __sigaction(SIGSEGV, &(struct sigaction){.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART}, NULL);
+  if (LIBC_SIGACTION(SIGSEGV, NULL, &now) != 0 || now.sa_handler != SIG_DFL) return;
+  LIBC_SIGACTION(SIGSEGV, &(struct sigaction){.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART}, NULL);
 }
 
 /* ---- blocks --------------------------------------------------------------------------------------------------------- */

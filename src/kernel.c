@@ -7,12 +7,11 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 
+#include "libc.h"
 #include "symbols.h"
 
-/* getauxval() by the name that is reserved. It reads what ld.so has kept, and has no state. */
-extern unsigned long __getauxval(unsigned long type);
-
-unsigned long kernel_auxval(unsigned long type) { return __getauxval(type); }
+/* It reads what ld.so has kept, and has no state. */
+unsigned long kernel_auxval(unsigned long type) { return LIBC_GETAUXVAL(type); }
 
 /* The arguments come one by one: a load from memory between the registers' assignments would be a call in an instrumented build, which has its own use
  * for them (under ThreadSanitizer a futex lost its time limit so). */
@@ -132,7 +131,7 @@ long kernel_call(long number, const uintptr_t a[6]) {
     int answer = ((vdso_function *)function)(a[0], a[1], a[2]);
     if (answer != -ENOSYS) return answer;
   }
-  bool asks_only = number == SYS_brk && a[0] == 0;
-  if (!asks_only && (function = function_for(number, in_libc, COUNT(in_libc), symbol_of_libc))) return enter_by_libc(function, number, a);
+  bool takes_away = LIBC_IS_WRITTEN_OVER && !(number == SYS_brk && a[0] == 0);
+  if (takes_away && (function = function_for(number, in_libc, COUNT(in_libc), symbol_of_libc))) return enter_by_libc(function, number, a);
   return enter_kernel(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

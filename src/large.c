@@ -154,7 +154,7 @@ static size_t release(struct mapping *spare, size_t most) {
   size_t cut = min_size(most, spare->bytes);
   uint32_t since = spare->since;
   bool long_hold = hold_bytes + min_size(spare->dirty_bytes, cut) > HOLD_BYTES;
-  if (long_hold && !__libc_single_threaded && may_drop_lock() && !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);
+  if (long_hold && !libc_single_threaded() && may_drop_lock() && !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);
   size_t rest = spare->bytes - cut;
   void *from = (void *)(spare->base + rest);
   hold_bytes += UNMAP_COST_BYTES + min_size(spare->dirty_bytes, cut);

@@ -17,8 +17,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/single_threaded.h>
 
+#include "libc.h"
 #include "os.h"
 
 enum lock_rank { LOCK_ATFORK = -4, LOCK_BIRTH, LOCK_LARGE, LOCK_MAKING, LOCK_ARENA /* 0: fresh memory is an arena */, LOCK_GROWTH, LOCK_SAMPLES, LOCK_GUARD };
@@ -75,7 +75,7 @@ static inline bool lock_enter_again(struct lock *lock) {
 static inline bool lock_try_word(struct lock *lock, uint32_t word) {
   uint32_t seen = __atomic_load_n(&lock->word, __ATOMIC_RELAXED);
   if (seen != 0) return false;
-  if (!__libc_single_threaded)
+  if (!libc_single_threaded())
     return __atomic_compare_exchange_n(&lock->word, &seen, word, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
   __atomic_store_n(&lock->word, word, __ATOMIC_RELAXED);
   return true;
@@ -123,7 +123,7 @@ static inline void lock_leave(struct lock *lock) {
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   if (lock->nested)
     lock->nested = 0;
-  else if (__libc_single_threaded)
+  else if (libc_single_threaded())
     __atomic_store_n(&lock->word, 0, __ATOMIC_RELAXED);
   else if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) & LOCK_SLEEPERS)
     sys_wake(&lock->word);

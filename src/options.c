@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "libc.h"
 #include "limits.h"
 #include "os.h"
 #include "printf.h"
@@ -146,7 +147,7 @@ static const char *value_of(char **environment, const char *name) {
 __attribute__((constructor)) static void read_options(int argument_count, char **arguments, char **environment) {
   (void)argument_count;
   (void)arguments;
-  const char *text = value_of(environment, "OSMEM_OPTIONS");
+  const char *text = value_of(LIBC_ENVIRONMENT(environment), "OSMEM_OPTIONS");
   while (text && *text) {
     size_t length = bytes_until_comma(text);
     read_one(text, length);

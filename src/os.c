@@ -2,7 +2,6 @@
 #include "os.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -12,8 +11,12 @@
 
 #include "geometry.h"
 #include "kernel.h"
+#include "libc.h"
 #include "printf.h"
 #include "symbols.h"
+
+/* <linux/futex.h>, which musl's compilers do not find. */
+enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 };
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
@@ -142,9 +145,9 @@ static uintptr_t raw_break(uintptr_t end) {
 }
 
 /* Where another malloc serves the process, the break is that one's: both would take what the other moved it over, since nobody can look at it and
- * move it in one step. So it is refused us (we were loaded later, for os_malloc; or somebody stands before us). */
+ * move it in one step. So it is refused us (we were loaded later, for os_malloc; or somebody stands before us; or libc's own malloc goes on beside us, and does so). */
 uintptr_t sys_break(void) {
-  if (!sys_malloc_is_ours) return 0;
+  if (!sys_malloc_is_ours || !LIBC_SHARES_BREAK) return 0;
   count(SYS_CALL_BRK);
   return raw_break(0);
 }

@@ -2,7 +2,6 @@
  * LD_PRELOAD puts under a program. */
 #include <errno.h>
 #include <limits.h>
-#include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include "os.h"
 #include "block_meta.h"
 #include "heap.h"
+#include "libc.h"
 #include "printf.h"
 #include "stats.h"
 #include "symbols.h"

@@ -10,6 +10,7 @@
 #include "arena.h"
 #include "cache.h"
 #include "kernel.h"
+#include "libc.h"
 #include "large.h"
 #include "options.h"
 #include "printf.h"

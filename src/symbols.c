@@ -1,88 +1,70 @@
 /* See symbols.h. */
 #include "symbols.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
-#include <sys/auxv.h>
 
 #include "block_meta.h"
-#include "kernel.h"
+#include "libc.h"
 
 /* ---- images --------------------------------------------------------------------------------------------------------- */
 
-#if __GLIBC_PREREQ(2, 35)
-extern int _dl_find_object(void *address, struct dl_find_object *found) __attribute__((weak)); /* a wholly static program has one image, and no map */
+/* Where libc has no _dl_find_object(), and in a wholly static program: the images of the start, and with musl, which unloads none, those that dlopen() brought. Looking through them wants no lock, as
+ * dl_iterate_phdr() does: of the loader's, whose holder may wait for the heap. Only ever added to; one that is known twice does no harm. */
+enum { KNOWN_IMAGES = 1024 };
+static struct image images[KNOWN_IMAGES]; /* atomic: `end`, which comes last */
+static uint32_t image_slots;             /* atomic; of them those before the first without an end are there */
 
-/* That of a wholly static program, by what the kernel told. */
-static COLD struct image only_image(void) {
-  const ElfW(Phdr) *segments = (const ElfW(Phdr) *)kernel_auxval(AT_PHDR);
+static const struct image *known_image(const void *address) {
+  uint32_t slots = __atomic_load_n(&image_slots, __ATOMIC_ACQUIRE);
+  for (const struct image *image = images; image < &images[KNOWN_IMAGES] && image < &images[slots]; image++)
+    if ((uintptr_t)address < __atomic_load_n(&image->end, __ATOMIC_ACQUIRE) && (uintptr_t)address >= image->start) return image;
+  return NULL;
+}
+
+/* What the loader tells debuggers of: all of its list. */
+static const struct link_map *map_of(const void *dynamic) {
+  const struct link_map *map = dynamic && libc_debug() ? libc_debug()->r_map : NULL;
+  while (map && (const void *)map->l_ld != dynamic) map = map->l_next;
+  return map;
+}
+
+static int note_image(struct dl_phdr_info *info, size_t size, void *data) {
+  (void)size;
+  (void)data;
   struct image image = {NULL, UINTPTR_MAX, 0, NULL};
-  uintptr_t moved_by = 0, frames = 0;
-  for (unsigned long i = 0; i < kernel_auxval(AT_PHNUM); i++) {
-    const ElfW(Phdr) *segment = &segments[i];
-    if (segment->p_type == PT_PHDR) moved_by = (uintptr_t)segments - segment->p_vaddr;
-    if (segment->p_type == PT_GNU_EH_FRAME) frames = segment->p_vaddr;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+    uintptr_t base = info->dlpi_addr + segment->p_vaddr;
+    if (segment->p_type == PT_GNU_EH_FRAME) image.frames = (const uint8_t *)base;
+    if (segment->p_type == PT_DYNAMIC) image.map = map_of((const void *)base);
     if (segment->p_type != PT_LOAD) continue;
-    if (segment->p_vaddr < image.start) image.start = segment->p_vaddr;
-    if (segment->p_vaddr + segment->p_memsz > image.end) image.end = segment->p_vaddr + segment->p_memsz;
+    if (base < image.start) image.start = base;
+    if (base + segment->p_memsz > image.end) image.end = base + segment->p_memsz;
   }
-  image.start += moved_by;
-  image.end += moved_by;
-  if (frames) image.frames = (const uint8_t *)(moved_by + frames);
-  return image;
+  if (image.end == 0 || known_image((const void *)image.start)) return 0;
+  uint32_t slot = __atomic_fetch_add(&image_slots, 1, __ATOMIC_ACQ_REL);
+  if (slot >= KNOWN_IMAGES) return 1;
+  images[slot].map = image.map;
+  images[slot].start = image.start;
+  images[slot].frames = image.frames;
+  __atomic_store_n(&images[slot].end, image.end, __ATOMIC_RELEASE);
+  return 0;
+}
+
+COLD void symbols_note_images(void) {
+  if (!_dl_find_object) dl_iterate_phdr(note_image, NULL);
 }
 
 struct image image_of(const void *address) {
   struct dl_find_object found;
-  if (!_dl_find_object) {
-    struct image only = only_image();
-    return lies_in(only, address) ? only : (struct image){0};
+  if (_dl_find_object) {
+    if (_dl_find_object((void *)address, &found) != 0) return (struct image){0};
+    return (struct image){found.dlfo_link_map, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, found.dlfo_eh_frame};
   }
-  if (_dl_find_object((void *)address, &found) != 0) return (struct image){0};
-  return (struct image){found.dlfo_link_map, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, found.dlfo_eh_frame};
+  if (__atomic_load_n(&image_slots, __ATOMIC_RELAXED) == 0) symbols_note_images();
+  const struct image *image = known_image(address);
+  return image ? *image : (struct image){0};
 }
-
-static struct image image_with(const struct link_map *map) {
-  struct image image = image_of(map->l_ld);
-  image.map = map;
-  return image;
-}
-#else
-static int find_range(struct dl_phdr_info *info, size_t size, void *data) {
-  (void)size;
-  struct image *image = data;
-  uintptr_t start = UINTPTR_MAX, end = 0;
-  if (info->dlpi_addr != image->map->l_addr) return 0;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-    if (segment->p_type != PT_LOAD) continue;
-    uintptr_t base = info->dlpi_addr + segment->p_vaddr;
-    if (base < start) start = base;
-    if (base + segment->p_memsz > end) end = base + segment->p_memsz;
-  }
-  for (int i = 0; i < info->dlpi_phnum; i++)
-    if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME) image->frames = (const uint8_t *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-  image->start = start;
-  image->end = end;
-  return 1;
-}
-
-static struct image image_with(const struct link_map *map) {
-  struct image image = {.map = map};
-  dl_iterate_phdr(find_range, &image);
-  return image;
-}
-
-/* dladdr1() walks all symbols of the image; but glibc has nothing else here. */
-extern int dladdr1(const void *address, Dl_info *info, void **extra, int flags) __attribute__((weak));
-
-struct image image_of(const void *address) {
-  Dl_info info;
-  struct link_map *map;
-  if (!dladdr1 || !dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP)) return (struct image){0};
-  return image_with(map);
-}
-#endif
 
 struct image image_of_ours(void) {
   static const char here;
@@ -108,7 +90,7 @@ static const void *at(struct image image, uintptr_t address) {
 
 static struct table table_of(const struct link_map *map) {
   struct table table = {0};
-  struct image image = image_with(map);
+  struct image image = image_of(map->l_ld);
   for (const ElfW(Dyn) *entry = map->l_ld; entry && entry->d_tag != DT_NULL; entry++) {
     const void *address = at(image, entry->d_un.d_ptr);
     switch (entry->d_tag) {
@@ -197,11 +179,8 @@ void *symbol_behind_ours(const char *name) {
   return ours.map ? symbol_from(ours.map->l_next, name) : NULL;
 }
 
-/* By a function of libc's that nobody stands before. */
-extern unsigned long __getauxval(unsigned long type);
-
 void *symbol_of_libc(const char *name) {
-  struct image libc = image_of((const void *)__getauxval);
+  struct image libc = image_of(libc_address());
   return libc.map ? symbol_in(libc.map, name) : NULL;
 }
 
@@ -216,6 +195,6 @@ bool symbol_is_ours(const char *name) {
   struct image ours = image_of_ours();
   const struct link_map *first = first_of(ours.map);
   if (first == ours.map) return true; /* with libosmem.a; or there are no maps */
-  if (first->l_name && *first->l_name) return false; /* another namespace: the executable's is empty */
+  if (LIBC_EXECUTABLE_HAS_NO_NAME && first->l_name && *first->l_name) return false; /* another namespace */
   return lies_in(ours, symbol_of_all(name));
 }

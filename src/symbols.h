@@ -18,8 +18,11 @@ struct image {
   const uint8_t *frames; /* the index of its .eh_frame, or NULL */
 };
 
-/* The one that an address lies in. O(log images), no locks. */
+/* The one that an address lies in. O(log images), no locks. Before glibc 2.35 of those that the program started with alone; O(images). */
 struct image image_of(const void *address);
+
+/* Something was loaded, for good. Not under a lock: the loader's is wanted. */
+void symbols_note_images(void);
 
 /* The one that this library is in: libosmem.so, or the program that has libosmem.a in it. */
 struct image image_of_ours(void);

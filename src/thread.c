@@ -54,12 +54,9 @@ static struct theap *unused_heaps;       /* those that own nothing; forks leave 
 struct theap *theap_list(void) { return __atomic_load_n(&theaps, __ATOMIC_ACQUIRE); }
 
 /* What tools put around these two (profilers, checkers of locks) allocates, or takes a lock under which others allocate, and we call them under
- * birth_lock. So here they are libc's reserved names, which it has in this version alone. (Not in the archive: the libc of a wholly static program
- * has no versions. Nor for ThreadSanitizer, which has to see them.) */
-#if !defined OSMEM_ARCHIVE && !defined __SANITIZE_THREAD__
-__asm__(".symver pthread_mutex_trylock, __pthread_mutex_trylock@" LIBC_VERSION);
-__asm__(".symver pthread_mutex_unlock, __pthread_mutex_unlock@" LIBC_VERSION);
-#endif
+ * birth_lock. */
+LIBC_BY_RESERVED_NAME(pthread_mutex_trylock);
+LIBC_BY_RESERVED_NAME(pthread_mutex_unlock);
 
 /* ---- birth ---------------------------------------------------------------------------------------------------------- */
 
@@ -266,6 +263,7 @@ static void take_along(struct theap *heap) {
   heap->generation = fork_generation;
   heap->known_dead = false; /* that list is dropped */
   arena_count_thread(heap->arena);
+  libc_let_go_in_child(&heap->alive);
   hold_alive(heap);
 }
 
@@ -425,7 +423,7 @@ COLD void theaps_after_fork(bool child) {
   lock_leave_after_fork(&birth_lock, child);
   if (!child) return;
   lock_free_orphan(&birth_lock); /* the list of heaps is whole at every instruction */
-  if (!__libc_single_threaded) heirs_begin(); /* others' heaps are gone, also those that were known to be dead: heirs.c need not tell them apart */
+  if (!libc_single_threaded()) heirs_begin(); /* others' heaps are gone, also those that were known to be dead: heirs.c need not tell them apart */
   arenas_forget_threads();
   for (struct theap *heap = looked_after; heap; heap = heap->below) take_along(heap);
   if (theap_is_born(self)) take_along(self);

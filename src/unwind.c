@@ -189,12 +189,8 @@ static const uint8_t *find_record(const uint8_t *index, uintptr_t pc) {
   return low && !head.failed ? index + entries[low - 1].record : NULL;
 }
 
-/* (What there is before glibc 2.35 takes the loader's locks, under which others wait for who is in malloc.) */
 static bool find_table(uintptr_t pc, struct frame_table *table) {
   *table = (struct frame_table){0};
-#if !__GLIBC_PREREQ(2, 35)
-  return false && pc;
-#endif
   const uint8_t *record = find_record(image_of((const void *)pc).frames, pc);
   return record && read_own(record, table) && pc >= table->start && pc < table->end;
 }
