@@ -23,7 +23,10 @@ flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-mo
 # crashed at its start), and loses names that .symver gives.
 no_lto := -fno-lto
 link := -shared -Wl,-soname,$(soname) -Wl,--version-script=src/libosmem.map \
-  -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code
+  -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code -Wl,--eh-frame-hdr
+
+# Before glibc 2.34 some of what we call is in libraries of its own.
+libs := -lpthread -ldl
 
 sources := $(wildcard src/*.c)
 headers := $(wildcard src/*.h include/*.h)
@@ -45,7 +48,6 @@ build/flags: FORCE
 FORCE:
 
 # The two libraries in $(1), by the compiler that $(3) names, with their objects in $(2). Of the archive only public names: a program may have functions called print or die.
-# (Before glibc 2.34 what we call of pthread's is in a library of its own.)
 define libraries
 $(2)/unity.o: flags += -DOSMEM_ARCHIVE
 
@@ -54,7 +56,7 @@ $(2)/unity.o $(2)/shared.o $(2)/kernel.o: $(2)/%.o: $$(sources) $$(headers) Make
 	$$($(3)) $$(flags) $$(CFLAGS) $$(no_lto) -c src/$$*.c -o $$@
 
 $(1)libosmem.so: $(2)/shared.o $(2)/kernel.o src/libosmem.map
-	$$($(3)) $$(CFLAGS) $$(link) $$(filter %.o,$$^) -o $$@ $$(LDFLAGS) -lpthread
+	$$($(3)) $$(CFLAGS) $$(link) $$(filter %.o,$$^) -o $$@ $$(LDFLAGS) $$(libs)
 	ln -sf libosmem.so $(1)$$(soname)
 
 $(2)/static.o: $(2)/unity.o $(2)/kernel.o
@@ -98,7 +100,7 @@ build/$(1)/%.o: src/%.c $$(headers) Makefile
 	$$(CC) $$(flags) $$($(1)_flags) -c $$< -o $$@
 
 build/$(1)/libosmem.so: $$($(1)_objects) src/libosmem.map
-	$$(CC) $$($(1)_flags) $$(filter-out $$($(1)_unlinked),$$(link)) $$(filter %.o,$$^) -o $$@
+	$$(CC) $$($(1)_flags) $$(filter-out $$($(1)_unlinked),$$(link)) $$(filter %.o,$$^) -o $$@ $$(libs)
 	ln -sf libosmem.so build/$(1)/$$(soname)
 
 $(1): build/$(1)/libosmem.so
@@ -117,7 +119,7 @@ build/$(1)/kernel.o: tests/bench/$(1)_kernel.c tests/real_kernel.h src/kernel.c 
 	$$(CC) $$(flags) $$(CFLAGS) $$(no_lto) -c $$< -o $$@
 
 build/$(1)/libosmem.so: build/shared.o build/$(1)/kernel.o src/libosmem.map
-	$$(CC) $$(CFLAGS) $$(link) $$(filter %.o,$$^) -o $$@ $$(LDFLAGS)
+	$$(CC) $$(CFLAGS) $$(link) $$(filter %.o,$$^) -o $$@ $$(LDFLAGS) $$(libs)
 
 $(1): build/$(1)/libosmem.so
 .PHONY: $(1)

@@ -177,7 +177,7 @@ static void set_purged(struct slab *slab, unsigned purged) {
 /* The objects of one purged page come back, but for those that reach into another. */
 COLD static void restore_page(struct slab *slab) {
   budget_regret(1);
-  unsigned page = slab->purged & -slab->purged, left = slab->purged & ~page;
+  unsigned page = slab->purged & -(unsigned)slab->purged, left = slab->purged & ~page;
   uintptr_t base = slab_start(slab);
   size_t size = slab_object_bytes(slab);
   for (size_t offset = 0; offset < slab->carved; offset += size) {

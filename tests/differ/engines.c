@@ -2,6 +2,7 @@
 #include "differ.h"
 
 #include "../../src/foreign.h"
+#include "../../src/libc.h"
 #include "../verbs.h"
 
 struct engine engines[ENGINES];

@@ -2,6 +2,7 @@
 #include "verbs.h"
 
 #include "../../src/foreign.h"
+#include "../../src/libc.h"
 
 /* Every way to ask for `size` bytes. */
 static void *by_malloc(size_t size) { return malloc(size); }
