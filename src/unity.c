@@ -30,6 +30,7 @@
 #include "heap.c"
 #include "stats.c"
 #include "layout.c"
+#include "lines.c"
 #include "limits.c"
 #include "options.c"
 #include "check.c"
