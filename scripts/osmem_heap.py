@@ -14,7 +14,7 @@ import mmap
 import os
 import struct
 
-VERSION = 3
+VERSION = 4
 
 # The fields of src/layout.h, LAYOUT_FIELDS, in its order.
 FIELDS = """
@@ -49,7 +49,7 @@ NUMBERS = ("granule_bytes chunk_bytes slab_usable regions_max arenas_max cache_b
            " block_bytes_mask block_vouched block_tag_shift block_used block_purged block_sampled"
            " slab_record_bytes region_record_bytes list_record_bytes arena_record_bytes"
            " heap_record_bytes sample_record_bytes stack_record_bytes guard_slots guard_record_bytes").split()
-ROOTS = "regions arenas heaps mappings counters secrets list_end page_bytes samples guards".split()
+ROOTS = "regions arenas heaps mappings counters secrets list_end page_bytes samples guards left_alone".split()
 HEAD = struct.Struct("<8s4H%dI%dQ" % (len(NUMBERS), len(ROOTS)))
 SIGNED = {1: "B", 2: "h", 4: "I", 8: "Q"}
 SLAB_FIELDS = "slab.carved slab.countdown slab.wake slab.purged slab.size_class".split()
@@ -99,6 +99,14 @@ ACTIVE = [name for name, _ in LINES[:LINES.index((None, "= can be in memory"))]]
 
 class Unreadable(Exception):
     """Why the heap cannot be read, in one line for a person, and the remedy."""
+
+
+class NotLoaded(Unreadable):
+    """There is no osmem."""
+
+
+class LeftAlone(Unreadable):
+    """There is one, but no heap of its own."""
 
 
 # ---- memory -----------------------------------------------------------------------------
@@ -405,7 +413,7 @@ class Heap:
             if address is not None:
                 break
         else:
-            raise Unreadable(f"{memory.name} is not on osmem (or on one too old to be read)")
+            raise NotLoaded(f"{memory.name} is not on osmem (or on one too old to be read)")
         head = memory.read(address, HEAD.size)
         magic, version, size, fields, classes, *rest = HEAD.unpack(head)
         if magic != b"osmemlay":
@@ -420,6 +428,9 @@ class Heap:
                               memory.read(address + HEAD.size, 4 * fields + 2 * classes))
         self.field = {name: (table[2 * i], table[2 * i + 1]) for i, name in enumerate(FIELDS)}
         self.class_bytes = table[2 * fields:]
+        why, = self.words(self.root["left_alone"], 1)
+        if why:
+            raise LeftAlone(f"{memory.name} is left alone by osmem ({self.text(why)}): another malloc serves it")
 
     # -- records --
 
@@ -438,6 +449,10 @@ class Heap:
 
     def words(self, address, count):
         return struct.unpack("<%dQ" % count, self.memory.read(address, 8 * count))
+
+    def text(self, address, most=64):
+        """A string of the library's, or its beginning."""
+        return self.memory.read(address, most).split(b"\0")[0].decode(errors="replace")
 
     # -- what there is --
 

@@ -127,10 +127,11 @@ def run(options):
 def verify(options):
     try:
         osmem_heap.Heap(osmem_heap.open_memory(options.pid))
-    except osmem_heap.Unreadable as why:
-        if "is not on osmem" not in str(why):
-            raise
+    except osmem_heap.NotLoaded:
         print(f"process {options.pid}: osmem is not active")
+        return EXIT_ANSWER_NO
+    except osmem_heap.LeftAlone as why:
+        print(why)
         return EXIT_ANSWER_NO
     print(f"process {options.pid}: osmem is active")
     return 0

@@ -31,8 +31,7 @@ void *dynamic_symbol(const char *library, const char *name) {
 static void *next_function(void **cached, const char *name) {
   void *function = __atomic_load_n(cached, __ATOMIC_RELAXED);
   if (function) return function;
-  function = symbol_behind_ours(name);
-  if (!function) function = symbol_of_libc(name); /* we were loaded after it */
+  function = symbol_next(name);
   __atomic_store_n(cached, function, __ATOMIC_RELAXED);
   return function;
 }
@@ -42,7 +41,7 @@ static void *next_function(void **cached, const char *name) {
 typedef void *dlopen_function(const char *file, int mode);
 
 #ifdef __GLIBC__
-static int without_deepbind(int mode) { return settings.keep_deepbind ? mode : mode & ~RTLD_DEEPBIND; }
+static int without_deepbind(int mode) { return settings.keep_deepbind || left_alone ? mode : mode & ~RTLD_DEEPBIND; }
 
 EXPORT void *dlopen(const char *file, int mode) {
   static void *next; /* atomic */
@@ -86,7 +85,10 @@ static bool is_of_family(const char *name) {
 }
 
 /* Ours of that name, if our malloc is everybody's. */
-static void *ours_for_all(const char *name) { return is_of_family(name) && symbol_is_ours("malloc") && symbol_is_ours("free") ? symbol_of_ours(name) : NULL; }
+static void *ours_for_all(const char *name) {
+  bool ours = !left_alone && is_of_family(name) && symbol_is_ours("malloc") && symbol_is_ours("free");
+  return ours ? symbol_of_ours(name) : NULL;
+}
 
 static void *ours_for_libcs(const char *name, void *found, void *ours) { return found && found == symbol_of_libc(name) ? ours : found; }
 

@@ -3,13 +3,18 @@
  * Forth: memory from glibc (an object bound to libc itself, or from before we were loaded) is recognised by not being ours, and
  * handed to __libc_free and its kin, which exist for wrappers like us. If glibc's malloc never served
  * anything, as in nearly every process, such a pointer can only be a mistake.
- * The way back is closed by dynamic.c. */
+ * The way back is closed by dynamic.c.
+ *
+ * Where we serve nobody all pointers are such, and nothing is judged. */
 #include "foreign.h"
 
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "block_meta.h"
 #include "libc.h"
+#include "printf.h"
 #include "report.h"
 #include "symbols.h"
 
@@ -19,13 +24,48 @@ extern void *__libc_realloc(void *, size_t) __attribute__((weak));
 typedef struct mallinfo2 info_function(void);
 typedef size_t usable_function(void *payload);
 
+const char *left_alone;
+
+/* The strangers: libc's, of a process that is left alone the next one's. What only that needs is looked for then. */
+static struct {
+  void *(*malloc)(size_t bytes);
+  void *(*calloc)(size_t count, size_t bytes);
+  void *(*memalign)(size_t alignment, size_t bytes);
+  void *(*realloc)(void *payload, size_t bytes);
+  void (*free)(void *payload);
+} stranger = {.realloc = __libc_realloc, .free = __libc_free};
+
+COLD bool foreign_leave_alone(const char *why) {
+  if (!symbol_next("malloc")) return false;
+  stranger.malloc = (void *(*)(size_t))symbol_next("malloc");
+  stranger.calloc = (void *(*)(size_t, size_t))symbol_next("calloc");
+  stranger.memalign = (void *(*)(size_t, size_t))symbol_next("memalign");
+  stranger.realloc = (void *(*)(void *, size_t))symbol_next("realloc");
+  stranger.free = (void (*)(void *))symbol_next("free");
+  left_alone = why;
+  return true;
+}
+
+COLD void foreign_serve_instead(const char *reason) {
+  bool served = foreign_leave_alone(reason);
+  print(STDERR_FILENO, "osmem: %s: %s\n", reason, served ? "the C library's own malloc serves this process" : "and this program has no other malloc");
+  if (!served) abort();
+}
+
+void *foreign_allocate(size_t bytes, size_t alignment, bool zero) {
+  if (alignment > ALIGNMENT) return stranger.memalign(alignment, bytes);
+  return zero ? stranger.calloc(1, bytes) : stranger.malloc(bytes);
+}
+
+void *foreign_function(const char *name) { return left_alone ? symbol_next(name) : NULL; }
+
 /* libc's own definitions of names that we export, too, and that who is preloaded behind us may have. Not by dlvsym(): that takes the loader's
  * lock, under which a plugin's constructor may be waiting for the very thread that frees. (A wholly static program has no other malloc.)
  *
  * Once true it stays so: mallinfo2() walks all that libc's heap has free, and 40,000 frees that asked it each time took 42 s. */
 bool foreign_has_memory(void) {
   static bool held_memory; /* atomic */
-  if (!__libc_free || !__libc_realloc) return false;
+  if (!stranger.free || !stranger.realloc) return false;
   if (__atomic_load_n(&held_memory, __ATOMIC_RELAXED)) return true;
   info_function *info = (info_function *)symbol_of_libc("mallinfo2");
   if (!info) return true;
@@ -37,22 +77,23 @@ bool foreign_has_memory(void) {
 
 /* Ends the process unless `payload` may be glibc's. */
 static void check_foreign(const void *payload, const char *call) {
+  if (left_alone) return;
   if ((uintptr_t)payload % ALIGNMENT) report_misuse(call, MISUSE_MISALIGNED, payload);
   if (!foreign_has_memory()) report_misuse(call, MISUSE_INVALID, payload);
 }
 
 void foreign_free(void *payload, const char *call) {
   check_foreign(payload, call);
-  __libc_free(payload);
+  stranger.free(payload);
 }
 
 void *foreign_realloc(void *payload, size_t bytes, const char *call) {
   check_foreign(payload, call);
-  return __libc_realloc(payload, bytes);
+  return stranger.realloc(payload, bytes);
 }
 
 size_t foreign_usable(void *payload, const char *call) {
   check_foreign(payload, call);
-  usable_function *usable = (usable_function *)symbol_of_libc("malloc_usable_size");
+  usable_function *usable = (usable_function *)(left_alone ? symbol_next : symbol_of_libc)("malloc_usable_size");
   return usable ? usable(payload) : 0;
 }

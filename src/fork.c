@@ -25,6 +25,7 @@
 
 #include "arena.h"
 #include "budget.h"
+#include "foreign.h"
 #include "guard.h"
 #include "kernel.h"
 
@@ -132,7 +133,7 @@ COLD static void after_fork_in_child(void) {
 }
 
 int fork_register(fork_registrar *registrar, void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
-  bool entered = lock_enter(&atfork_lock);
+  bool entered = !left_alone && lock_enter(&atfork_lock); /* there nobody frees it in a child */
   int error = registrar(prepare, parent, child, library);
   if (entered) lock_leave(&atfork_lock);
   return error;

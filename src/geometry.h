@@ -23,6 +23,7 @@
 
 enum {
   KIB = 1024,
+  PAGE_MAX = 64 * KIB, /* of the kernel's: larger ones no test has seen */
 
   /* ---- the map ---- */
   GRANULE_SHIFT = SIZED(15, 12),

@@ -111,6 +111,7 @@ static struct found find_outside(void *payload, const char *call) {
 
 /* What a pointer that must be live is. Ends the process if it is ours and not live. */
 static struct found find_live(void *payload, const char *call) {
+  if (UNLIKELY(left_alone != NULL)) return (struct found){STRANGER, 0, NULL, false};
   uintptr_t address = (uintptr_t)payload;
   const struct region *region = region_of(address);
   if (!region) return find_outside(payload, call);
@@ -518,8 +519,10 @@ static __attribute__((noinline)) void *allocate_slow(size_t bytes, size_t alignm
   bool begun = giving_begin();
   void *payload = allocate_by_size(&(struct request){bytes, alignment, zero});
   giving_end(begun);
-  if (!payload) errno = ENOMEM;
-  return payload;
+  if (payload) return payload;
+  if (left_alone) return foreign_allocate(bytes, alignment, zero);
+  errno = ENOMEM;
+  return NULL;
 }
 
 __attribute__((noinline)) void *malloc_slow(size_t bytes) {
@@ -696,11 +699,11 @@ static void *resize_in_place(struct found found, void *payload, size_t bytes) {
 void *heap_realloc(void *payload, size_t bytes, const char *call) {
   if (!payload) return heap_malloc(bytes);
   struct found found = find_live(payload, call);
+  if (found.kind == STRANGER) return foreign_realloc(payload, bytes, call);
   if (bytes == 0) {
     free_found(found, payload, call);
     return NULL;
   }
-  if (found.kind == STRANGER) return foreign_realloc(payload, bytes, call);
   if (bytes > PTRDIFF_MAX || found.usable == 0) {
     errno = ENOMEM;
     return NULL;

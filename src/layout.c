@@ -2,6 +2,7 @@
 #include "layout.h"
 
 #include "arena.h"
+#include "foreign.h"
 #include "guard.h"
 #include "os.h"
 #include "region.h"
@@ -24,7 +25,7 @@ static const struct layout {
   uint32_t granule_bytes, chunk_bytes, slab_usable, regions_max, arenas_max, cache_bins, mapping_states;
   uint32_t block_bytes_mask, block_vouched, block_tag_shift, block_used, block_purged, block_sampled;
   uint32_t slab_record_bytes, region_record_bytes, list_record_bytes, arena_record_bytes, heap_record_bytes, sample_record_bytes, stack_record_bytes, guard_slots, guard_record_bytes;
-  const void *regions, *arenas, *heaps, *mappings, *counters, *secrets, *list_end, *page_bytes, *samples, *guards;
+  const void *regions, *arenas, *heaps, *mappings, *counters, *secrets, *list_end, *page_bytes, *samples, *guards, *left_alone;
   struct layout_field field[LAYOUT_FIELDS(COUNT_FIELD)];
   uint16_t class_bytes[SIZE_CLASSES];
 } layout asm("osmem_layout") __attribute__((used)) = {
@@ -65,6 +66,7 @@ static const struct layout {
     .page_bytes = &page_bytes,
     .samples = &samples,
     .guards = &guards,
+    .left_alone = &left_alone,
     .field = {LAYOUT_FIELDS(FIELD)},
     .class_bytes = {
 #define CLASS(step) (step) * ALIGNMENT

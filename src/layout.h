@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-enum { LAYOUT_VERSION = 3 };
+enum { LAYOUT_VERSION = 4 };
 
 /* In this order, as struct name, field. */
 #define LAYOUT_FIELDS(FIELD) \

@@ -97,8 +97,14 @@ static inline bool libc_single_threaded(void) {
 /* The name of the executable in the base namespace. */
 #define LIBC_EXECUTABLE_HAS_NO_NAME true
 
-/* Constructors are called with what main() will be called with, and before libc has noted down any of it. */
-#define LIBC_ENVIRONMENT(given) (given)
+/* `given` to a constructor, which is called with what main() will be called with, and before libc has noted down any of it. Still earlier ld.so alone knows where the kernel has
+ * put it: behind the arguments, of which the number comes first, and a NULL. */
+extern void *__libc_stack_end __attribute__((weak));
+static inline char **libc_environment(char **given) {
+  if (given || !&__libc_stack_end) return given;
+  char **arguments = (char **)__libc_stack_end + 1;
+  return arguments + (uintptr_t)arguments[-1] + 1;
+}
 
 /* What pthread_atfork() is. `library`: with whose end the handlers go, or NULL. */
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
@@ -150,7 +156,7 @@ static inline bool libc_single_threaded(void) { return false; }
 
 /* Constructors are called without arguments, when that is set. */
 extern char **__environ;
-#define LIBC_ENVIRONMENT(given) ((void)(given), __environ)
+static inline char **libc_environment(char **given) { return (void)given, __environ; }
 
 /* It holds a lock of its own from before the first handler until after the last, and allocates under it by its own malloc. Nothing is ever unloaded. */
 static inline int libc_register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {

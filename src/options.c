@@ -1,4 +1,4 @@
-/* See options.h. A table and a loop. Ignored in setuid programs. */
+/* See options.h. A table and a loop. */
 #include "options.h"
 
 #include <stdbool.h>
@@ -10,6 +10,7 @@
 #include "kernel.h"
 #include "libc.h"
 #include "limits.h"
+#include "lines.h"
 #include "os.h"
 #include "printf.h"
 #include "profile.h"
@@ -27,17 +28,18 @@ static const struct option {
   const char *name;
   size_t *value;
   bool (*parse)(const char *text, size_t length, size_t *value);
-  const char *form;
+  const char *form, *meaning;
 } option_table[] = {
-    {"stats", &settings.stats, parse_switch, "stats=0|1"},
-    {"deepbind", &settings.keep_deepbind, parse_switch, "deepbind=0|1"},
-    {"limit", &sys_limits.hard, parse_size, "limit=SIZE"},
-    {"soft", &sys_limits.soft, parse_soft, "soft=SIZE|cgroup"},
-    {"populate", &sys_populates, parse_switch, "populate=0|1"},
-    {"thp", &sys_huge_pages, parse_switch, "thp=0|1"},
-    {"profile", NULL, parse_profile, "profile=PREFIX"},
-    {"profile_rate", &profile_settings.rate, parse_size, "profile_rate=SIZE"},
-    {"guard", &profile_settings.guard, parse_switch, "guard=0|1"},
+    {"off", &settings.off, parse_switch, "off=0|1", "1: leave the process to the C library's own malloc"},
+    {"stats", &settings.stats, parse_switch, "stats=0|1", "1: a table on stderr at exit"},
+    {"limit", &sys_limits.hard, parse_size, "limit=SIZE", "what the heap may hold; beyond it allocation fails"},
+    {"soft", &sys_limits.soft, parse_soft, "soft=SIZE|cgroup", "near it what is free goes back at once; cgroup: the least limit of its control groups"},
+    {"populate", &sys_populates, parse_switch, "populate=0|1", "0: do not ask for pages ahead of their use"},
+    {"thp", &sys_huge_pages, parse_switch, "thp=0|1", "1: ask for huge pages, 0: have none; by default as the system has it"},
+    {"deepbind", &settings.keep_deepbind, parse_switch, "deepbind=0|1", "1: dlopen() keeps RTLD_DEEPBIND"},
+    {"profile", NULL, parse_profile, "profile=PREFIX", "who asked for the memory, into files PREFIX.PID.heap at exit"},
+    {"profile_rate", &profile_settings.rate, parse_size, "profile_rate=SIZE", "one sample in about so many bytes"},
+    {"guard", &profile_settings.guard, parse_switch, "guard=0|1", "1: some blocks lie between closed pages, and misuse of them is told with stacks"},
 };
 enum { OPTION_COUNT = sizeof option_table / sizeof *option_table };
 
@@ -117,42 +119,54 @@ static bool set_option(const char *text, size_t length) {
 
 /* One line, whatever stands in the text, and with room for what would be right. */
 static void complain(const char *text, size_t length) {
+  struct printer line = {.fd = STDERR_FILENO};
   char shown[64];
   size_t bytes = min_size(length, sizeof shown - 1);
   for (size_t i = 0; i < bytes; i++) shown[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
   shown[bytes] = 0;
-  _Static_assert(OPTION_COUNT == 9, "the line names all of them");
-  print(STDERR_FILENO, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are %s, %s, %s, %s, %s, %s, %s, %s, %s, with commas between, a SIZE as 64M or 1G, 0 for none\n",
-        shown, bytes < length ? "..." : "", option_table[0].form, option_table[1].form, option_table[2].form, option_table[3].form,
-        option_table[4].form, option_table[5].form, option_table[6].form, option_table[7].form, option_table[8].form);
+  printer_print(&line, "osmem: OSMEM_OPTIONS: cannot use \"%s%s\"; there are ", shown, bytes < length ? "..." : "");
+  for (size_t i = 0; i < OPTION_COUNT; i++) printer_print(&line, "%s, ", option_table[i].form);
+  printer_print(&line, "with commas between, a SIZE as 64M or 1G, 0 for none; help says more\n");
+  printer_flush(&line);
 }
 
-static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static void help(void) {
+  struct printer text = {.fd = STDERR_FILENO};
+  printer_print(&text, "osmem: OSMEM_OPTIONS, with commas between, a SIZE as 64M or 1G, 0 for none:\n");
+  for (size_t i = 0; i < OPTION_COUNT; i++) printer_print(&text, "  %-18s %s\n", option_table[i].form, option_table[i].meaning);
+  printer_flush(&text);
+}
 
 static void read_one(const char *text, size_t length) {
   for (; length && is_space(*text); text++) length--;
   while (length && is_space(text[length - 1])) length--;
-  if (length && !set_option(text, length)) complain(text, length);
+  if (is_word(text, length, "help"))
+    help();
+  else if (length && !set_option(text, length))
+    complain(text, length);
 }
 
-/* The value of a variable of that environment, or NULL. Our constructors run before libc's own, which makes getenv() work. */
-static const char *value_of(char **environment, const char *name) {
+static char **variables;
+
+const char *options_variable(const char *name) {
   size_t length = strlen(name);
   if (kernel_auxval(AT_SECURE)) return NULL;
-  for (; environment && *environment; environment++)
-    if (begins(*environment, name) && (*environment)[length] == '=') return *environment + length + 1;
+  for (char **each = variables; each && *each; each++)
+    if (begins(*each, name) && (*each)[length] == '=') return *each + length + 1;
   return NULL;
 }
 
-__attribute__((constructor)) static void read_options(int argument_count, char **arguments, char **environment) {
-  (void)argument_count;
-  (void)arguments;
-  const char *text = value_of(LIBC_ENVIRONMENT(environment), "OSMEM_OPTIONS");
+void options_read(char **environment) {
+  variables = libc_environment(environment);
+  const char *text = options_variable("OSMEM_OPTIONS");
   while (text && *text) {
     size_t length = bytes_until_comma(text);
     read_one(text, length);
     text += length + (text[length] == ',');
   }
+}
+
+__attribute__((constructor)) static void begin_what_they_ask_for(void) {
   if (settings.stats) stats_open();
   profile_start();
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "foreign.h"
 #include "guard.h"
 #include "kernel.h"
 #include "os.h"
@@ -82,7 +83,7 @@ static void write_files(void) {
 }
 
 __attribute__((destructor)) COLD static void profile_at_exit(void) {
-  if (!profile_settings.prefix[0]) return;
+  if (!profile_settings.prefix[0] || left_alone) return;
   samples_settle_peak();
   write_files();
 }
@@ -110,7 +111,7 @@ static void check_folder(void) {
 
 COLD void profile_start(void) {
   bool begins = profile_settings.prefix[0] || profile_settings.rate || profile_settings.guard;
-  if (!begins) return;
+  if (!begins || left_alone) return;
   if (profile_settings.prefix[0]) make_absolute(), check_folder();
   if (profile_settings.guard) guard_start();
   samples_start(profile_settings.rate ? profile_settings.rate : RATE);

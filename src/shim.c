@@ -9,6 +9,7 @@
 
 #include "os.h"
 #include "block_meta.h"
+#include "foreign.h"
 #include "heap.h"
 #include "libc.h"
 #include "printf.h"
@@ -115,13 +116,23 @@ EXPORT void *pvalloc(size_t size) {
 
 EXPORT size_t malloc_usable_size(void *ptr) { return heap_usable(ptr, "malloc_usable_size"); }
 
-EXPORT int malloc_trim(size_t pad) { return heap_trim(pad) > 0; }
+/* What is about a heap as a whole is about theirs in a process that is left alone. */
+typedef int trim_function(size_t pad);
+typedef int option_function(int param, int value);
+typedef struct mallinfo2 info2_function(void);
+typedef struct mallinfo old_info_function(void);
+typedef void stats_function(void);
+typedef int write_function(int options, FILE *stream);
+
+EXPORT int malloc_trim(size_t pad) {
+  trim_function *theirs = (trim_function *)foreign_function("malloc_trim");
+  return theirs ? theirs(pad) : heap_trim(pad) > 0;
+}
 
 /* Tuning parameters of glibc's malloc mean nothing here; accepted, as callers expect. */
 EXPORT int mallopt(int param, int value) {
-  (void)param;
-  (void)value;
-  return 1;
+  option_function *theirs = (option_function *)foreign_function("mallopt");
+  return theirs ? theirs(param, value) : 1;
 }
 
 static size_t less(size_t from, size_t amount) { return from > amount ? from - amount : 0; }
@@ -144,6 +155,8 @@ static struct mallinfo2 info_of(const struct heap_stats *s) {
 }
 
 EXPORT struct mallinfo2 mallinfo2(void) {
+  info2_function *theirs = (info2_function *)foreign_function("mallinfo2");
+  if (theirs) return theirs();
   struct heap_stats s;
   stats_collect(&s);
   return info_of(&s);
@@ -153,6 +166,8 @@ EXPORT struct mallinfo2 mallinfo2(void) {
 static int as_int(size_t n) { return (int)min_size(n, INT_MAX); }
 
 EXPORT struct mallinfo mallinfo(void) {
+  old_info_function *theirs = (old_info_function *)foreign_function("mallinfo");
+  if (theirs) return theirs();
   struct mallinfo2 wide = mallinfo2();
   return (struct mallinfo){
       .arena = as_int(wide.arena),
@@ -167,6 +182,11 @@ EXPORT struct mallinfo mallinfo(void) {
 
 /* In glibc's words, which programs look for, and then in ours. All block heaps are one arena. (The most mappings that there ever were nobody counts: those that are there now.) */
 EXPORT void malloc_stats(void) {
+  stats_function *theirs = (stats_function *)foreign_function("malloc_stats");
+  if (theirs) {
+    theirs();
+    return;
+  }
   struct heap_stats s;
   stats_collect(&s);
   struct mallinfo2 info = info_of(&s);
@@ -184,6 +204,8 @@ EXPORT void malloc_stats(void) {
 
 /* In glibc's schema, whose readers take current - fast - rest for what is in use: free objects are its fast chunks, all else that is free the rest. */
 EXPORT int malloc_info(int options, FILE *stream) {
+  write_function *theirs = (write_function *)foreign_function("malloc_info");
+  if (theirs) return theirs(options, stream);
   if (options != 0) return EINVAL;
   struct heap_stats s;
   stats_collect(&s);

@@ -9,6 +9,7 @@
 
 #include "arena.h"
 #include "cache.h"
+#include "foreign.h"
 #include "kernel.h"
 #include "libc.h"
 #include "large.h"
@@ -96,6 +97,10 @@ COLD size_t stats_count_free_blocks(void) {
 }
 
 COLD void stats_print(int fd) {
+  if (left_alone) {
+    print(fd, "osmem: process %u is left alone (%s)\n", (unsigned)KERNEL(SYS_getpid, 0), left_alone);
+    return;
+  }
   struct heap_stats collected;
   stats_collect(&collected);
   struct os_stats s = collected.shown;

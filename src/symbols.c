@@ -184,6 +184,11 @@ void *symbol_of_libc(const char *name) {
   return libc.map ? symbol_in(libc.map, name) : NULL;
 }
 
+void *symbol_next(const char *name) {
+  void *symbol = symbol_behind_ours(name);
+  return symbol ? symbol : symbol_of_libc(name); /* we were loaded after it */
+}
+
 /* Upwards: what comes before ours was there from the start, and stays. */
 bool symbol_stands_behind_us(const void *address) {
   const struct link_map *of_address = image_of(address).map, *map = image_of_ours().map;
@@ -197,4 +202,24 @@ bool symbol_is_ours(const char *name) {
   if (first == ours.map) return true; /* with libosmem.a; or there are no maps */
   if (LIBC_EXECUTABLE_HAS_NO_NAME && first->l_name && *first->l_name) return false; /* another namespace */
   return lies_in(ours, symbol_of_all(name));
+}
+
+const char *symbol_file_name(const char *path) {
+  const char *name = path;
+  for (; *path; path++)
+    if (*path == '/') name = path + 1;
+  return name;
+}
+
+static bool needs(const struct link_map *map, const char *file_name) {
+  struct table table = table_of(map);
+  for (const ElfW(Dyn) *entry = map->l_ld; table.names && entry->d_tag != DT_NULL; entry++)
+    if (entry->d_tag == DT_NEEDED && same_name(symbol_file_name(table.names + entry->d_un.d_val), file_name)) return true;
+  return false;
+}
+
+bool symbol_image_is_needed(void) {
+  const struct link_map *ours = image_of_ours().map, *map = first_of(ours);
+  while (map && !needs(map, symbol_file_name(ours->l_name))) map = map->l_next;
+  return map;
 }

@@ -38,11 +38,20 @@ void *symbol_of_ours(const char *name);
 void *symbol_behind_ours(const char *name);
 void *symbol_of_libc(const char *name);
 
+/* What would serve if we were not there: that of who is preloaded or linked behind us, or libc's. */
+void *symbol_next(const char *name);
+
 /* Does the image that an address lies in come after ours? Of what is in no image: no. */
 bool symbol_stands_behind_us(const void *address);
 
 /* Is `name` ours for the whole process? Not where somebody stands before us, and not where we were loaded later, or into a namespace of its own. */
 bool symbol_is_ours(const char *name);
+
+/* Does any image ask for ours by its name (DT_NEEDED)? */
+bool symbol_image_is_needed(void);
+
+/* What comes after the last slash. */
+const char *symbol_file_name(const char *path);
 
 /* Not strcmp(): ThreadSanitizer's does not work before its start. */
 static inline bool same_name(const char *a, const char *b) {

@@ -23,10 +23,12 @@
 #include "arena.h"
 #include "budget.h"
 #include "cache.h"
+#include "foreign.h"
 #include "fork.h"
 #include "heirs.h"
 #include "libc.h"
 #include "slab.h"
+#include "start.h"
 
 enum { HOMES = 1 << HOMES_LOG };
 
@@ -43,7 +45,6 @@ __thread struct theap *self = (struct theap *)&unborn;
 static struct born_theap first_heap;
 struct theap *theaps; /* atomic, only ever pushed on */
 static struct lock birth_lock = {.rank = LOCK_BIRTH};
-static bool ready;
 
 /* Under birth_lock. */
 static struct theap *homes[HOMES]; /* heaps of threads that may live, by home; not touched before the second thread */
@@ -194,17 +195,10 @@ static struct theap *new_heap(void) {
   return heap;
 }
 
-/* On the first allocation or by our constructor, whichever comes first. */
-static void set_up(void) {
-  if (__atomic_exchange_n(&ready, true, __ATOMIC_RELAXED)) return; /* written first: one fault, not two */
-  sys_init();
-  secrets_make();
-  fork_set_up();
+static struct theap *take_or_make(void) {
+  struct theap *heap = take_dead();
+  return heap ? heap : new_heap();
 }
-
-/* Before any other constructor, as far as we can see to it: see fork.c. (Priorities up to 100 are the implementation's; the compiler
- * warns of them in __attribute__((constructor)), the linker knows them all.) */
-static void (*const set_up_first)(void) __attribute__((section(".init_array.00000"), used)) = set_up;
 
 /* ---- taking back ---------------------------------------------------------------------------------------------------- */
 
@@ -357,10 +351,9 @@ bool theap_inherit(void) { return inherit(HEIRS_A_PORTION) > 0; }
 /* ---- the first operation --------------------------------------------------------------------------------------------- */
 
 struct theap *theap_birth(void) {
-  if (!lock_enter(&birth_lock)) return NULL;
-  set_up();
-  struct theap *heap = take_dead();
-  if (!heap) heap = new_heap();
+  if (left_alone || !lock_enter(&birth_lock)) return NULL;
+  start();
+  struct theap *heap = left_alone ? NULL : take_or_make();
   if (heap) {
     if (!heap->arena) arena_join(heap, arena_least_crowded());
     if (theap_list()->next) move_in(heap);

@@ -33,6 +33,8 @@
 #include "lines.c"
 #include "limits.c"
 #include "options.c"
+#include "exempt.c"
+#include "start.c"
 #include "check.c"
 #include "api.c"
 #include "shim.c"

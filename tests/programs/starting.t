@@ -98,8 +98,8 @@ cp "$lib" twin.so
 same 'two copies under two names' "ls -l /usr; $python -c 'print(len([bytearray(5000) for i in range(20000)]))'" "$tmp/twin.so:$lib"
 
 # Options that are none are named in a line each that says what there is, and the others are heard all the same.
-forms='stats=0|1, deepbind=0|1, limit=SIZE, soft=SIZE|cgroup, populate=0|1, thp=0|1, profile=PREFIX, profile_rate=SIZE, guard=0|1'
-refused() { echo "osmem: OSMEM_OPTIONS: cannot use \"$1\"; there are $forms, with commas between, a SIZE as 64M or 1G, 0 for none"; }
+forms='off=0|1, stats=0|1, limit=SIZE, soft=SIZE|cgroup, populate=0|1, thp=0|1, deepbind=0|1, profile=PREFIX, profile_rate=SIZE, guard=0|1'
+refused() { echo "osmem: OSMEM_OPTIONS: cannot use \"$1\"; there are $forms, with commas between, a SIZE as 64M or 1G, 0 for none; help says more"; }
 is 'options that nobody knows' "$(preloaded env 'OSMEM_OPTIONS=stats=1x,none=1,, stats= ,limit=1G,stats' true 2>&1)" \
   "$(for text in stats=1x none=1 stats= stats; do refused $text; done)"
 sizes='limit=1g, limit=1GiB ,soft=1gb,limit=1T,limit=0,limit=123456789,limit=18446744073709551615, ,'
