@@ -664,8 +664,20 @@ EXPORT void *pvalloc(size_t bytes)
 #define FREE_TOO(name) EXPORT void name(void *) __attribute__((alias("free"), nothrow, leaf))
 
 FREE_TOO(cfree);
-FREE_TOO(free_sized);
-FREE_TOO(free_aligned_sized);
+
+/* No aliases: glibc 2.43 declares these two. */
+EXPORT void free_sized(void *p, size_t bytes)
+{
+    (void)bytes;
+    free(p);
+}
+
+EXPORT void free_aligned_sized(void *p, size_t alignment, size_t bytes)
+{
+    (void)alignment;
+    (void)bytes;
+    free(p);
+}
 
 /* C++'s operators: an allocator behind us may bring its own, past its malloc. They are malloc and free here. Out of
  * memory is the next operator's affair, which has the new-handler and the exception. */
