@@ -165,10 +165,11 @@ static bool *ours;          /* in a page that the kernel wipes in a forked child
 static pthread_key_t thread_end;
 static bool has_thread_end;
 
-static void stop(const char *why)
+/* Its number: strerrorname_np() is glibc's alone, since 2.32, and strerror() may ask for memory. */
+static void stop(int error)
 {
     if (!__atomic_exchange_n(&off, true, __ATOMIC_RELAXED))
-        dprintf(STDERR_FILENO, "librecord: %s: %s; no longer recording\n", rec.path, why);
+        dprintf(STDERR_FILENO, "librecord: %s: errno %d; no longer recording\n", rec.path, error);
 }
 
 /* Not carried into forked children: they have no use for the parent's table
@@ -409,7 +410,7 @@ static void begin(void)
     if (fd < 0 && errno == EEXIST)
         off = true;
     else if (fd < 0 || !write_head(fd))
-        stop(strerrorname_np(errno));
+        stop(errno);
     if (fd >= 0)
         close(fd);
     *ours = true;
@@ -490,7 +491,7 @@ static void write_event(uint64_t seq, enum trace_kind kind, uint64_t value, uint
         int saved = errno;
         bool failed = !take_chunk(seq);
         if (failed)
-            stop(strerrorname_np(errno));
+            stop(errno);
         errno = saved;
         if (failed)
             return;

@@ -137,11 +137,11 @@ one"
 ok 'without %p nobody else writes into it' [ "$(count one ops)" -gt 20 ]
 mkdir execs && record execs/%p sh -c 'exec env perl -e 1'
 is 'exec keeps the number: .1, .2' "$(ls execs | sed 's/^[0-9]*//' | tr '\n' ' ')" ' .1 .2 '
-is 'no place to write: a line, and the program runs' "$(record /nowhere/trace echo ran 2>&1)" 'librecord: /nowhere/trace: ENOENT; no longer recording
+is 'no place to write: a line, and the program runs' "$(record /nowhere/trace echo ran 2>&1)" 'librecord: /nowhere/trace: errno 2; no longer recording
 ran'
 is 'no name: only hands on' "$(env LD_PRELOAD="$recorder" echo ran 2>&1)" ran
 limited=$(ulimit -f 1000; trap '' XFSZ; record full "$known" closes_all 2>&1)
-like 'a full disk: a line, and the program runs' "$(echo "$limited" | tr '\n' ' ')" '^librecord: [^ ]*full: EFBIG; no longer recording ops 400000'
+like 'a full disk: a line, and the program runs' "$(echo "$limited" | tr '\n' ' ')" '^librecord: [^ ]*full: errno 27; no longer recording ops 400000'
 like 'and there is a trace up to there' "$(stats full)" '^ops [0-9]+'
 
 # ---- replay ----
