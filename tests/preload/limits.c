@@ -535,14 +535,20 @@ static void the_list_is_enforced(void)
   require(fate_of(calls_an_unlisted_one) == 1 << 8);
 }
 
-/* A filter that knows of one advice only, as glibc's malloc gives no other; what else is asked ends the process. */
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+/* A filter that knows of one advice only, as glibc's malloc gives no other, and of what glibc 2.42 and later ask for the stacks of threads; what else is asked
+ * ends the process. */
 static void a_dense_heap_under_a_filter_of_advice(void)
 {
   struct sock_filter code[] = {
       LOAD_CALL,
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 2),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_DONTNEED, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_DONTNEED, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_GUARD_INSTALL, 0, 1),
       OTHERWISE(SECCOMP_RET_ALLOW),
       OTHERWISE(SECCOMP_RET_TRAP),
   };
