@@ -131,10 +131,19 @@ static bool glibc_may_wrap(const struct ask *ask)
          alignment > SIZE_MAX - PAGE - ask->bytes;
 }
 
+/* From 2.38 on aligned_alloc() refuses an odd alignment, and none: it is asked as before, for the next power of two. */
+static struct ask rounded_up(const struct ask *ask)
+{
+  struct ask even = *ask;
+  if (strcmp(ask->call->name, "aligned_alloc") == 0 && owed_alignment(ask)) even.alignment = owed_alignment(ask);
+  return even;
+}
+
 static struct outcome perform_on_glibc(const struct ask *ask, struct block *block, unsigned tag)
 {
   bool by_number = strcmp(ask->call->name, "posix_memalign") == 0;
-  if (!glibc_may_wrap(ask) || (by_number && ask->alignment != owed_alignment(ask))) return perform(&engines[GLIBC], ask, block, tag);
+  struct ask even = rounded_up(ask);
+  if (!glibc_may_wrap(ask) || (by_number && ask->alignment != owed_alignment(ask))) return perform(&engines[GLIBC], &even, block, tag);
   return (struct outcome){.null = true, .error = ENOMEM, .returned = by_number ? ENOMEM : 0};
 }
 
@@ -169,7 +178,7 @@ static bool glibc_went_another_way(const struct ask *ask, const struct outcome *
 }
 
 struct wanted wanted[] = {
-    {.name = "mallopt answers", .call = "mallopt", .aspects = BIT(RETURNED), .applies = always},
+    {.name = "mallopt answers", .call = "mallopt", .aspects = BIT(RETURNED), .applies = always, .by_chance = true /* glibc 2.43 refuses nothing */},
     {.name = "malloc_trim answers", .call = "malloc_trim", .aspects = BIT(RETURNED), .applies = always},
     {.name = "errno of a success", .aspects = BIT(ERRNO), .applies = glibc_went_another_way, .by_chance = true},
     {.name = "more than the kernel has", .aspects = BIT(ANSWER) | BIT(ERRNO) | BIT(RETURNED), .applies = one_had_it_ready, .by_chance = true},
