@@ -1,5 +1,5 @@
 # osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint; make musl; variants: make debug ubsan tsan tiny eager hasty timed; make counts
-# tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
+# tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants, make test-distros; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 MUSL_CC ?= musl-gcc
 PREFIX ?= /usr/local
@@ -245,6 +245,7 @@ include tests/model/fuzz.mk
 include tests/differ/fuzz.mk
 include tests/tiny/tiny.mk
 include tests/coverage/coverage.mk
+include tests/distros/distros.mk
 
 test: all record
 	scripts/setup.sh test

@@ -23,6 +23,7 @@ tools_of() {
     report) echo 'python3=python3 perl=perl prove=perl node=nodejs npm=npm chromium=chromium' ;;
     coverage) echo 'gcovr=gcovr' ;;
     fuzz) echo "clang=clang xxd=xxd /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(uname -m).a=libclang-rt-14-dev" ;;
+    distros) echo 'debootstrap=debootstrap unshare=util-linux /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring objdump=binutils' ;;
     fuzz-afl) echo 'clang=clang afl-fuzz=afl++' ;;
     *) echo "$1=$1" ;;
   esac
