@@ -10,6 +10,7 @@ import shutil
 import signal
 import stat
 import sys
+import sysconfig
 
 import osmem_heap
 
@@ -32,11 +33,19 @@ def prefix():
     return os.path.dirname(above) if os.path.basename(above) == "share" else above
 
 
+def installed():
+    """Where LIBDIR can be, this machine's own kind first. No deeper: below /usr/lib there may be
+    links that go round, and a search does not end."""
+    kind = sysconfig.get_config_var("MULTIARCH") or "/lib/"
+    found = [path for below in ("lib*", "lib*/*")
+             for path in glob.glob(os.path.join(prefix(), below, "libosmem.so.0"))]
+    return sorted(found, key=lambda path: (kind not in path, path))
+
+
 def library():
     """OSMEM_LIB, or the tree's, or the one of the installation that this command belongs to."""
     known = [os.environ["OSMEM_LIB"]] if os.environ.get("OSMEM_LIB") else [
-        os.path.join(prefix(), "libosmem.so"),
-        *sorted(glob.glob(os.path.join(prefix(), "lib*", "**", "libosmem.so.0"), recursive=True))]
+        os.path.join(prefix(), "libosmem.so"), *installed()]
     for path in known:
         if os.path.isfile(path):
             return os.path.realpath(path)
