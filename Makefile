@@ -1,4 +1,4 @@
-# osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint; make musl; variants: make debug ubsan tsan tiny eager hasty timed; make counts
+# osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint, make deb, make rpm, make apk; make musl; variants: make debug ubsan tsan tiny eager hasty timed; make counts
 # tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants, make test-distros; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 MUSL_CC ?= musl-gcc
@@ -22,6 +22,8 @@ flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-mo
 # Link-time optimisation, which some distributions ask for, has nothing to win in one file. And it merges constructors into one without arguments (every program
 # crashed at its start), and loses names that .symver gives.
 no_lto := -fno-lto
+# Built elsewhere they are the same to the byte.
+anywhere := -ffile-prefix-map=$(CURDIR)=.
 link := -shared -Wl,-soname,$(soname) -Wl,--version-script=src/libosmem.map \
   -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code -Wl,--eh-frame-hdr
 
@@ -53,7 +55,7 @@ $(2)/unity.o: flags += -DOSMEM_ARCHIVE
 
 $(2)/unity.o $(2)/shared.o $(2)/kernel.o: $(2)/%.o: $$(sources) $$(headers) Makefile build/flags
 	@mkdir -p $$(@D)
-	$$($(3)) $$(flags) $$(CFLAGS) $$(no_lto) -c src/$$*.c -o $$@
+	$$($(3)) $$(flags) $$(anywhere) $$(CFLAGS) $$(no_lto) -c src/$$*.c -o $$@
 
 $(1)libosmem.so: $(2)/shared.o $(2)/kernel.o src/libosmem.map
 	$$($(3)) $$(CFLAGS) $$(link) $$(filter %.o,$$^) -o $$@ $$(LDFLAGS) $$(libs)
@@ -76,7 +78,7 @@ musl: build/musl/libosmem.so build/musl/libosmem.a
 
 # The core that courses teach, on its own: readers learn from it, tests use it as an oracle.
 libosmem-textbook.so: src/textbook.c include/osmem.h Makefile
-	$(CC) -std=gnu11 $(warnings) -fPIC -fvisibility=hidden $(CFLAGS) -shared $< -o $@
+	$(CC) -std=gnu11 $(warnings) $(anywhere) -fPIC -fvisibility=hidden $(CFLAGS) -shared $< -o $@
 
 # ---- variants: the modules one by one, so that each file stands on its own --------------------------------------------
 
@@ -143,15 +145,15 @@ counts: build/counts/counts
 record: build/record/librecord.so build/record/replay
 .PHONY: record
 
-record_flags := -std=gnu11 $(warnings) -pthread
+record_flags := -std=gnu11 $(warnings) -pthread $(anywhere)
 
 build/record/librecord.so: tests/bench/record.c tests/bench/trace.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(record_flags) -fno-builtin -fPIC -fvisibility=hidden -fexceptions $(CFLAGS) -shared -Wl,-z,defs -Wl,-z,now $< -o $@ -ldl
+	$(CC) $(record_flags) -fno-builtin -fPIC -fvisibility=hidden -fexceptions $(CFLAGS) -shared -Wl,-z,defs -Wl,-z,now $< -o $@ $(LDFLAGS) -ldl
 
 build/record/replay: tests/bench/replay.c tests/bench/trace.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(record_flags) $(CFLAGS) $< -o $@
+	$(CC) $(record_flags) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
 # ---- use -------------------------------------------------------------------------------------------------------------
 
@@ -182,51 +184,49 @@ build/report/versions: scripts/report/package.json scripts/report/package-lock.j
 	cat build/npm/node_modules/speedscope/LICENSE build/npm/node_modules/speedscope/dist/release/*.LICENSE.md >$(@D)/speedscope.LICENSE
 	cp $(filter %package.json,$^) $@
 
-# Many a program names no function of ours itself, its libraries do: the linker would leave ours out, the shared one for --as-needed, which
-# some distributions have it do, the archive since nothing asks for malloc (-u).
-define pkg_config
-prefix=$(PREFIX)
-libdir=$(LIBDIR)
-includedir=$(INCLUDEDIR)
-
-Name: osmem
-Description: a malloc for Linux
-Version: $(version)
-Libs: -L$${libdir} -Wl,-u,malloc -Wl,--push-state,--no-as-needed -losmem -Wl,--pop-state
-Cflags: -I$${includedir}
-endef
+# What names the folders that it was installed to.
+filled := osmem.pc cmake/osmem-config.cmake cmake/osmem-config-version.cmake
+fill = sed -e 's|@version@|$(version)|g' -e 's|@prefix@|$(PREFIX)|g' -e 's|@libdir@|$(LIBDIR)|g' -e 's|@includedir@|$(INCLUDEDIR)|g'
 
 # What is installed goes into files that others read, whatever the umask, and to an absolute path, which the .pc names.
 install_to := $(DESTDIR)$(LIBDIR)
 # Where a gdb that was configured with that prefix looks for what belongs to a library.
 gdb_to := $(DESTDIR)$(PREFIX)/share/gdb/auto-load$(LIBDIR)
+share := $(DESTDIR)$(PREFIX)/share
+completions := $(addprefix $(share)/,bash-completion/completions/osmem zsh/site-functions/_osmem fish/vendor_completions.d/osmem.fish)
 install: all record
 	$(if $(filter-out 1,$(words $(PREFIX)) $(words $(LIBDIR)) $(words $(INCLUDEDIR)) $(words $(MANDIR)) $(words x$(DESTDIR))),$(error PREFIX, LIBDIR, INCLUDEDIR, MANDIR and DESTDIR must have no spaces))
 	$(if $(filter-out /%,$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(MANDIR)),$(error PREFIX, LIBDIR, INCLUDEDIR and MANDIR must be absolute))
-	$(file >build/osmem.pc,$(pkg_config))
-	install -d $(install_to)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(addprefix $(DESTDIR)$(MANDIR)/,man1 man3 man7) $(addprefix $(DESTDIR)$(PREFIX)/,bin share/osmem/report libexec/osmem) $(gdb_to)
+	mkdir -p build/packages/cmake && $(foreach file,$(filled),$(fill) scripts/packages/$(file).in >build/packages/$(file) &&) :
+	install -d $(addprefix $(install_to)/,pkgconfig cmake/osmem) $(DESTDIR)$(INCLUDEDIR) $(addprefix $(DESTDIR)$(MANDIR)/,man1 man3 man7) $(addprefix $(DESTDIR)$(PREFIX)/,bin libexec/osmem) \
+	  $(share)/osmem/report $(share)/doc/osmem/examples $(dir $(completions)) $(gdb_to)
 	install -m 755 libosmem.so $(install_to)/libosmem.so.$(version)
 	ln -sf libosmem.so.$(version) $(install_to)/$(soname)
 	ln -sf $(soname) $(install_to)/libosmem.so
 	install -m 644 libosmem.a $(install_to)/
-	install -m 644 build/osmem.pc $(install_to)/pkgconfig/
+	install -m 644 build/packages/osmem.pc $(install_to)/pkgconfig/
+	install -m 644 build/packages/cmake/* $(install_to)/cmake/osmem/
 	install -m 644 include/osmem.h $(DESTDIR)$(INCLUDEDIR)/
 	install -m 755 scripts/osmem $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 $(see_modules) $(DESTDIR)$(PREFIX)/share/osmem/
-	install -m 644 $(report_parts) $(DESTDIR)$(PREFIX)/share/osmem/report/
-	[ ! -e build/report/versions ] || install -m 644 $(addprefix build/report/,$(report_packages)) $(DESTDIR)$(PREFIX)/share/osmem/report/
-	install -m 755 scripts/record.sh scripts/common.sh build/record/librecord.so build/record/replay $(DESTDIR)$(PREFIX)/libexec/osmem/
+	install -m 644 $(see_modules) $(share)/osmem/
+	install -m 644 $(report_parts) $(share)/osmem/report/
+	[ ! -e build/report/versions ] || install -m 644 $(addprefix build/report/,$(report_packages)) $(share)/osmem/report/
+	install -m 755 scripts/record.sh build/record/librecord.so build/record/replay $(DESTDIR)$(PREFIX)/libexec/osmem/
+	install -m 644 scripts/common.sh $(DESTDIR)$(PREFIX)/libexec/osmem/
 	install -m 644 scripts/osmem-gdb.py $(gdb_to)/libosmem.so.$(version)-gdb.py
 	install -m 644 scripts/man/osmem.1 $(DESTDIR)$(MANDIR)/man1/
 	install -m 644 scripts/man/osmem.3 $(DESTDIR)$(MANDIR)/man3/
 	install -m 644 scripts/man/osmem.7 $(DESTDIR)$(MANDIR)/man7/
+	for shell in $(completions); do install -m 644 scripts/completions/$${shell##*/} $$shell; done
+	install -m 644 LICENSE scripts/packages/CHANGELOG.md $(share)/doc/osmem/
+	install -m 644 scripts/examples/* $(share)/doc/osmem/examples/
 .PHONY: install
 
 uninstall:
 	rm -f $(addprefix $(install_to)/,libosmem.so libosmem.so.$(version) $(soname) libosmem.a pkgconfig/osmem.pc) \
 	  $(DESTDIR)$(INCLUDEDIR)/osmem.h $(addprefix $(DESTDIR)$(MANDIR)/,man1/osmem.1 man3/osmem.3 man7/osmem.7) \
-	  $(DESTDIR)$(PREFIX)/bin/osmem $(gdb_to)/libosmem.so.$(version)-gdb.py
-	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,share/osmem libexec/osmem)
+	  $(DESTDIR)$(PREFIX)/bin/osmem $(gdb_to)/libosmem.so.$(version)-gdb.py $(completions)
+	rm -rf $(install_to)/cmake/osmem $(DESTDIR)$(PREFIX)/libexec/osmem $(share)/osmem $(share)/doc/osmem
 .PHONY: uninstall
 
 # Off: "use memcpy_s" and "use strlcpy", which take no look at the sizes, and a false alarm about va_list in loops.
@@ -244,6 +244,7 @@ include tests/c.mk
 include tests/model/fuzz.mk
 include tests/differ/fuzz.mk
 include tests/tiny/tiny.mk
+include scripts/packages/packages.mk
 include tests/coverage/coverage.mk
 include tests/distros/distros.mk
 

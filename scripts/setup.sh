@@ -24,6 +24,9 @@ tools_of() {
     coverage) echo 'gcovr=gcovr' ;;
     fuzz) echo "clang=clang xxd=xxd /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(uname -m).a=libclang-rt-14-dev" ;;
     distros) echo 'debootstrap=debootstrap unshare=util-linux /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring objdump=binutils' ;;
+    packages) echo 'dh=debhelper dh_python3=dh-python fakeroot=fakeroot lintian=lintian rpmbuild=rpm rpmlint=rpmlint abidiff=abigail-tools
+      cmake=cmake meson=meson pkg-config=pkgconf zsh=zsh fish=fish shellcheck=shellcheck man=man-db debootstrap=debootstrap
+      systemd-analyze=systemd' ;;
     fuzz-afl) echo 'clang=clang afl-fuzz=afl++' ;;
     *) echo "$1=$1" ;;
   esac
