@@ -4,7 +4,7 @@ function __osmem_verbs
 end
 function __osmem_options
   set -l verb (commandline -opc)[2]
-  osmem $verb --help 2>/dev/null | string match -ra '(?<![\w-])--?[a-z][a-z-]*'
+  osmem $verb --help 2>/dev/null | string replace -rf '^ {2,4}(-.*)' '$1' | string replace -r '  .*' '' | string match -ra -- '(?<![\w-])--?[a-z][a-z-]*'
 end
 function __osmem_processes
   grep -ls /libosmem.so /proc/*/maps 2>/dev/null | string match -rg '^/proc/(\d+)/'

@@ -18,3 +18,7 @@ deb:
 	sed -e '1,4d' -e 's/^$$/./' -e 's/^/ /' LICENSE >>$(debian)/copyright
 	cd $(packed) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc $(if $(DEB_HOST),-a$(DEB_HOST))
 .PHONY: deb
+
+version:
+	@echo $(version)
+.PHONY: version
