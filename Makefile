@@ -67,7 +67,7 @@ $(2)/static.o: $(2)/unity.o $(2)/kernel.o
 
 $(1)libosmem.a: $(2)/static.o
 	rm -f $$@ # of which an older build may have other members
-	$$(AR) rcs $$@ $$^
+	$$(AR) rcsD $$@ $$^
 endef
 $(eval $(call libraries,,build,CC))
 

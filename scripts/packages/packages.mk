@@ -19,6 +19,13 @@ deb:
 	cd $(packed) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc $(if $(DEB_HOST),-a$(DEB_HOST))
 .PHONY: deb
 
+# What osmem.h and the exported names promise, as it was when the dump was last made: tests/packages/abi.t compares. There is no released version yet to build
+# and compare with, and a dump needs no history of the repository. What is added is wanted: make abi. What goes or changes takes another soname.
+abi: libosmem.so
+	scripts/setup.sh packages
+	abidw --exported-interfaces-only --no-corpus-path --no-comp-dir-path --no-show-locs --no-elf-needed $< >scripts/packages/abi/$(soname)-$(shell uname -m).abi
+.PHONY: abi
+
 version:
 	@echo $(version)
 .PHONY: version
