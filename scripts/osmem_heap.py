@@ -9,6 +9,7 @@ half way through a change, and is counted as torn, not believed.
 import array
 import bisect
 import collections
+import contextlib
 import itertools
 import mmap
 import os
@@ -401,6 +402,18 @@ def layout_address(memory, start):
     return None
 
 
+def heads(memory):
+    """(address, bytes) of what is told of each layout. A program may also have the file mapped, to read it: that is none."""
+    for start in memory.starts:
+        address = layout_address(memory, start)
+        if address is None:
+            continue
+        with contextlib.suppress(Unreadable):
+            head = memory.read(address, HEAD.size)
+            if head.startswith(b"osmemlay"):
+                yield address, head
+
+
 class Heap:
     """One osmem in one memory."""
 
@@ -408,16 +421,10 @@ class Heap:
 
     def __init__(self, memory):
         self.memory = memory
-        for start in memory.starts:
-            address = layout_address(memory, start)
-            if address is not None:
-                break
-        else:
-            raise NotLoaded(f"{memory.name} is not on osmem (or on one too old to be read)")
-        head = memory.read(address, HEAD.size)
-        magic, version, size, fields, classes, *rest = HEAD.unpack(head)
-        if magic != b"osmemlay":
-            raise Unreadable(f"{memory.name}: osmem's layout is not where its note says")
+        address, head = next(heads(memory), (None, None))
+        if address is None:
+            raise Unreadable(f"{memory.name} is not on osmem (or on one too old to be read)")
+        _, version, _, fields, classes, *rest = HEAD.unpack(head)
         if version != VERSION or fields != len(FIELDS):
             raise Unreadable(f"{memory.name}: layout {version} of osmem, where this tool knows"
                              f" {VERSION}: use the tool that came with that library")

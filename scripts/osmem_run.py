@@ -13,6 +13,7 @@ import sys
 import sysconfig
 
 import osmem_heap
+import osmem_loader
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 EXIT_ANSWER_NO, EXIT_NO_ANSWER, EXIT_MISUSE = 1, 2, 125
@@ -134,16 +135,17 @@ def run(options):
 
 
 def verify(options):
-    try:
-        osmem_heap.Heap(osmem_heap.open_memory(options.pid))
-    except osmem_heap.NotLoaded:
-        print(f"process {options.pid}: osmem is not active")
-        return EXIT_ANSWER_NO
-    except osmem_heap.LeftAlone as why:
-        print(why)
-        return EXIT_ANSWER_NO
-    print(f"process {options.pid}: osmem is active")
-    return 0
+    if not options.pid.isdecimal():
+        refuse(f"{options.pid}: not the number of a process", EXIT_NO_ANSWER)
+    is_ours, whose = osmem_loader.malloc_of(options.pid)
+    if is_ours:
+        try:
+            osmem_heap.Heap(osmem_heap.open_memory(options.pid))
+        except osmem_heap.LeftAlone as why:
+            print(why)
+            return EXIT_ANSWER_NO
+    print(f"process {options.pid}: osmem is " + ("active" if is_ours else f"not active: malloc is that of {whose}"))
+    return 0 if is_ours else EXIT_ANSWER_NO
 
 
 def add_verbs(verbs):

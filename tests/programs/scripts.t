@@ -24,7 +24,8 @@ for script in run.sh record.sh strace-compare.sh; do
     like "$script without a library" "$(OSMEM_LIB=$tmp/none.so answer "$top/scripts/$script" false)" "^$failed $script: no library at $tmp/none.so"
 done
 like 'run.sh --verify wants a number' "$(answer "$top/scripts/run.sh" --verify)" '^2 run.sh: --verify wants'
-like 'run.sh --verify of nobody' "$(answer "$top/scripts/run.sh" --verify 0)" '^2 run.sh: process 0: none'
+like 'run.sh --verify of nobody' "$(answer "$top/scripts/run.sh" --verify 0)" '^2 osmem: no process 0 '
+like 'run.sh --verify of what is no number' "$(answer "$top/scripts/run.sh" --verify self)" '^2 osmem: self: not the number'
 is 'run.sh hands the status on' "$(answer "$top/scripts/run.sh" -- sh -c 'exit 7')" '7 '
 
 # ---- from anywhere ----
@@ -36,6 +37,55 @@ like 'through a symbolic link' "$(cd other && answer ../bin/osmem-run cat /proc/
 like 'with CDPATH' "$(cd "$top" && CDPATH=$tmp answer scripts/run.sh cat /proc/self/maps)" '^0 .*libosmem'
 if can 'a comparison through a symbolic link' strace -qq -o /dev/null true; then
   like 'a comparison through a symbolic link' "$(OSMEM_LIB='' answer bin/compare true)" '^[01] call .*total'
+fi
+
+# ---- whose malloc is it ----
+
+# who WHAT STATUS WHOSE CMD...: of a process that has begun to wait, run.sh --verify says so.
+cat >waits.c <<'C'
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(int count, char **name)
+{
+  void *volatile block = malloc(10);
+  if (count > 1) mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, open(name[1], O_RDONLY), 0);
+  free(block);
+  fclose(fopen("waits", "w"));
+  return pause();
+}
+C
+who() {
+  what=$1 wanted=$2
+  shift 2
+  rm -f waits
+  start "$@"
+  until [ -e waits ] || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
+  held=$(ps -o pid= --ppid $! || echo $!)
+  like "verify: $what" "$(answer "$top/scripts/run.sh" --verify $held)" "$wanted"
+  kill $!
+}
+cat >other.c <<'C'
+#include <stddef.h>
+static char pool[1 << 20];
+static size_t used;
+void *malloc(size_t size) { return pool + (used += (size + 15) & ~15ul); }
+void free(void *block) { (void)block; }
+C
+cc -O1 waits.c -o waiting && cc -O1 -fno-builtin -shared -fPIC other.c -o other.so
+yes='^0 process [0-9]+: osmem is active $'
+who 'preloaded' "$yes" env LD_PRELOAD="$lib" ./waiting
+who "the C library's" '^1 .*not active: malloc is that of /[^ ]*libc' ./waiting
+who "somebody's who stands before us" "^1 .*: malloc is that of $tmp/other.so" env LD_PRELOAD="$tmp/other.so:$lib" ./waiting
+who 'a program that has the file mapped, and no more' '^1 .*: malloc is that of /[^ ]*libc' ./waiting "$lib"
+if [ -f "$top/libosmem.a" ]; then
+  cc -O1 waits.c -o archived "$top/libosmem.a"
+  who 'linked from the archive' "$yes" ./archived
+  for static in -static -static-pie; do
+    can "verify: linked with $static" cc "$static" -O1 waits.c -o whole "$top/libosmem.a" && who "linked with $static" "$yes" ./whole
+  done
 fi
 
 # ---- record.sh ----
