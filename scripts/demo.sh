@@ -1,9 +1,16 @@
 #!/bin/sh
-# demo.sh: osmem at its main job, under commands that know nothing of it; make demo builds and calls it. Status 0: the library was
-# active and the commands did the same as under glibc's malloc.
+# demo.sh   osmem at its main job, under commands that know nothing of it; make demo builds and calls it. It takes a minute.
+#
+# Status 0: the library was active and the commands did the same as under glibc's malloc.
 set -u
-cd "$(dirname "$0")/.." || exit 1
-run=$PWD/scripts/run.sh
+. "$(dirname -- "$(readlink -f -- "$0")")/common.sh"
+case ${1-} in
+  '') ;;
+  -h | --help) usage ;;
+  *) refuse "$1: it takes no arguments" ;;
+esac
+cd "$top" || exit
+run=$top/scripts/run.sh
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -197,7 +197,8 @@ def write_page(path, samples, what, why):
 def run(options):
     if not options.pid.isdigit():
         raise osmem_heap.Unreadable(f"{options.pid}: not the number of a process; a core does not change: see osmem map")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it has seen is not lost then, either
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # what it has seen is not lost then, either
     samples, why = watch(options)
     what = f"process {options.pid}"
     if options.json:

@@ -1,7 +1,15 @@
 #!/bin/sh
-# setup.sh test|bench|coverage|fuzz|report|PROGRAM...: see that the tools which a target of the Makefile wants are there. What is missing is
-# installed where this may be done (root and apt), else named; the tests that want it then skip visibly.
+# setup.sh test|bench|coverage|fuzz|report|lint|PROGRAM...   sees that the tools which a target of the Makefile wants are there.
+#
+# What is missing is installed where this may be done (root and apt), else named; the tests that want it then skip visibly.
 set -u
+. "$(dirname -- "$(readlink -f -- "$0")")/common.sh"
+case ${1-} in
+  -h | --help) usage ;;
+  -*) refuse "$1: no option of mine; --help says more" ;;
+  '') refuse 'which tools? --help says more' ;;
+esac
+
 PATH=$PATH:/usr/sbin:/sbin # ldconfig, for those who are not root
 
 # PROGRAM or FILE, and the Debian package that brings it.

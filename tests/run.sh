@@ -1,26 +1,37 @@
 #!/bin/sh
-# run.sh [FILTER...]: every test (whose path contains a FILTER) through prove(1); the last line is "N passed, N failed[, N skipped]".
+# run.sh [FILTER...]   every test (whose path contains a FILTER) through prove(1); the last line is "N passed, N failed[, N skipped]".
+#
 # A test is a program that speaks TAP: a shell script tests/*/*.t, or what c.mk makes of a C source; run-one.sh runs either.
 # OSMEM_LIB=PATH tests another build of the library, by its absolute path.
 set -u
-cd "$(dirname "$0")/.."
-report=$(mktemp) && trap 'rm -f "$report" "$report.status"' EXIT
+. "$(dirname -- "$(readlink -f -- "$0")")/../scripts/common.sh"
+refusal=2
+case ${1-} in
+  -h | --help) usage ;;
+  -*) refuse "$1: no option of mine; --help says more" ;;
+esac
+cd "$top" || exit
+mkdir -p build && report=$(mktemp build/tap.XXXXXX) || exit
+trap 'rm -f "$report" "$report.status"' EXIT
 
 all=$(ls tests/*/*.t tests/unit/*.c tests/fault/*.c tests/preload/*.c tests/preload/*.cc tests/memory/*.c tests/textbook/unit.c)
 # The planted bugs take minutes, and say nothing of the library that the others do not; the pages want a browser. Named, they run.
 [ $# -gt 0 ] || all=$(echo "$all" | grep -v -e '^tests/plants/' -e '^tests/report/')
 tests=
 for filter in "${@:-.}"; do
-  found=$(echo "$all" | grep -- "$filter") || { echo "run.sh: no test's path contains $filter"; exit 2; }
+  found=$(echo "$all" | grep -- "$filter") || refuse "no test's path contains $filter"
   tests="$tests $found"
 done
 tests=$(printf '%s\n' $tests | awk '!seen[$0]++')
+files=$(printf '%s\n' $tests | wc -l)
+[ $# -gt 0 ] || echo "$files files of tests, two at a time: some ten minutes on two cores."
 # A line for each file when it is done, and whatever says what failed, or why something is skipped.
 {
   prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests 2>&1
   echo $? >"$report.status"
-} | tee "$report" | perl -ne '
+} | tee "$report" | files=$files perl -ne '
   BEGIN { $| = 1 }
+  s|^\[|++$done . "/$ENV{files} ["|e if /^\[[\d:]+\] tests/;
   next if /^ok/ && !/# SKIP/ or /^# (ok|\d+ \.\.)/;
   print if /^ok|^not ok|^#|\.\. |Failed|Dubious|Result|Bail|No plan|exited/ && $shown++ < 400'
 

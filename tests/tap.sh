@@ -5,7 +5,7 @@
 # prove reports the file as failed. Whatever a case needs and the machine lacks
 # is a visible skip (`can`), never a silent pass.
 set -u
-top=$(cd "$(dirname "$0")/../.." && pwd)
+top=$(readlink -f -- "$(dirname -- "$0")/../..")
 lib=${OSMEM_LIB:-$top/libosmem.so}
 [ -f "$lib" ] || { echo "Bail out! no library at $lib: run make"; exit 1; }
 # /proc/self/maps and strace show the file itself, not the links to it.
@@ -14,7 +14,19 @@ export OSMEM_LIB="$lib"
 
 # Both runs of a comparison see the same small world.
 unset LD_PRELOAD OSMEM_OPTIONS
-tmp=$(mktemp -d) || exit 1
+
+# Programs are built and run there, and preloaded by names in which ld.so knows no space and no colon. Where the usual
+# place is not made for that (TMPDIR may be noexec, full or not there at all), one below build is.
+usable() {
+  case $tmp in '' | *[!A-Za-z0-9/._-]*) return 1 ;; esac
+  { printf '#!/bin/sh\n' >"$tmp/runs" && chmod +x "$tmp/runs" && "$tmp/runs" && rm "$tmp/runs"; } 2>/dev/null
+}
+tmp=$(mktemp -d 2>/dev/null)
+if ! usable; then
+  rm -rf ${tmp:+"$tmp"}
+  export TMPDIR="$top/build/tmp"
+  mkdir -p "$TMPDIR" && tmp=$(mktemp -d) && usable || { echo "Bail out! no program can be run below $TMPDIR"; exit 1; }
+fi
 cd "$tmp" || exit 1
 export HOME="$tmp" LC_ALL=C TZ=UTC PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 PERL_HASH_SEED=0
 export GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org

@@ -23,6 +23,11 @@ for script in run.sh record.sh strace-compare.sh; do
   [ "$script" = record.sh ] ||
     like "$script without a library" "$(OSMEM_LIB=$tmp/none.so answer "$top/scripts/$script" false)" "^$failed $script: no library at $tmp/none.so"
 done
+for script in scripts/setup.sh scripts/demo.sh tests/run.sh scripts/bench.py build/record/replay; do
+  case $script in tests/run.sh | *.py | */replay) failed=2 ;; *) failed=125 ;; esac
+  like "$script --help" "$(answer "$top/$script" --help)" "^0 .*${script##*/} "
+  like "$script with an unknown option" "$(answer "$top/$script" --nonsense)" "^$failed .*--nonsense"
+done
 like 'run.sh --verify wants a number' "$(answer "$top/scripts/run.sh" --verify)" '^2 run.sh: --verify wants'
 like 'run.sh --verify of nobody' "$(answer "$top/scripts/run.sh" --verify 0)" '^2 osmem: no process 0 '
 like 'run.sh --verify of what is no number' "$(answer "$top/scripts/run.sh" --verify self)" '^2 osmem: self: not the number'

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../tap.sh"
 
 # A test of its own in a process of its own: gives its TAP. $0 leads it to tap.sh.
-trial() { sh -c '. "$(dirname "$0")/../tap.sh"
+trial() { ${within-} sh -c '. "$(dirname "$0")/../tap.sh"
   '"$1" "$top/tests/tap/tap.t" 2>/dev/null; }
 refuses() { like "refuses $1" "$(trial "$2; finish")" '^not ok 1 '; }
 accepts() { like "accepts $1" "$(trial "$2; finish")" '^ok 1 - x$'; }
@@ -28,5 +28,12 @@ pid=$(trial 'start sleep 100 >/dev/null; echo $!')
 ok 'processes end with their test' sh -c "! kill -0 $pid"
 folder=$(trial 'pwd')
 ok 'folders too' test ! -e "$folder"
+
+# A test can run what it builds, wherever TMPDIR leads.
+mkdir 'a space' noexec
+built() { TMPDIR=$1 trial 'printf "#!/bin/sh\necho built\n" >it; chmod +x it; ./it; pwd' | tr '\n' ' '; }
+for folder in "$tmp/a space" "$tmp/none"; do like "with TMPDIR=$folder" "$(built "$folder")" "^built $top/build/tmp/"; done
+noexec() { unshare -m sh -c 'mount -t tmpfs -o noexec,size=1m none noexec && "$@"' sh "$@"; }
+can 'where TMPDIR forbids that' noexec true && like 'where TMPDIR forbids that' "$(within=noexec built "$tmp/noexec")" "^built $top/build/tmp/"
 like 'no library, no run' "$(OSMEM_LIB=/no/library.so trial finish)" '^Bail out!'
 finish
