@@ -33,12 +33,13 @@ class Mapping:
         self.opening = f'"{library}"'
         self.fd = None
         self.addresses = range(0)
-        self.relro_done = False
+        self.was_opened = self.relro_done = False
 
     def owns(self, call):
         if self.fd is None:
             if call.name == "openat" and call.args[1] == self.opening and call.result.isdigit():
                 self.fd = call.result
+                self.was_opened = True
                 return True
             return self._is_relro(call)
         if call.name in ("mmap", "munmap", "mprotect"):
@@ -103,8 +104,8 @@ def programs(trace):
 
 
 def count(folder, library):
-    """(calls of the program, ld.so's for its own memory, ld.so's that map the library), Counters by name."""
-    own, loader, mapping = Counter(), Counter(), Counter()
+    """(calls of the program, ld.so's for its own memory, ld.so's that map the library), Counters by name; programs that did not open it."""
+    own, loader, mapping, without = Counter(), Counter(), Counter(), []
     for trace in Path(folder).iterdir():
         for calls in programs(trace):
             library_mapping, instruction = Mapping(library), loader_mmap(calls)
@@ -115,7 +116,9 @@ def count(folder, library):
                     loader[call.name] += 1
                 else:
                     own[call.name] += 1
-    return own, loader, mapping
+            if calls and calls[0].name == "execve" and not library_mapping.was_opened:
+                without.append(calls[0].args[0].strip('"'))
+    return own, loader, mapping, without
 
 
 def print_rows(names, glibc, osmem, mapping):
@@ -124,10 +127,13 @@ def print_rows(names, glibc, osmem, mapping):
 
 
 def main(view, library, glibc_folder, osmem_folder):
-    glibc, glibc_loader, _ = count(glibc_folder, library)
-    osmem, osmem_loader, mapping = count(osmem_folder, library)
+    glibc, glibc_loader, _, _ = count(glibc_folder, library)
+    osmem, osmem_loader, mapping, without = count(osmem_folder, library)
+    if without:
+        print(f"strace-compare.sh: ran without the library (static, setuid, or their environment had no LD_PRELOAD): {', '.join(sorted(set(without)))}",
+              file=sys.stderr)
     if not mapping["mmap"]:
-        print(f"strace-compare: no process mapped {library}", file=sys.stderr)
+        print(f"strace-compare.sh: no process mapped {library}", file=sys.stderr)
         return 2
     others = sorted((set(glibc) | set(osmem) | set(mapping)) - set(MEMORY))
     for calls in (glibc, osmem, mapping):

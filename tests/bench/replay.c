@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -160,12 +162,31 @@ static void read_events(visit *see)
         read_chunk(chunk, read_at(chunk, sizeof chunk, i), i, see);
 }
 
+#define XZ_MAGIC "\xfd" "7zXZ"
+
+/* Of a trace that was packed for its way here: what xz makes of it, in memory that does not count as ours. */
+static int unpacked(const char *path)
+{
+    char *const command[] = {"xz", "-dc", "--", (char *)path, NULL};
+    int fd = memfd_create("trace", MFD_CLOEXEC), status = 1;
+    pid_t pid;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO);
+    if (fd < 0 || posix_spawnp(&pid, *command, &actions, NULL, command, environ) || waitpid(pid, &status, 0) != pid || status)
+        refuse("packed, and xz is not there or does not unpack it");
+    posix_spawn_file_actions_destroy(&actions);
+    return fd;
+}
+
 static void load(const char *path)
 {
     struct stat is;
     char magic[sizeof TRACE_MAGIC] = {0};
     trace.path = path;
     trace.fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (trace.fd >= 0 && read_at(magic, sizeof XZ_MAGIC - 1, 0) == sizeof XZ_MAGIC - 1 && !strcmp(magic, XZ_MAGIC))
+        trace.fd = unpacked(path);
     if (trace.fd < 0 || fstat(trace.fd, &is))
         refuse("%s", strerror(errno));
     if (!S_ISREG(is.st_mode) || read_at(magic, sizeof magic - 1, 0) < sizeof magic - 1 || strcmp(magic, TRACE_MAGIC))
@@ -639,9 +660,9 @@ static void print_stats(void)
 
 /* ---- command line ---- */
 
-static void usage(int status)
+static void usage(void)
 {
-    dprintf(status ? STDERR_FILENO : STDOUT_FILENO,
+    dprintf(STDOUT_FILENO,
             "usage: replay [OPTION...] TRACE\n"
             "Performs the calls of a trace (scripts/record.sh makes them) on the malloc of this process: set LD_PRELOAD\n"
             "to compare allocators. Prints a name and a value a line:\n"
@@ -649,13 +670,19 @@ static void usage(int status)
             "  cpu wall loop                 seconds: of the processor, elapsed; of the first, what the replay itself takes\n"
             "  faults rss over               page faults; KiB resident at most, and that over the live bytes' peak\n"
             "  rest                          KiB still resident when all is freed\n"
-            "Resident memory is counted from before the first call.\n"
+            "Resident memory is counted from before the first call. A trace may be packed by xz.\n"
             "  --fold         in one thread, in the order of recording\n"
             "  --window N     threads keep within N events of the slowest (100000)\n"
             "  --rounds N     the trace N times (1), freed in between\n"
             "  --touch WHAT   write to new memory: none, ends (first and last byte), pages (also one a page; the default)\n"
             "  --stats        perform nothing; print the trace's numbers, sizes and lifetimes\n");
-    exit(status);
+    exit(0);
+}
+
+static void misuse(const char *why)
+{
+    dprintf(STDERR_FILENO, "replay: %s; --help says more\n", why);
+    exit(2);
 }
 
 /* From 1 on; strtoull() alone takes a minus sign, and what is too large for the largest. */
@@ -689,14 +716,15 @@ static void parse(int argc, char **argv)
             option.pages = !strcmp(optarg, "pages");
             option.ends = option.pages || !strcmp(optarg, "ends");
             if (!option.ends && strcmp(optarg, "none"))
-                usage(2);
+                misuse("--touch wants none, ends or pages");
             break;
         case 's': option.stats = true; break;
-        default: usage(c == 'h' ? 0 : 2);
+        case 'h': usage(); break;
+        default: misuse("no such option, or not so"); /* which, getopt has said */
         }
     }
     if (optind + 1 != argc)
-        usage(2);
+        misuse("it takes one trace");
 }
 
 int main(int argc, char **argv)

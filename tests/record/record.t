@@ -198,12 +198,18 @@ hand ''
 wanted='hand: an empty trace: nothing to perform' refused 'an empty trace' hand
 : >empty
 wanted='empty: not a trace, or of another version' refused 'an empty file' empty
-wanted='/: not a trace, or of another version' refused 'a folder' /
+wanted='/: Is a directory' refused 'a folder' /
 wanted='none: No such file or directory' refused 'no file' none
 { printf 'osmem trace 2\n' && tail -c +15 ring; } >other
 wanted='other: not a trace, or of another version' refused 'another version' other
-"$replay" >/dev/null 2>&1
-is 'no argument: the usage' "$?" 2
+is 'no argument: one line' "$("$replay" 2>&1; echo $?)" 'replay: it takes one trace; --help says more
+2'
+if can 'a trace that is packed' command -v xz; then
+  xz -k ring
+  is 'a trace that is packed' "$(numbers replay ring.xz)" "$(numbers replay ring)"
+  head -c 100 ring.xz >half.xz
+  like 'half of it: told behind what xz says' "$("$replay" half.xz 2>&1 | tail -n 1)" '^replay: half.xz: packed, and xz .* does not unpack it$'
+fi
 
 for bytes in 140000 140001 140002 140003 140004; do # in the midst of an event
   head -c $bytes ring >cut

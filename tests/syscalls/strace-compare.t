@@ -15,6 +15,8 @@ if ! can 'comparisons under strace' strace -qq -o /dev/null true; then finish; f
 is 'no such command is no answer' "$(verdict ./no-such-command)" 2
 is 'different exit statuses are no answer' "$(verdict sh -c "$(only_osmem 'exit 3')")" 2
 is 'an unmapped library is no answer' "$(lib=$top/tests/tap.sh; verdict true)" 2
+compare sh -c 'env -i /bin/true'
+like 'programs that did not get the library are named' "$(cat report)" '^strace-compare.sh: ran without the library [(].*[)]: /bin/true$'
 like 'more calls are a 1' "$(verdict sh -c "$(only_osmem 'ls; ls; ls; ls')")" '^1$'
 like 'fewer calls are a 0' "$(verdict sh -c "case \${LD_PRELOAD-} in '') ls; ls; ls; ls ;; esac")" '^0$'
 
