@@ -31,8 +31,9 @@ them), below 1 is better. Units: seconds, KiB, ns.
 
 A trace is a user's program as a benchmark: scripts/record.sh CMD makes one.
 
-Geometric means are over the rows that all allocators have. ^C (SIGTERM) ends the
-measuring; what was measured up to then is shown. The exit status is 1 when a
+Geometric means are over the rows that all allocators have. ^C (SIGTERM, SIGHUP) ends
+the measuring; what was measured up to then is shown. The set real takes about half an
+hour with five allocators, all sets some hours; --quick a tenth of that. The exit status is 1 when a
 measured command failed under some allocator, 130 after ^C.
 """
 
@@ -55,7 +56,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 OSMEM = os.path.join(TOP, "scripts", "osmem")
 SOURCES = os.path.join(TOP, "tests", "bench")
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
@@ -500,9 +501,13 @@ class Bench:
         if not shutil.which(shlex.split(compiler)[0]):
             sys.exit(f"CC={compiler}: no such compiler")
         for name in ("launch", "patterns", "footprint", "lives", "pauses", "replay", "micro"):
-            subprocess.run([*shlex.split(compiler), "-O2", "-gdwarf-4", "-pthread", "-o",
-                            self.path(name), os.path.join(SOURCES, name + ".c"), "-lm"],
-                           check=True)
+            source = os.path.join(SOURCES, name + ".c")
+            done = subprocess.run([*shlex.split(compiler), "-O2", "-gdwarf-4", "-pthread", "-o", self.path(name), source, "-lm"])
+            if done.returncode:
+                sys.exit(f"{compiler} does not compile {source} in {scratch}")
+        for path in self.traces:
+            if subprocess.run([self.path("replay"), "--stats", path], stdout=subprocess.DEVNULL).returncode:
+                sys.exit("no trace, nothing to compare on")
 
     def path(self, name):
         """Path of a file of that name in the scratch directory."""
@@ -666,9 +671,9 @@ def choose_allocators(text):
     for word in text.split(","):
         name, _, path = word.partition("=")
         if path and not os.path.exists(path):
-            sys.exit(f"{name}: no such file: {path}")
+            raise argparse.ArgumentTypeError(f"{name}: no such file: {path}")
         if not path and name not in ("glibc", "osmem", *PEERS):
-            sys.exit(f"{name}: not an allocator I know; use NAME=PATH")
+            raise argparse.ArgumentTypeError(f"{name!r}: not an allocator I know; use NAME=PATH")
         path = path or library_of(name)
         if path:
             chosen[name] = os.path.abspath(path)
@@ -676,6 +681,8 @@ def choose_allocators(text):
             say(f"osmem: left out, {os.path.join(TOP, 'libosmem.so')} is not built")
         else:
             say(f"{name}: left out, no {PEERS.get(name, 'libc')} on this machine")
+    if not chosen:
+        raise argparse.ArgumentTypeError("none of them is here")
     return dict(sorted(chosen.items(), key=lambda item: item[0] != "glibc"))
 
 
@@ -714,11 +721,13 @@ def measure(bench, work, allocators, runs, warm):
     samples = {name: [] for name in allocators}
     if warm:  # files into the page cache, so that the first allocator pays nothing extra
         bench.run(work, *next(iter(allocators.items())))
-    for _ in range(runs):
-        for name, library in allocators.items():
+    try:
+        for name, library in runs * list(allocators.items()):
             sample = bench.run(work, name, library)
             if sample:
                 samples[name].append(sample)
+    except KeyboardInterrupt:
+        bench.interrupted = True  # what all have done once by then can be compared
     return samples
 
 
@@ -733,7 +742,7 @@ def micro_rows(work, samples):
 
 
 def measure_all(bench, options, allocators):
-    """{set: rows}; after ^C (bench.interrupted) those that are complete."""
+    """{set: rows}; after ^C (bench.interrupted) those of which each allocator has run."""
     results = {}
     try:
         for kind in [each for each in SETS if each not in NOT_IN_ALL] if options.set == "all" else (options.set,):
@@ -741,17 +750,31 @@ def measure_all(bench, options, allocators):
                 results.setdefault(kind, []).append(row)
     except KeyboardInterrupt:
         bench.interrupted = True
+    if bench.interrupted:
         say("interrupted: what follows was measured before")
     return results
 
 
+def time_to_go(began, done, of):
+    """Of this set, by what it took so far."""
+    if not done:
+        return ""
+    spent = time.monotonic() - began
+    return f" ({spent / 60:.0f} minutes so far, {spent / done * (of - done) / 60:.0f} to go)"
+
+
 def measure_set(bench, kind, options, allocators):
     works = [w for w in SETS[kind](bench) if kind == "micro" or options.only.search(w.name)]
+    began = time.monotonic()
     for i, work in enumerate(works):
+        if bench.interrupted:
+            return
         if not bench.prepare(work):
             continue
-        say(f"{kind} {i + 1}/{len(works)} {work.name}")
+        say(f"{kind} {i + 1}/{len(works)} {work.name}{time_to_go(began, i, len(works))}")
         samples = measure(bench, work, allocators, options.runs, kind == "real")
+        if bench.interrupted and not all(samples.values()):
+            return
         if kind == "micro":
             yield from (row for row in micro_rows(work, samples)
                         if options.only.search(row.name))
@@ -939,7 +962,7 @@ def raw_data(results, instructions, allocators, base, options):
 
 # ---- the page: time against memory, one dot an allocator, one panel a workload ----
 
-WIDTH, HEIGHT, EDGE = 240, 180, 28
+WIDTH, HEIGHT, EDGE, FOOT = 240, 190, 38, 26
 COLORS = ("#888888", "#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b")
 TICKS = (1, .5, 2, .8, 1.25, .2, 5, .1, 10, .9, 1.1, .05, 20)  # by importance
 
@@ -947,7 +970,8 @@ STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 1080px; padding: 0 1em;
        color-scheme: light dark; }
 .panels { display: flex; flex-wrap: wrap; gap: 12px; }
-svg { border: 1px solid #8884; border-radius: 6px; font-size: 9px; fill: currentColor; }
+svg { border: 1px solid #8884; border-radius: 6px; font-size: 9px; fill: currentColor; max-width: 100%; }
+.wide { overflow-x: auto; }
 svg line { stroke: #8884; } svg line.one { stroke: #888; } svg .title { font-size: 12px; }
 i { display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin: 0 .3em 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
@@ -979,16 +1003,31 @@ class Axis:
         return placed
 
 
+def label_place(left, top, name, taken):
+    """Where the name of a dot stands: above, below, right or left of it, where no other name is; in `taken` from then on."""
+    width = 4.6 * len(name)
+    places = [(left - width / 2, top - 7), (left - width / 2, top + 14), (left + 8, top + 3), (left - width - 8, top + 3)]
+    places += [(x, y + shift) for shift in (-10, 10, -20, 20) for x, y in places]
+    place = next(((x, y) for x, y in places if EDGE < x < WIDTH - width and 24 < y < HEIGHT - FOOT and all(
+        x + width < other or other + size < x or abs(y - height) > 9 for other, height, size in taken)), places[0])
+    taken.append((*place, width))
+    return place
+
+
 def panel(title, dots, colors, named=False):
     """dots: (allocator, time ratio, memory ratio, hint)."""
     x = Axis([d[1] for d in dots], EDGE, WIDTH - 8)
-    y = Axis([d[2] for d in dots], HEIGHT - 16, 24)
-    out = [f'<svg width="{WIDTH}" height="{HEIGHT}" role="img">',
-           f'<text class="title" x="8" y="15">{html.escape(title)}</text>']
+    y = Axis([d[2] for d in dots], HEIGHT - FOOT, 24)
+    middle = (y.start + y.end) / 2
+    taken = []
+    out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">',
+           f'<text class="title" x="8" y="15">{html.escape(title)}</text>',
+           f'<text x="{(x.start + x.end) / 2}" y="{HEIGHT - 4}" text-anchor="middle">CPU time</text>',
+           f'<text transform="translate(10 {middle}) rotate(-90)" text-anchor="middle">peak memory</text>']
     for tick in x.ticks():
         mark = ' class="one"' if tick == 1 else ""
         out.append(f'<line{mark} x1="{x.at(tick):.1f}" x2="{x.at(tick):.1f}" y1="{y.end}"'
-                   f' y2="{y.start}"/><text x="{x.at(tick):.1f}" y="{HEIGHT - 5}"'
+                   f' y2="{y.start}"/><text x="{x.at(tick):.1f}" y="{HEIGHT - FOOT + 10}"'
                    f' text-anchor="middle">{tick:g}</text>')
     for tick in y.ticks():
         mark = ' class="one"' if tick == 1 else ""
@@ -1000,8 +1039,8 @@ def panel(title, dots, colors, named=False):
         out.append(f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" fill="{colors[name]}"'
                    f' fill-opacity=".85"><title>{html.escape(hint)}</title></circle>')
         if named:
-            out.append(f'<text x="{left:.1f}" y="{top - 7:.1f}" text-anchor="middle">'
-                       f'{html.escape(name)}</text>')
+            at, line = label_place(left, top, name, taken)
+            out.append(f'<text x="{at:.1f}" y="{line:.1f}">{html.escape(name)}</text>')
     return "".join(out) + "</svg>"
 
 
@@ -1025,16 +1064,29 @@ def mean_panel(kind, means, allocators, colors):
 
 def html_table(lines):
     head, *body = ([html.escape(cell) for cell in line] for line in lines)
-    return ("<table><tr><th>" + "<th>".join(head)
-            + "".join("<tr><td>" + "<td>".join(line) for line in body) + "</table>")
+    return ("<div class=wide><table><tr><th>" + "<th>".join(head)
+            + "".join("<tr><td>" + "<td>".join(line) for line in body) + "</table></div>")
 
 
-def page(results, instructions, allocators, base):
+def circumstances(options):
+    """When and where that was measured, and how often."""
+    return (f"{time.strftime('%F %T %Z')}, {platform.node()}: {cpu_model()}, {os.cpu_count()} processors, "
+            f"{platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}. "
+            f"Medians of {options.runs} interleaved runs{' at a quarter of the work' if options.quick else ''}.")
+
+
+def cpu_model():
+    with open("/proc/cpuinfo") as lines:
+        return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def page(results, instructions, allocators, base, options):
     colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(allocators)}
     drawn = {kind: rows for kind, rows in results.items()
              if rows and kind not in ("micro", "looks", *FIGURE_BY_FIGURE)}
     out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>Allocators</title>',
-           f"<style>{STYLE}</style><h1>Allocators compared</h1>",
+           '<meta name="viewport" content="width=device-width, initial-scale=1">',
+           f"<style>{STYLE}</style><h1>Allocators compared</h1><p>{html.escape(circumstances(options))}</p>",
            f"<p>Across: CPU time. Up: peak resident memory. Both relative to {base} and"
            " logarithmic: the lower left corner is fast and small.</p><p>",
            *(f'<i style="background:{color}"></i>{html.escape(name)}'
@@ -1113,6 +1165,13 @@ def parse_options():
     for path in options.trace:
         if not os.path.isfile(path):
             parser.error(f"{path}: no such trace")
+    try:
+        options.allocators = choose_allocators(options.allocators if options.set != "looks" else "osmem")
+    except argparse.ArgumentTypeError as why:
+        parser.error(f"--allocators: {why}")
+    for name, _, _ in options.env:
+        if name not in options.allocators:
+            parser.error(f"--env {name}: no allocator of that name is measured")
     for tool, wanted in (("strace", options.syscalls), ("valgrind", options.instructions)):
         if wanted and not shutil.which(tool):
             parser.error(f"{tool} is not installed")
@@ -1127,19 +1186,16 @@ def write(path, text):
 
 def main():
     options = parse_options()
-    allocators = choose_allocators(options.allocators if options.set != "looks" else "osmem")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    allocators = options.allocators
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="osmem-bench-") as scratch:
         bench = Bench(scratch, options.scale, options.trace)
         for name, word, value in options.env:
-            if name not in allocators:
-                sys.exit(f"--env {name}: no allocator of that name is measured")
             bench.variables.setdefault(name, {})[word] = value
         for name, library in allocators.items():
             if not active(bench, library):
                 sys.exit(f"{name}: {library} does not get into a process")
-        if not allocators:
-            sys.exit("no allocator to measure")
         if options.set == "looks":
             allocators = dict.fromkeys(LOOKS, allocators["osmem"])
             bench.variables = {name: {"LOOK": look} for name, look in LOOKS.items()}
@@ -1155,7 +1211,7 @@ def main():
         print(f"\n{title}\n{grid(lines)}")
     write(options.json, json.dumps(raw_data(results, instructions, allocators, base, options),
                                    indent=1))
-    write(options.html, page(results, instructions, allocators, base))
+    write(options.html, page(results, instructions, allocators, base, options))
     return 130 if bench.interrupted else 1 if bench.failures else 0
 
 

@@ -142,10 +142,25 @@ done
 # ---- bench.py ----
 
 bench() { "$top/scripts/bench.py" "$@"; }
-for wrong in '--runs 0' '--runs x' '--json /none/x' '--html /none/x' '--only ('; do
-  like "bench.py $wrong: told before anything is measured" "$(answer bench --set patterns $wrong)" "^2 .*error: argument ${wrong%% *}: "
+for wrong in '--runs 0' '--runs x' '--json /none/x' '--html /none/x' '--only (' '--allocators none' '--allocators x=/none' '--env none:A=b'; do
+  like "bench.py $wrong: told before anything is measured" "$(answer bench --set patterns $wrong)" "^2 .*error: (argument )?${wrong%% *}:? "
 done
 like 'bench.py: no such compiler' "$(CC=no-such-cc answer bench --set memory --only trivial)" '^1 .*CC=no-such-cc: no such compiler $'
+like 'bench.py: a compiler that fails' "$(CC=false answer bench --set memory --only trivial)" '^1 false does not compile [^ ]*/launch.c in '
+like 'bench.py: a trace that is none' "$(answer bench --set traces --trace py /etc/passwd)" '^1 replay: /etc/passwd: not a trace'
+like 'bench.py through a symbolic link' "$(ln -s "$top/scripts/bench.py" bin/bench && answer bin/bench --set traces --trace py --runs 1 --allocators "ours=$lib" --html page.html)" \
+  '^0 .* py +[0-9.]+ +[0-9.]+ '
+like 'its page says when, where and how often' "$(cat page.html)" "<h1>.*<p>$(date +%Y)-[0-9-]+ .* [0-9]+ processors, Linux [^ ]+, .* Medians of 1 interleaved runs[.]"
+is 'bench.py: ^C in the midst of the turns loses none' "$(PYTHONPATH=$top/scripts "$python" -c '
+import bench, itertools
+turns = itertools.chain([{"cpu": 1}, {"cpu": 2}, {"cpu": 3}], itertools.repeat(None))
+class Interrupted:
+    def run(self, *_):
+        sample = next(turns)
+        if not sample:
+            raise KeyboardInterrupt
+        return sample
+print(bench.measure(Interrupted(), None, {"a": "", "b": ""}, 5, False))')" "{'a': [{'cpu': 1}, {'cpu': 3}], 'b': [{'cpu': 2}]}"
 setsid "$top/scripts/bench.py" --set memory --runs 1 --only 'trivial|5 s after bursts, large, 100 ' --allocators glibc,"ours=$lib" >table 2>list &
 leader=$!
 started="$started $leader"
