@@ -102,10 +102,6 @@ class Unreadable(Exception):
     """Why the heap cannot be read, in one line for a person, and the remedy."""
 
 
-class NotLoaded(Unreadable):
-    """There is no osmem."""
-
-
 class LeftAlone(Unreadable):
     """There is one, but no heap of its own."""
 

@@ -1,4 +1,6 @@
 /* See kernel.h. */
+#include "target.h"
+
 #include "kernel.h"
 
 #include <errno.h>

@@ -106,16 +106,16 @@ COLD void stats_print(int fd) {
   struct os_stats s = collected.shown;
   print(fd,
         "osmem: statistics of process %u\n"
-        "  tier      live blocks    live bytes   from the tier below\n"
-        "  small    %12zu  %12zu   %zu bytes in slabs\n"
-        "  medium   %12zu  %12zu   %zu blocks, %zu bytes of heap\n"
-        "  large    %12zu  %12zu   %zu mappings, %zu bytes cached\n"
-        "  peak     %zu bytes\n"
-        "  calls    brk %zu, mmap %zu, munmap %zu, mremap %zu, madvise %zu\n"
-        "  pages    %zu from the kernel, %zu back\n"
-        "  threads  %zu heaps, %zu arenas\n",
+        "  blocks of        in use         bytes   held for them\n"
+        "  up to 1 KiB  %10zu  %12zu   %zu bytes in slabs\n"
+        "  medium       %10zu  %12zu   %zu bytes of heap, slabs included; %zu were handed out in all, but from threads' caches\n"
+        "  from 128 KiB %10zu  %12zu   %zu bytes in freed mappings that are kept; %zu were handed out in all\n"
+        "  most         %zu bytes of address space held at once: heap, mappings, kept mappings\n"
+        "  calls        brk %zu, mmap %zu, munmap %zu, mremap %zu, madvise %zu\n"
+        "  pages        %zu of address space asked of the kernel, %zu given back: it need not be touched, so that is not what is resident\n"
+        "  threads      %zu heaps of their own, those of ended threads included; %zu heaps of blocks that they share\n",
         (unsigned)KERNEL(SYS_getpid, 0), s.small_live_count, s.small_live_bytes, s.slab_bytes, s.medium_live_count, s.medium_live_bytes,
-        s.medium_allocations, s.heap_bytes, s.large_live_count, s.mapped_bytes, s.large_allocations, s.cached_bytes,
+        s.heap_bytes, s.medium_allocations, s.large_live_count, s.mapped_bytes, s.cached_bytes, s.large_allocations,
         s.peak_bytes, s.calls_brk, s.calls_mmap, s.calls_munmap, s.calls_mremap, s.calls_madvise, s.pages_from_kernel,
         s.pages_to_kernel, s.thread_heaps, s.arenas);
 }

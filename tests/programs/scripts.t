@@ -232,6 +232,10 @@ mkdir tree && cp -r "$top/Makefile" "$top/src" "$top/include" "$top/scripts" tre
   (cd "$top/tests" && cp --parents */*.mk "$tmp/tree/tests")
 compiles() { make -C tree "$@" build/kernel.o | grep -c 'kernel\.c'; }
 is 'make compiles once, and again for other flags' "$(compiles) $(compiles CFLAGS=-O1) $(compiles CFLAGS=-O1) $(compiles) $(compiles "CFLAGS=-O1 -DX='a b'")" '1 1 0 0 1'
+# What it is not made for is told in a sentence, before a header that is missing.
+refuses() { like "make CFLAGS=$1" "$(make -C tree CFLAGS="$1" libosmem.so 2>&1 | grep -m 1 error:)" "target[.]h:[0-9:]+ error: #error \"osmem is $2"; }
+refuses -m32 'for 64-bit Linux'
+refuses -std=c99 'C11'
 make -s -C tree CFLAGS='-O2 -flto' LDFLAGS=-flto libosmem.so >ok.out 2>&1
 is 'the library works if link-time optimisation was asked for' "$(LD_PRELOAD=$tmp/tree/libosmem.so sh -c 'echo it runs')" 'it runs'
 is 'and has its names' "$(nm -D tree/libosmem.so | grep -c 'cfree@GLIBC')" 1

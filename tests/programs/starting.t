@@ -116,6 +116,7 @@ stats() { preloaded env OSMEM_OPTIONS=stats=1 "$@"; }
 first_line() { "$@" 2>&1 >/dev/null | head -n 1; }
 like 'stats=1: a table from python3' "$(first_line stats "$python" -c 1)" '^osmem'
 like 'stats=1: from ls, which closes stderr at exit' "$(first_line stats ls)" '^osmem'
+is 'stats=1: each line says what it counts' "$(stats true 2>&1 | grep -Ec '^osmem: .* process|blocks of +in use +bytes +held|bytes in slabs|of heap, slabs incl|freed mappings|held at once|calls +brk|asked of the kernel|heaps of their own')" 9
 is 'stats=1: the output of the program is as before' "$(stats ls /usr 2>/dev/null)" "$(ls /usr)"
 is 'stats=1: the exit status is as before' "$(stats sh -c 'exit 7' 2>/dev/null; echo $?)" 7
 is 'no stats, no word on stderr' "$(preloaded ls 2>&1 >/dev/null)" ''
