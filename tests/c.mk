@@ -1,7 +1,7 @@
 # How the C and C++ tests are built: each source below tests/crimes, fault, memory, plugin, preload, record, tsan and unit becomes one file below
 # build/tests. For inclusion by the Makefile, or alone: make -f tests/c.mk c-tests
 test_flags := -O1 -g -Wall -Wextra -fno-builtin -Iinclude -Itests
-test_libs := -lcmocka -lpthread -ldl
+test_libs := -lcmocka -lpthread -ldl -lrt
 built = $(addprefix build/,$(basename $(wildcard $(1))))
 
 unit_tests := $(call built,tests/unit/*.c)

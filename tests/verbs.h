@@ -35,6 +35,7 @@
 
 #include <cmocka.h>
 
+#include "older.h"
 #include "osmem.h"
 
 enum {

@@ -20,8 +20,8 @@
 #define DIFFER_H
 
 #include "../model/model.h"
+#include "../older.h"
 
-#include <malloc.h>
 #include <stdio.h>
 
 enum { OPS_MAX = 64, SLOTS = 8, PAGE = 4096 };

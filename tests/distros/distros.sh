@@ -25,9 +25,7 @@ in_root() {
 
 # is WHAT CMD...: whether CMD succeeds counts as a test.
 is() {
-  what=$1
-  shift
-  "$@" && printf 'ok - %s\n1 passed, 0 failed\n' "$what" || { printf 'not ok - %s\n0 passed, 1 failed\n' "$what" && false; }
+  if (shift && "$@"); then printf 'ok - %s\n1 passed, 0 failed\n' "$1"; else printf 'not ok - %s\n0 passed, 1 failed\n' "$1" && false; fi
 }
 
 # From where the machine has its own packages.
