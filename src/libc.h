@@ -98,9 +98,14 @@ static inline bool libc_single_threaded(void) {
 #define LIBC_EXECUTABLE_HAS_NO_NAME true
 
 /* `given` to a constructor, which is called with what main() will be called with, and before libc has noted down any of it. Still earlier ld.so alone knows where the kernel has
- * put it: behind the arguments, of which the number comes first, and a NULL. */
+ * put it: behind the arguments, of which the number comes first, and a NULL. In a wholly static program libc knows it before anything else, and that name means another place. (A
+ * library that names it has it under the names that are not reserved, too.) */
 extern void *__libc_stack_end __attribute__((weak));
 static inline char **libc_environment(char **given) {
+#ifdef OSMEM_ARCHIVE
+  extern char **__environ;
+  if (__environ) return __environ;
+#endif
   if (given || !&__libc_stack_end) return given;
   char **arguments = (char **)__libc_stack_end + 1;
   return arguments + (uintptr_t)arguments[-1] + 1;

@@ -48,19 +48,23 @@ EXPORT void *reallocarray(void *ptr, size_t nmemb, size_t size) {
 
 /* Where somebody stands before us with a free, and not with this function, it goes where it would without us: what it gives out ends in his free. (A
  * program that has, as above, a malloc of its own over glibc's, and no posix_memalign.) NULL: it is ours. So it is where he has the function, too, and
- * hands on to us; and where libc's own free comes first, since we were loaded later: who calls us then asked for us. */
+ * hands on to us; and where libc's own free comes first, since we were loaded later: who calls us then asked for us. In a process that is left alone nothing is. */
 static enum { FREE_UNKNOWN, FREE_OURS, FREE_THEIRS } whose_free; /* atomic */
 
-static COLD void *elsewhere_slow(const char *name) {
+static COLD void *elsewhere_slow(void **cached, const char *name) {
   if (__atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_UNKNOWN) {
-    bool ours = symbol_is_ours("free") || symbol_of_all("free") == symbol_of_libc("free");
+    bool ours = !left_alone && (symbol_is_ours("free") || symbol_of_all("free") == symbol_of_libc("free"));
     __atomic_store_n(&whose_free, ours ? FREE_OURS : FREE_THEIRS, __ATOMIC_RELAXED);
   }
-  return __atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_OURS || !symbol_is_ours(name) ? NULL : symbol_behind_ours(name);
+  if (__atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_OURS) return NULL;
+  void *function = __atomic_load_n(cached, __ATOMIC_RELAXED);
+  if (!function && symbol_is_ours(name)) __atomic_store_n(cached, function = symbol_behind_ours(name), __ATOMIC_RELAXED);
+  return function;
 }
 
-static inline void *elsewhere(const char *name) {
-  return LIKELY(__atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_OURS) ? NULL : elsewhere_slow(name);
+/* `cached`: looked for once. */
+static inline void *elsewhere(void **cached, const char *name) {
+  return LIKELY(__atomic_load_n(&whose_free, __ATOMIC_RELAXED) == FREE_OURS) ? NULL : elsewhere_slow(cached, name);
 }
 
 typedef int posix_memalign_function(void **memptr, size_t alignment, size_t size);
@@ -84,7 +88,8 @@ static inline void *aligned_as_in_glibc(size_t alignment, size_t size) {
 
 /* Besides the answer ENOMEM errno says so, too, as in glibc: programs print it. EINVAL is only answered. */
 EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
-  posix_memalign_function *theirs = (posix_memalign_function *)elsewhere("posix_memalign");
+  static void *next;
+  posix_memalign_function *theirs = (posix_memalign_function *)elsewhere(&next, "posix_memalign");
   if (UNLIKELY(theirs != NULL)) return theirs(memptr, alignment, size);
   if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) return EINVAL;
   void *payload = heap_aligned(alignment, size);
@@ -94,22 +99,26 @@ EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
-  memalign_function *theirs = (memalign_function *)elsewhere("aligned_alloc");
+  static void *next;
+  memalign_function *theirs = (memalign_function *)elsewhere(&next, "aligned_alloc");
   return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_glibc(alignment, size);
 }
 
 EXPORT void *memalign(size_t alignment, size_t size) {
-  memalign_function *theirs = (memalign_function *)elsewhere("memalign");
+  static void *next;
+  memalign_function *theirs = (memalign_function *)elsewhere(&next, "memalign");
   return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_glibc(alignment, size);
 }
 
 EXPORT void *valloc(size_t size) {
-  valloc_function *theirs = (valloc_function *)elsewhere("valloc");
+  static void *next;
+  valloc_function *theirs = (valloc_function *)elsewhere(&next, "valloc");
   return UNLIKELY(theirs != NULL) ? theirs(size) : heap_aligned(page_bytes, size);
 }
 
 EXPORT void *pvalloc(size_t size) {
-  valloc_function *theirs = (valloc_function *)elsewhere("pvalloc");
+  static void *next;
+  valloc_function *theirs = (valloc_function *)elsewhere(&next, "pvalloc");
   if (UNLIKELY(theirs != NULL)) return theirs(size);
   return heap_aligned(page_bytes, size > PTRDIFF_MAX ? size : round_up(size ? size : 1, page_bytes));
 }
