@@ -33,6 +33,7 @@ static struct {
   void *(*memalign)(size_t alignment, size_t bytes);
   void *(*realloc)(void *payload, size_t bytes);
   void (*free)(void *payload);
+  usable_function *usable;
 } stranger = {.realloc = __libc_realloc, .free = __libc_free};
 
 COLD bool foreign_leave_alone(const char *why) {
@@ -42,6 +43,7 @@ COLD bool foreign_leave_alone(const char *why) {
   stranger.memalign = (void *(*)(size_t, size_t))symbol_next("memalign");
   stranger.realloc = (void *(*)(void *, size_t))symbol_next("realloc");
   stranger.free = (void (*)(void *))symbol_next("free");
+  stranger.usable = (usable_function *)symbol_next("malloc_usable_size");
   left_alone = why;
   return true;
 }
@@ -94,6 +96,6 @@ void *foreign_realloc(void *payload, size_t bytes, const char *call) {
 
 size_t foreign_usable(void *payload, const char *call) {
   check_foreign(payload, call);
-  usable_function *usable = (usable_function *)(left_alone ? symbol_next : symbol_of_libc)("malloc_usable_size");
+  usable_function *usable = left_alone ? stranger.usable : (usable_function *)symbol_of_libc("malloc_usable_size");
   return usable ? usable(payload) : 0;
 }

@@ -182,6 +182,29 @@ if can 'with jemalloc' cc -fno-builtin usable.c -o with-jemalloc -Wl,--no-as-nee
   is 'off=1: and before us' "$(off env LD_PRELOAD="libjemalloc.so.2 $lib" ./usable)" "$(cat jemalloc.out)"
 fi
 
+# The functions of osmem.h, too.
+cat >own.c <<'C'
+#include <stdio.h>
+#include <malloc.h>
+#include <string.h>
+#include "osmem.h"
+int main(void)
+{
+  struct os_stats stats, none = {0};
+  char *block = os_realloc(os_calloc(10, 10), 500000), *aligned = os_aligned_alloc(4096, 100);
+  os_free(os_reallocarray(os_malloc(1), 30, 30));
+  printf("%d %d %d\n", os_usable_size(block) == malloc_usable_size(block) && mallinfo2().hblkhd + mallinfo2().uordblks > 500000, block[99], (unsigned long)aligned % 4096 == 0);
+  os_get_stats(&stats, sizeof stats);
+  stats.arenas--; /* the first is there without anything in it */
+  printf("%d %d %d\n", memcmp(&stats, &none, sizeof stats), os_check(), os_trim(0));
+  os_free(os_realloc(block, 0)), os_free(aligned);
+  return 0;
+}
+C
+cp "$lib" libosmem.so.0 && cc -fno-builtin -I"$top/include" own.c -o own -L. -l:libosmem.so.0 -Wl,-rpath,"$tmp"
+is 'off=1: os_malloc and its kin; there are no statistics' "$(OSMEM_OPTIONS=off=1 ./own)" '1 0 1
+0 1 0'
+
 # The first request of all may come before our constructor.
 cat >first.c <<'C'
 #include <stdlib.h>
@@ -356,7 +379,7 @@ echo tried >$conf
 rm -f etc/ld.so.preload
 is 'LD_PRELOAD: nothing is opened' "$(opened "$(command -v unshare)" -m sh -c 'mount --bind "$0" /etc && LD_PRELOAD=$1 exec /etc/osmem/tried' "$tmp/etc" "$lib")" 0
 is 'and the program is served' "$(OSMEM_OPTIONS=stats=1 in_etc env LD_PRELOAD=libc.so.6:/etc/osmem/libosmem.so $tried 2>&1 | grep -c 'osmem: statistics')" 1
-cp "$lib" libosmem.so.0 && cc -fno-builtin usable.c -o linked -L. -l:libosmem.so.0 -Wl,-rpath,"$tmp"
+cc -fno-builtin usable.c -o linked -L. -l:libosmem.so.0 -Wl,-rpath,"$tmp"
 cp linked etc/osmem/tried
 is 'linked: nothing is opened' "$(in_etc strace -qq -e trace=openat $tried 2>&1 | grep -c 'exempt.conf')" 0
 is 'and the program is served, too' "$(OSMEM_OPTIONS=stats=1 in_etc $tried 2>&1 | grep -c 'osmem: statistics')" 1
