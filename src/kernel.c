@@ -12,8 +12,13 @@
 #include "libc.h"
 #include "symbols.h"
 
-/* It reads what ld.so has kept, and has no state. */
-unsigned long kernel_auxval(unsigned long type) { return LIBC_GETAUXVAL(type); }
+/* It reads what ld.so has kept, and has no state, but that it sets errno where there is no such entry: emulators have no vDSO. */
+unsigned long kernel_auxval(unsigned long type) {
+  int saved = errno;
+  unsigned long value = LIBC_GETAUXVAL(type);
+  errno = saved;
+  return value;
+}
 
 /* The arguments come one by one: a load from memory between the registers' assignments would be a call in an instrumented build, which has its own use
  * for them (under ThreadSanitizer a futex lost its time limit so). */
