@@ -36,6 +36,13 @@ static long enter_kernel(long number, uintptr_t a, uintptr_t b, uintptr_t c, uin
   __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
   return (long)x0;
 }
+#elif defined __riscv && defined __LP64__
+static long enter_kernel(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e, uintptr_t f) {
+  register long a7 __asm__("a7") = number;
+  register uintptr_t a0 __asm__("a0") = a, a1 __asm__("a1") = b, a2 __asm__("a2") = c, a3 __asm__("a3") = d, a4 __asm__("a4") = e, a5 __asm__("a5") = f;
+  __asm__ volatile("ecall" : "+r"(a0) : "r"(a7), "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a5) : "memory");
+  return (long)a0;
+}
 #else
 extern long syscall(long number, ...);
 

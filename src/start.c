@@ -31,8 +31,8 @@ static void decide(void) {
 }
 
 static void start_with(char **environment) {
-  static bool started;
-  if (__atomic_exchange_n(&started, true, __ATOMIC_RELAXED)) return; /* written first: one fault, not two */
+  static uint32_t started; /* a word: riscv64 has no exchange of a byte */
+  if (__atomic_exchange_n(&started, 1, __ATOMIC_RELAXED)) return; /* written first: one fault, not two */
   sys_init();
   options_read(environment);
   decide();

@@ -14,9 +14,11 @@
 #include "symbols.h"
 
 #if defined(__x86_64__)
-enum { REGISTERS = 17, STACK_POINTER = 7, RETURN_ADDRESS = 16 }; /* as DWARF numbers them */
+enum { REGISTERS = 17, STACK_POINTER = 7 }; /* as DWARF numbers them */
 #elif defined(__aarch64__)
-enum { REGISTERS = 33, STACK_POINTER = 31, RETURN_ADDRESS = 30 };
+enum { REGISTERS = 33, STACK_POINTER = 31 };
+#elif defined(__riscv)
+enum { REGISTERS = 32, STACK_POINTER = 2 };
 #endif
 
 enum { FRAME_MAX = 64 << 20 /* bytes of one frame */, ROWS_KEPT = 4, EXPRESSION_DEPTH = 16, SMALLEST_PAGE = 4096 };
@@ -469,6 +471,11 @@ static inline __attribute__((always_inline)) void read_registers(struct register
   __asm__ volatile(
       "stp x19, x20, [%1, #152]\n\tstp x21, x22, [%1, #168]\n\tstp x23, x24, [%1, #184]\n\tstp x25, x26, [%1, #200]\n\tstp x27, x28, [%1, #216]\n\tstp x29, x30, [%1, #232]\n\t"
       "mov %0, sp\n\tstr %0, [%1, #248]\n\tadr %0, ."
+      : "=&r"(registers->pc) : "r"(registers->value) : "memory");
+#elif defined(__riscv)
+  __asm__ volatile(
+      "sd ra, 8(%1)\n\tsd sp, 16(%1)\n\tsd s0, 64(%1)\n\tsd s1, 72(%1)\n\tsd s2, 144(%1)\n\tsd s3, 152(%1)\n\tsd s4, 160(%1)\n\tsd s5, 168(%1)\n\t"
+      "sd s6, 176(%1)\n\tsd s7, 184(%1)\n\tsd s8, 192(%1)\n\tsd s9, 200(%1)\n\tsd s10, 208(%1)\n\tsd s11, 216(%1)\n\tauipc %0, 0"
       : "=&r"(registers->pc) : "r"(registers->value) : "memory");
 #endif
 }

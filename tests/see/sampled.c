@@ -139,6 +139,8 @@ static void a_coroutine(void) {
   __asm__ volatile("mov %0, %%rsp\n\txor %%ebp, %%ebp\n\tjmp *%1" : : "r"(stack + (1 << 16) - 8), "r"(runs_on_a_stack_of_its_own));
 #elif defined(__aarch64__)
   __asm__ volatile("mov sp, %0\n\tmov x29, xzr\n\tmov x30, xzr\n\tbr %1" : : "r"(stack + (1 << 16)), "r"(runs_on_a_stack_of_its_own));
+#elif defined(__riscv)
+  __asm__ volatile("mv sp, %0\n\tmv s0, zero\n\tmv ra, zero\n\tjr %1" : : "r"(stack + (1 << 16)), "r"(runs_on_a_stack_of_its_own));
 #endif
 }
 
