@@ -33,8 +33,8 @@ export GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org
 export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
 # The first python3 in PATH may be a version manager's script: no program to preload into.
 python=$(PATH=/usr/bin:$PATH command -v python3)
-# Seconds, only against hanging for ever; no result depends on how long a case takes.
-patience=120
+# Seconds, only against hanging for ever; no result depends on how long a case takes. (Emulated machines are given more.)
+patience=${OSMEM_PATIENCE:-120}
 
 started=
 cleanup() {

@@ -876,12 +876,24 @@ static uintptr_t real_brk(uintptr_t end)
   return (uintptr_t)syscall(SYS_brk, end, 0, 0, 0, 0, PASSWORD);
 }
 
+/* Of a call that a handler got: the register with its first argument, and the one for its answer. */
+#if defined(__x86_64__)
+#define FIRST_ARGUMENT gregs[REG_RDI]
+#define ANSWER gregs[REG_RAX]
+#elif defined(__aarch64__)
+#define FIRST_ARGUMENT regs[0]
+#define ANSWER regs[0]
+#elif defined(__riscv)
+#define FIRST_ARGUMENT __gregs[REG_A0]
+#define ANSWER __gregs[REG_A0]
+#endif
+
 static void takes_a_page_behind(int signal_number, siginfo_t *info, void *context)
 {
   (void)signal_number;
   (void)info;
-  greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
-  uintptr_t wanted = (uintptr_t)registers[REG_RDI], before = real_brk(0);
+  mcontext_t *registers = &((ucontext_t *)context)->uc_mcontext;
+  uintptr_t wanted = (uintptr_t)registers->FIRST_ARGUMENT, before = real_brk(0);
   uintptr_t newest = foreign_count ? (uintptr_t)foreign[foreign_count - 1].at + foreign[foreign_count - 1].bytes : 0;
   require(wanted == 0 || wanted >= newest); /* never shrink below what is not ours */
   uintptr_t end = real_brk(wanted);
@@ -891,7 +903,7 @@ static void takes_a_page_behind(int signal_number, siginfo_t *info, void *contex
     foreign[foreign_count].at = (char *)end;
     foreign[foreign_count++].bytes = 4096;
   }
-  registers[REG_RAX] = (greg_t)end;
+  registers->ANSWER = (__typeof__(registers->ANSWER))end;
 }
 
 static void foreign_sbrk_while_we_grow(void)

@@ -21,14 +21,16 @@ same 'awk, grep, uniq, join' '
 same 'bash: 500 forks' 'bash -c "for i in {1..500}; do list[i]=\$(echo \$((i * i))); done; echo \${list[@]}"'
 same 'bash: arrays and strings' 'bash -c "declare -A map; for i in {1..20000}; do map[key\$((i * 7919 % 5003))]+=\$i; done; echo \${#map[@]} \${map[key1]} | cksum"'
 
-make_cpp templates.cpp
-same 'g++ -O1: the same object file' 'g++ -O1 -g -c templates.cpp -o templates.o && cksum templates.o'
-cat >lto.c <<'C'
+if can 'g++' command -v g++; then
+  make_cpp templates.cpp
+  same 'g++ -O1: the same object file' 'g++ -O1 -g -c templates.cpp -o templates.o && cksum templates.o'
+  cat >lto.c <<'C'
 #include <stdio.h>
 #include <stdlib.h>
 int main(void) { int *cells = calloc(1000, sizeof *cells); for (int i = 1; i < 1000; i++) cells[i] = cells[i - 1] + i; printf("%d\n", cells[999]); free(cells); return 0; }
 C
-same 'gcc -flto: compiler, linker and program' 'gcc -O2 -flto lto.c -o lto && ./lto'
+  same 'gcc -flto: compiler, linker and program' 'gcc -O2 -flto lto.c -o lto && ./lto'
+fi
 
 if can 'git' command -v git; then
   make_repo repo

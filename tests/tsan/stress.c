@@ -5,15 +5,30 @@
  * The numbers of operations are fixed; a report ends the process (tsan.t sets halt_on_error), as does a wrong content. */
 #include "verbs.h"
 
-#include <sanitizer/tsan_interface.h>
-
 #include "osmem.h"
 
 /* ---- death, as the kernel orders it ---- */
 
 /* That a thread is dead the heir of its heap learns from the kernel, which unlocks the robust mutex after the thread's last
  * instruction. TSan does not see that release, so here it is: the last thing a thread does, and the first of its heir. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+
 static char deaths;
+
+int __interceptor_pthread_mutex_trylock(pthread_mutex_t *mutex);
+
+int pthread_mutex_trylock(pthread_mutex_t *mutex)
+{
+  int taken = __interceptor_pthread_mutex_trylock(mutex);
+  if (taken == EOWNERDEAD) __tsan_acquire(&deaths);
+  return taken;
+}
+
+static void die(void) { __tsan_release(&deaths); }
+#else
+static void die(void) {} /* at full speed: tests/arm64 */
+#endif
 
 struct life {
   void *(*body)(void *);
@@ -25,7 +40,7 @@ static void *lives(void *life_of)
   struct life life = *(struct life *)life_of;
   free(life_of);
   void *result = life.body(life.arg);
-  __tsan_release(&deaths);
+  die();
   return result;
 }
 
@@ -34,15 +49,6 @@ static pthread_t spawn_mortal(void *(*body)(void *), void *arg)
   struct life *life = malloc(sizeof *life);
   *life = (struct life){body, arg};
   return spawn(lives, life);
-}
-
-int __interceptor_pthread_mutex_trylock(pthread_mutex_t *mutex);
-
-int pthread_mutex_trylock(pthread_mutex_t *mutex)
-{
-  int taken = __interceptor_pthread_mutex_trylock(mutex);
-  if (taken == EOWNERDEAD) __tsan_acquire(&deaths);
-  return taken;
 }
 
 /* ---- blocks of every tier, handed around ---- */
