@@ -697,8 +697,12 @@ def show(found, options, stream, moment):
     if options.o:
         osmem_report.write(options.o, "\n".join(lines) + "\n")
     else:
-        with contextlib.suppress(BrokenPipeError) if stream is sys.stderr else contextlib.nullcontext():
+        try:
             print("\n".join(lines), file=stream)
+        except BrokenPipeError:
+            if stream is not sys.stderr:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # else python 3.14 tries again at the exit, whose status would be 120
 
 
 def of_file(path, options):
