@@ -36,7 +36,7 @@ import concurrent.futures, multiprocessing, sys
 def square_sum(n):
     return sum(i * i for i in [*range(n)])
 
-with concurrent.futures.ThreadPoolExecutor(4) as threads, multiprocessing.Pool(4) as processes:
+with concurrent.futures.ThreadPoolExecutor(4) as threads, multiprocessing.get_context("fork").Pool(4) as processes:
     print(list(threads.map(square_sum, range(0, 20000, 500))))
     print(processes.map(square_sum, range(0, 20000, 500)))
 PY

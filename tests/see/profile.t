@@ -77,7 +77,7 @@ fi
 
 # ---- names ----
 
-names() { grep -o '^.*' folded | sed 's/ [0-9]*$//; s/^.*;main;//' | grep -v ';_dl_init' | tr '\n' ' '; }
+names() { sed -n 's/ [0-9]*$//; s/^.*;main;//p' folded | tr '\n' ' '; }
 # Only those tools, and an empty folder for who looks for the others.
 only() {
   rm -rf tools && mkdir tools
