@@ -229,15 +229,6 @@ uninstall:
 	rm -rf $(install_to)/cmake/osmem $(DESTDIR)$(PREFIX)/libexec/osmem $(share)/osmem $(share)/doc/osmem
 .PHONY: uninstall
 
-# Off: "use memcpy_s" and "use strlcpy", which take no look at the sizes, and a false alarm about va_list in loops.
-tidy_checks := -clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-valist.Uninitialized
-
-lint:
-	scripts/setup.sh clang-tidy cppcheck
-	clang-tidy --quiet --warnings-as-errors='*' --checks='$(tidy_checks)' $(modules) -- $(filter-out -fno-plt,$(flags))
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -D__x86_64__ $(modules)
-.PHONY: lint
-
 # ---- tests -----------------------------------------------------------------------------------------------------------
 
 include tests/c.mk
@@ -248,6 +239,7 @@ include scripts/packages/packages.mk
 include tests/coverage/coverage.mk
 include tests/distros/distros.mk
 include tests/arm64/arm64.mk
+include tests/lint/lint.mk
 
 test: all record
 	scripts/setup.sh test cross

@@ -32,12 +32,13 @@ them), below 1 is better. Units: seconds, KiB, ns.
 A trace is a user's program as a benchmark: scripts/record.sh CMD makes one.
 
 Geometric means are over the rows that all allocators have. ^C (SIGTERM, SIGHUP) ends
-the measuring; what was measured up to then is shown. The set real takes about half an
-hour with five allocators, all sets some hours; --quick a tenth of that. The exit status is 1 when a
+the measuring; what was measured up to then is shown. The set real takes some ten
+minutes with five allocators, patterns twenty, others more; --quick a tenth of that. The exit status is 1 when a
 measured command failed under some allocator, 130 after ^C.
 """
 
 import argparse
+import contextlib
 import glob
 import html
 import json
@@ -478,10 +479,8 @@ def say(text):
 
 
 def kill_session(process):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
@@ -537,12 +536,12 @@ class Bench:
             subprocess.run(["sh", "-c", self.fill(work.prepare, work)], env=self.env, check=True)
         return True
 
-    def start(self, argv, stdout=subprocess.DEVNULL, variables={}):
+    def start(self, argv, stdout=subprocess.DEVNULL, variables=None):
         """In a session of its own, so that it can be ended with its children."""
-        return subprocess.Popen(argv, env=self.env | variables, cwd=self.dir, start_new_session=True, text=True,
+        return subprocess.Popen(argv, env=self.env | (variables or {}), cwd=self.dir, start_new_session=True, text=True,
                                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL)
 
-    def drive(self, work, before, variables={}):
+    def drive(self, work, before, variables=None):
         """Run the workload's command behind the words `before`, its driver
         beside it; what it printed, or None if it took too long."""
         process = self.start([*before, *shlex.split(self.fill(work.command, work))],
@@ -564,7 +563,7 @@ class Bench:
         for path in (giving, said):
             open(path, "w").close()
         printed = self.drive(work, [self.path("launch"), library, usage],
-                             self.variables.get(name, {}))
+                             self.variables.get(name))
         if printed is None:
             return self.failed(work.name, name, f"ran longer than {LIMIT_S} s")
         with open(usage) as report:

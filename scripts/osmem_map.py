@@ -241,7 +241,7 @@ class Map:
         places = [(chunk.first + i, chunk.start + i * self.granule)
                   for chunk in self.chunks for i in range(chunk.count)]
         sparse = [(i, at) for i, at in places
-                  if self.kind[i] == ord("s") and 0 < self.count[i] and self.live[i] * 4 < self.granule]
+                  if self.kind[i] == ord("s") and self.count[i] > 0 and self.live[i] * 4 < self.granule]
         sparse.sort(key=lambda each: (self.count[each[0]], -self.free[each[0]]))
         named = {}
         for i, at in sparse[:SLABS_LOOKED_INTO]:

@@ -209,9 +209,8 @@ class Command:
 
     def expect_thread(self, maker):
         born = ctypes.c_ulong()
-        if ptrace(GETEVENTMSG, maker, 0, ctypes.addressof(born)):
-            if os.path.exists(f"/proc/{self.pid}/task/{born.value}"):
-                self.threads.add(born.value)
+        if ptrace(GETEVENTMSG, maker, 0, ctypes.addressof(born)) and os.path.exists(f"/proc/{self.pid}/task/{born.value}"):
+            self.threads.add(born.value)
 
     def finish(self):
         """It ends; its status, as os.waitstatus_to_exitcode() has it."""

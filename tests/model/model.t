@@ -7,7 +7,8 @@ needs /usr/include/cmocka.h
 model=$top/build/tests/model/model
 broken=$top/build/tests/model/broken.so
 # The library under test, which need not be the one that the model was linked with.
-export LD_LIBRARY_PATH="$(dirname "$lib")"
+LD_LIBRARY_PATH=$(dirname "$lib")
+export LD_LIBRARY_PATH
 
 heap=
 . "$top/tests/model/runs.sh"

@@ -45,7 +45,7 @@ survives() { try "$@" && try "$@" && try "$@"; }
 # healthy TEST...: it passes on the tree as it is. Once for each test.
 healthy() {
   case $checked in *"[$*]"*) return ;; esac
-  checked="$checked[$*]"
+  checked="${checked}[$*]"
   if prepare "$@" >make.out 2>&1 && try "$@"; then return; fi
   fail "$*: passes without a bug"
   tail -n 20 make.out said | diag

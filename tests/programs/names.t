@@ -64,7 +64,7 @@ strangers='brk sbrk mmap mmap64 munmap mremap madvise mprotect syscall futex clo
 #include <pthread.h>
 static int is_called(const char *name) { fprintf(stderr, "%s() of the program was called\n", name); _Exit(3); }
 C
-  printf 'int own_%s(void) __asm__("%s"); int own_%s(void) { return is_called("%s"); }\n' $(for name in $strangers; do echo $name $name $name $name; done)
+  for name in $strangers; do echo "int own_$name(void) __asm__(\"$name\"); int own_$name(void) { return is_called(\"$name\"); }"; done
   cat <<'C'
 static void *work(void *none)
 {

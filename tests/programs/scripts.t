@@ -229,7 +229,7 @@ fi
 # ---- make ----
 
 mkdir tree && cp -r "$top/Makefile" "$top/src" "$top/include" "$top/scripts" tree/ && mkdir tree/tests && cp "$top"/tests/*.h "$top"/tests/*.mk tree/tests/ &&
-  (cd "$top/tests" && cp --parents */*.mk "$tmp/tree/tests")
+  (cd "$top/tests" && cp --parents ./*/*.mk "$tmp/tree/tests")
 compiles() { make -C tree "$@" build/kernel.o | grep -c 'kernel\.c'; }
 is 'make compiles once, and again for other flags' "$(compiles) $(compiles CFLAGS=-O1) $(compiles CFLAGS=-O1) $(compiles) $(compiles "CFLAGS=-O1 -DX='a b'")" '1 1 0 0 1'
 # What it is not made for is told in a sentence, before a header that is missing.

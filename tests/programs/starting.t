@@ -187,7 +187,7 @@ PY
 daemon() { # KIND SEED: "tables on stderr, bytes in data"
   rm -f data* err
   LD_PRELOAD="$lib" OSMEM_OPTIONS=stats=1 "$python" daemon.py "$@" >/dev/null 2>err || echo "status $?"
-  echo "$(cat err 2>/dev/null | grep -c '^osmem: statistics') tables, $(cat data* | wc -c) bytes"
+  echo "$(grep -c '^osmem: statistics' err) tables, $(cat data* | wc -c) bytes"
 }
 is 'stats=1: a daemon that closes all but the standard streams' "$(daemon above 0)" '1 tables, 0 bytes'
 is 'stats=1: one that closes those as well' "$(daemon all 0)" '0 tables, 0 bytes'

@@ -5,8 +5,8 @@ up, for a program that goes on meanwhile."""
 import json
 import sys
 
-counted = json.load(open(sys.argv[1]))
-look = json.load(open(sys.argv[2]))
+with open(sys.argv[1]) as of_program, open(sys.argv[2]) as of_tool:
+    counted, look = json.load(of_program), json.load(of_tool)
 wrong = []
 
 
