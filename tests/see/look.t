@@ -62,7 +62,7 @@ like 'run: it is under it' "$(answer "$osmem" run cat /proc/self/maps)" '^0 .*li
 like 'run: no such command' "$(answer "$osmem" run no-such-command)" '^127 osmem: no-such-command: no such command'
 like 'run: what is no program' "$(answer "$osmem" run /etc/passwd)" '^126 osmem: /etc/passwd: '
 like 'run: no library' "$(OSMEM_LIB=$tmp/none.so answer "$osmem" run true)" "^125 osmem: no library at $tmp/none.so"
-like 'run what?' "$(answer "$osmem" run)" '^2 .*which command'
+like 'run what?' "$(answer "$osmem" run)" '^125 .*which command'
 like 'no verb' "$(answer "$osmem")" '^2 .*VERB'
 like 'an unknown verb' "$(answer "$osmem" nonsense 1)" '^2 .*nonsense'
 for verb in '' run verify stats diff top leaks explain; do like "--help of ${verb:-all}" "$(answer "$osmem" $verb --help)" '^0 usage: osmem'; done
