@@ -204,7 +204,7 @@ static void dlerror_outlives_blocks_of_libc(void)
 /* ---- libc's functions by its handle ---- */
 
 static const char *const FAMILY[] = {"malloc",  "calloc", "realloc",            "free",        "reallocarray", "aligned_alloc", "memalign", "posix_memalign",
-                                     "valloc", "pvalloc", "malloc_usable_size", "malloc_trim", "mallinfo2",    "malloc_stats"};
+                                     "valloc", "pvalloc", "malloc_usable_size", "malloc_trim", "mallinfo",     "malloc_stats"};
 
 static void *libc_handle(void)
 {
