@@ -58,7 +58,7 @@ for how in '' -static -static-pie; do
   trying "replaced in the executable, linked with libosmem.a $how"
   for set in $([ "$how" = -static ] && echo "$each" || echo "$few"); do
     rm -f static
-    g++ $how calls-static.o $(objects "$set") "$archive" -o static
+    g++ $how calls-static.o $(objects "$set") "$archive" -o static -pthread
     try "$set" "executable-$set.wanted" ./static
   done
   verdict
