@@ -45,6 +45,10 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
 
+/* Addresses of objects and blocks have no more bits: above them, in one word, stands a number. Kernels give out higher ones to those who ask for
+ * them, on processors with 52 or 57 (riscv64's before 6.6 to all): such memory is refused, see region.c. */
+enum { ADDRESS_BITS = 48 };
+
 /* ---- small: objects, slabs ------------------------------------------------------------------------------------------ */
 
 /* A free object. Its seal is made of a number that only the process knows and only this life of the slab uses (`salt`), its address and its
@@ -221,7 +225,7 @@ struct arena {
 /* A cached block and, above its address, its size in units of 16 bytes: so a bin's first block is judged without a look at it, which is
  * a cache miss. 0: none. */
 typedef uint64_t cached_block;
-enum { CACHED_UNITS_SHIFT = 48 };
+enum { CACHED_UNITS_SHIFT = ADDRESS_BITS };
 
 /* A slab's address, and in its last bits the mark of the fork since which that holds: slab.c. */
 struct marked;
@@ -361,7 +365,7 @@ static inline bool object_is_free(const struct slab *slab, const struct object *
   return (uintptr_t)object->next + object->seal == object_proof(slab, object);
 }
 
-enum { REMOTE_COUNT_SHIFT = 48 };
+enum { REMOTE_COUNT_SHIFT = ADDRESS_BITS };
 #define REMOTE_MARK_MASK ((uint64_t)ALIGNMENT - 1)
 
 static inline struct object *remote_list(uint64_t head) {
@@ -441,6 +445,7 @@ static inline size_t block_bytes_for(size_t bytes) {
 
 _Static_assert(GRANULE_BYTES / CARVE_PAGE <= 8, "a bit of `purged` for each page");
 _Static_assert(SLAB_USABLE / ALIGNMENT <= INT16_MAX, "objects of a slab are counted in 16 bits");
+_Static_assert(CACHE_BLOCK_MAX / ALIGNMENT <= 1 << (64 - ADDRESS_BITS), "units of a cached block are, too");
 _Static_assert(sizeof(struct slab) == 64 && sizeof(struct remote) == 64, "one cache line each");
 _Static_assert(sizeof(struct chunk_info) + HEADER_BYTES <= sizeof(struct slab),
                "the last record holds it, and the header of the chunk's first block");

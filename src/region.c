@@ -76,13 +76,24 @@ static void note_break(uintptr_t now) {
     last_chunk = NULL;
 }
 
+static bool is_in_reach(uintptr_t end) { return end <= (uintptr_t)1 << ADDRESS_BITS; }
+
+static bool try_break(uintptr_t now, uintptr_t end) { return is_in_reach(end) && sys_move_break(now, end); }
+
+static void *map_in_reach(size_t bytes) {
+  void *memory = sys_map(bytes);
+  if (!memory || is_in_reach((uintptr_t)memory + bytes)) return memory;
+  sys_unmap(memory, bytes);
+  return NULL;
+}
+
 /* The brk heap ends at `end` from now on: `end`, or the lesser one if the kernel refuses. Strangers may have left something behind the
  * break in its page; that is cleared even where we begin further up, since it may become the memory of a chunk below. A stranger's
  * call between our look at the break and this one cannot be seen: brk is absolute, and libc's own sbrk() loses that race too. */
 static bool move_break(uintptr_t now, uintptr_t end, uintptr_t lesser_end) {
-  if (!sys_move_break(now, end)) {
+  if (!try_break(now, end)) {
     end = lesser_end;
-    if (!sys_move_break(now, end)) return false;
+    if (!try_break(now, end)) return false;
   }
   uintptr_t edge = min_size(round_up(now, page_bytes), end);
   if (UNLIKELY(now < edge)) memset((void *)now, 0, edge - now);
@@ -120,7 +131,7 @@ static bool map_region(size_t bytes) {
   size_t least = max_size(round_up(bytes, GRANULE_BYTES), REGION_MIN);
   if (region_count >= SMALL_REGIONS) least = max_size(least, all / REGION_SHARE);
   for (; want >= least; want /= 2) {
-    void *memory = sys_map(want + GRANULE_BYTES);
+    void *memory = map_in_reach(want + GRANULE_BYTES);
     if (!memory) continue;
     struct region *region = &regions[region_count];
     region->base = round_up((uintptr_t)memory, GRANULE_BYTES);

@@ -5,6 +5,7 @@
  *   kernel.visit     called first at every call of the library, and when it is about to wait for a lock
  *   kernel.page      if not 0: pages of that size, as kernels for 16 and 64 KiB have them. Must be so from the start
  *   kernel.most      if not 0: mmap of more bytes than that is refused
+ *   kernel.high      if not 0: the break, and mmap of more bytes than that, are at addresses above 48 bits, where here nothing can be
  *   kernel.keeps     MADV_DONTNEED succeeds and leaves what is there, as under qemu-user
  *   kernel.locked    what the library holds is locked, as by mlockall()
  *   kernel.before_5_18   there is no MADV_DONTNEED_LOCKED
@@ -47,7 +48,7 @@ static struct {
   size_t from, to; /* counted from 1 over all calls of these kinds */
   size_t counted, refused;
   size_t seen[KINDS];
-  size_t mapped, page, most, discarded, populated, clock_looks;
+  size_t mapped, page, most, high, discarded, populated, clock_looks;
   uintptr_t break_asked;
   int populate;
   unsigned processor;
@@ -115,11 +116,14 @@ static long map_on_edge(size_t bytes)
   return (long)edge;
 }
 
+static const uintptr_t HIGH = (uintptr_t)1 << 50;
+
 static long test_mmap(const uintptr_t a[6])
 {
   map_asked = a[1];
   visit(MMAP);
   if (refuses(MMAP) || (kernel.most && a[1] > kernel.most)) return -ENOMEM;
+  if (kernel.high && a[1] > kernel.high) return (long)HIGH;
   size_t bytes = pages_up(a[1]);
   long base = kernel.page ? map_on_edge(bytes) : real_kernel_call(SYS_mmap, a);
   if (is_place(base)) add(&kernel.mapped, bytes);
@@ -133,6 +137,7 @@ static long test_munmap(const uintptr_t a[6])
   visit(MUNMAP);
   if (!is_page(a[0])) return -EINVAL;
   if (refuses(MUNMAP)) return -ENOMEM;
+  if (a[0] == HIGH) return 0;
   long answer = real_unmap(a[0], pages_up(a[1]));
   if (answer == 0) add(&kernel.mapped, -pages_up(a[1]));
   return answer;
@@ -203,6 +208,7 @@ static long test_brk(uintptr_t end)
   kernel.break_asked = end;
   visit(BRK);
   if (refuses(BRK_FILTER)) return -EPERM;
+  if (kernel.high) return (long)HIGH;
   if (end && refuses(BRK)) end = 0;
   return (long)move_break(end);
 }

@@ -212,6 +212,24 @@ static void populate_is_known(void)
   require(kernel.seen[MADVISE] > 1);
 }
 
+/* ---- addresses above 48 bits ---- */
+
+/* Of these no heap is made: what is asked for has mappings, which no number is packed with. */
+static void what_is_out_of_reach_is_given_back(void)
+{
+  static char *blocks[1000];
+  kernel.high = 100 * KB;
+  for (size_t i = 0; i < COUNT(blocks); i++) {
+    require((blocks[i] = os_malloc(5000)));
+    fill(blocks[i], 5000, i);
+  }
+  require(kernel.seen[BRK_FILTER] && unmap_asked.base == HIGH && os_check());
+  for (size_t i = 0; i < COUNT(blocks); i++) {
+    require(holds(blocks[i], 5000, i));
+    os_free(blocks[i]);
+  }
+}
+
 /* ---- full tables ---- */
 
 /* No break, and mmap in small pieces: as many regions as there can be, then a mapping for each block. */
@@ -317,6 +335,7 @@ int main(int argc, char **argv)
       TEST(populate_is_refused),
       TEST(populate_is_refused_for_now),
       TEST(populate_is_known),
+      TEST(what_is_out_of_reach_is_given_back),
       TEST(regions_run_out),
       TEST(small_regions_leave_room_for_larger_ones),
       TEST(spares_run_out),
