@@ -19,6 +19,18 @@ deb:
 	cd $(packed) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -us -uc $(if $(DEB_HOST),-a$(DEB_HOST))
 .PHONY: deb
 
+# The packages in a bare root, which is fetched once.
+build/packages/bookworm:
+	rm -rf $@.new && mkdir -p $(@D)
+	timeout 600 debootstrap --variant=minbase --include=python3 bookworm $@.new
+	mv $@.new $@
+
+test-packages: all record
+	scripts/setup.sh packages
+	-[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory build/packages/bookworm
+	tests/run.sh packages/root
+.PHONY: test-packages
+
 # What osmem.h and the exported names promise, as it was when the dump was last made: tests/packages/abi.t compares. There is no released version yet to build
 # and compare with, and a dump needs no history of the repository. What is added is wanted: make abi. What goes or changes takes another soname.
 abi: libosmem.so
