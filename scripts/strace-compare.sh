@@ -38,7 +38,8 @@ find_program "$1"
 
 traces=$(mktemp -d) || exit 2
 trap 'rm -rf "$traces"' EXIT
-trap 'exit 2' HUP INT TERM
+tracing=
+trap 'kill ${tracing:+"$tracing"} 2>/dev/null; exit 2' HUP INT TERM # strace ends the command with itself
 
 # One file per process (-ff), so that no call is cut in two by another process;
 # the address of the calling instruction (-i) tells ld.so's mmaps from malloc's.
@@ -47,11 +48,11 @@ traced() { # NAME PRELOAD-SETTING CMD...
   into=$traces/$1 setting=$2
   shift 2
   mkdir "$into"
-  if [ "$view" = verbose ]; then
-    env -u LD_PRELOAD strace -ff -qq -i -o "$into/pid" -E "$setting" "$@" </dev/null >&2
-  else
-    env -u LD_PRELOAD strace -ff -qq -i -o "$into/pid" -E "$setting" "$@" </dev/null >/dev/null 2>"$traces/stderr"
-  fi
+  if [ "$view" = verbose ]; then exec 3>&2 4>&2; else exec 3>/dev/null 4>"$traces/stderr"; fi
+  # In the background, where a signal reaches this shell at once; -I 2: and strace.
+  env -u LD_PRELOAD strace -I 2 -ff -qq -i -o "$into/pid" -E "$setting" "$@" </dev/null >&3 2>&4 3>&- 4>&- &
+  tracing=$!
+  wait "$tracing"
 }
 
 traced glibc LD_PRELOAD "$@"

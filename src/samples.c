@@ -61,7 +61,7 @@ static double natural_log(double x) {
 static double chance(double x) {
   if (x > 40) return 1;
   int halvings = 0;
-  for (; x > 0.25; x /= 2) halvings++;
+  while (x > 0.25) x /= 2, halvings++;
   double term = x, sum = 0;
   for (int i = 1; i < 14; i++, term *= -x / i) sum += term;
   for (; halvings; halvings--) sum = sum * (2 - sum); /* 1 - (1 - p)^2 */

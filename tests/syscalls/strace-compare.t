@@ -54,6 +54,15 @@ if can "what is ld.so's and what a library's" build empty.so ''; then
   is "and not ld.so's" "$5 $6" "$loader"
 fi
 
+# A signal to the script alone, while the command runs.
+start env OSMEM_LIB="$lib" "$top/scripts/strace-compare.sh" sh -c 'echo $$ >pid; sleep 60 & wait'
+until [ -s pid ]; do sleep 0.05; done
+for script in $(ps -o pid= --ppid $!); do kill "$script"; done
+ended $!
+is 'SIGTERM ends it at once, with no answer' "$status" 2
+for attempt in 1 2 3 4 5 6 7 8 9; do kill -0 "$(cat pid)" 2>/dev/null || break; sleep 0.2; done
+is 'and the command' "$(kill -0 "$(cat pid)" 2>/dev/null && echo 'goes on')" ''
+
 compare -v sh -c 'echo the output of the command'
 like '-v shows the output and other calls' "$(tr '\n' ' ' <report)" 'the output of the command.*total .*execve'
 finish
