@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -35,6 +34,8 @@
 #include <unistd.h>
 
 #include "trace.h"
+
+enum { FUTEX_WAIT_PRIVATE = 128, FUTEX_WAKE_PRIVATE = 129 }; /* <linux/futex.h>, which musl's compilers do not find */
 
 enum { STRIDE = 4096, PUBLISH = 256, THREADS_MAX = 65535, SHIFT_MAX = 31 };
 #define BYTES_MAX (((uint64_t)1 << 40) - 1)
