@@ -59,6 +59,8 @@ PT_LOAD, PT_NOTE, NT_OSMEM = 1, 4, 1
 NT_PRSTATUS, NT_AUXV, NT_SIGINFO, NT_FILE = 1, 6, 0x53494749, 0x46494c45
 AT_RANDOM = 25
 PRSTATUS_REGISTERS = 112  # where they begin in it, on 64-bit machines
+PAGE = os.sysconf("SC_PAGESIZE")
+GUARD = 1 << 58  # of a page's word in /proc/PID/pagemap: nobody may touch it (MADV_GUARD_INSTALL), Linux 6.15
 MAPPING_FREED, MAPPING_LIVE, MAPPING_SPARE, MAPPING_EMPTYING = range(4)
 
 
@@ -148,7 +150,20 @@ class Process:
             in_memory = area.name.startswith(("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV"))
             private = area.rights[3] == "p" and not area.name.startswith(("/dev/", "[v"))
             if area.rights[0] == "r" and (in_memory or private):
-                yield Root(area.start, area.end, area.name == "[stack]", is_guarded, not in_memory)
+                for start, end, is_behind in self.between_guards(area):
+                    yield Root(start, end, area.name == "[stack]", is_guarded or is_behind, not in_memory)
+
+    def between_guards(self, area):
+        """(start, end, behind one?) of its parts: glibc 2.42 and later guard a stack by pages of its own, which may lie in one area with others."""
+        if area.name:
+            yield area.start, area.end, False
+            return
+        at, is_behind = area.start, False
+        for is_guard, run in itertools.groupby(self.pages(area.start, area.end), lambda each: each & GUARD):
+            end = at + PAGE * sum(1 for _ in run)
+            if not is_guard:
+                yield at, end, is_behind
+            at, is_behind = end, bool(is_guard)
 
     def file_at(self, address):
         """FILE+0xOFFSET, where a file is mapped there; or None."""
@@ -193,10 +208,9 @@ class Process:
         begin, _, data = self.copies[i]
         return data[start - begin:end - begin]
 
-    def runs(self, start, end, own=False):
-        """(address, bytes, are they there?) of whole pages; own: that the process has written to."""
-        page = os.sysconf("SC_PAGESIZE")
-        first, count = start // page, -(-end // page) - start // page
+    def pages(self, start, end):
+        """What the kernel says of each."""
+        first, count = start // PAGE, -(-end // PAGE) - start // PAGE
         try:
             with open(f"/proc/{self.pid}/pagemap", "rb", buffering=0) as file:
                 file.seek(first * 8)
@@ -205,19 +219,22 @@ class Process:
             data = b""
         if not data:
             raise Unreadable(f"process {self.pid} has ended meanwhile")
-        at = first * page
+        return array.array("Q", data)
+
+    def runs(self, start, end, own=False):
+        """(address, bytes, are they there?) of whole pages; own: that the process has written to."""
+        at = start // PAGE * PAGE
         for there, run in itertools.groupby(
-                array.array("Q", data), lambda each: bool(each >> 62 and not (own and each >> 61 & 1))):
-            size = page * sum(1 for _ in run)
+                self.pages(start, end), lambda each: bool(each >> 62 and not each & GUARD and not (own and each >> 61 & 1))):
+            size = PAGE * sum(1 for _ in run)
             yield at, size, there
             at += size
 
     def image(self, start, end, own=False):
         """That range with zeros where no page is, or (own) none that the process has written
         to. Pages that are not there are not touched: the kernel would make them."""
-        page = os.sysconf("SC_PAGESIZE")
         parts = [self.read_or_zeros(at, size) if there else bytes(size) for at, size, there in self.runs(start, end, own)]
-        return b"".join(parts)[start % page:start % page + end - start]
+        return b"".join(parts)[start % PAGE:start % PAGE + end - start]
 
     def read_or_zeros(self, address, size):
         try:
