@@ -110,7 +110,7 @@ struct difference {
 /* Run an input, tell `found` of each difference that nobody wants, and free everything. */
 void differ_run(const struct op *ops, size_t count, void (*found)(const struct difference *difference));
 
-/* Differences that are wanted: why stands in the README, under the same name. */
+/* Differences that are wanted: why stands in osmem(7), ANSWERS, under the same name. */
 struct wanted {
   const char *name, *call; /* call NULL: any */
   unsigned aspects;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The same calls to glibc and to the library: the corpus that a fuzzer left and random inputs show no difference but those that the
-# README names; and the test itself sees differences.
+# manual names; and the test itself sees differences.
 . "$(dirname "$0")/../tap.sh"
 needs /usr/include/cmocka.h
 
@@ -21,7 +21,7 @@ ok "without brk: the corpus" without_brk --corpus "$corpus"
 
 "$differ" --wanted >wanted
 while read -r name; do
-  ok "wanted and in the README: $name" grep -qF "| $name |" "$top/README.md"
+  ok "wanted and in osmem(7): $name" grep -qxF ".It $name" "$top/scripts/man/osmem.7"
 done <wanted
 
 # spoiled FAULT ERE: with that fault in the library the test says so.

@@ -432,26 +432,27 @@ static uint32_t number_of_call(const char *name)
                {"madvise", SYS_madvise}, {"futex", SYS_futex}, {"write", SYS_write}};
   for (size_t i = 0; i < COUNT(CALLS); i++)
     if (strcmp(CALLS[i].name, name) == 0) return CALLS[i].number;
-  say("# the README lists %s, which this test does not know\n", name);
+  say("# osmem(7) lists %s, which this test does not know\n", name);
   _exit(1);
 }
 
-/* The README's own table, so that it cannot say one thing and the library do another: every row but those that an option brings. */
+/* The manual's own list, so that it cannot say one thing and the library do another: every entry but those that an option brings. */
 static size_t listed_calls(uint32_t *numbers)
 {
-  char path[4096], line[1024], name[32];
-  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 16);
+  char path[4096], line[1024], name[32], more;
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 32);
   require(length > 0);
   path[length] = 0;
   for (int up = 0; up < 4; up++) *strrchr(path, '/') = 0; /* build/tests/preload/limits */
-  FILE *readme = fopen(strcat(path, "/README.md"), "r");
-  require(readme);
-  while (fgets(line, sizeof line, readme) && strcmp(line, "## System calls\n") != 0) {
+  FILE *manual = fopen(strcat(path, "/scripts/man/osmem.7"), "r");
+  require(manual);
+  while (fgets(line, sizeof line, manual) && strcmp(line, ".Sh SYSTEM CALLS\n") != 0) {
   }
   size_t count = 0;
-  while (fgets(line, sizeof line, readme) && line[0] != '#')
-    if (!strstr(line, "| only with `") && sscanf(line, "| `%31[a-z0-9_]` |", name) == 1) numbers[count++] = number_of_call(name);
-  fclose(readme);
+  while (fgets(line, sizeof line, manual) && strncmp(line, ".Sh", 3) != 0)
+    if (sscanf(line, ".It Li %31[a-z0-9_] %c", name, &more) == 1 && fgets(line, sizeof line, manual) && strncmp(line, "only with", 9) != 0)
+      numbers[count++] = number_of_call(name);
+  fclose(manual);
   return count;
 }
 

@@ -221,7 +221,7 @@ static struct stranger {
 } strangers[STRANGERS_MAX];
 static size_t stranger_count;
 
-/* Not between the library's look at the break and its call that moves it: brk is absolute, and who comes then cannot be seen (README). */
+/* Not between the library's look at the break and its call that moves it: brk is absolute, and who comes then cannot be seen (osmem(7)). */
 static void enter_as_stranger(void)
 {
   if (!lock_enter(&growth_lock)) world_ends("strangers come from outside", world.now);
