@@ -22,6 +22,7 @@ extern void __libc_free(void *) __attribute__((weak));
 extern void *__libc_realloc(void *, size_t) __attribute__((weak));
 
 typedef struct mallinfo2 info_function(void);
+typedef struct mallinfo old_info_function(void);
 typedef size_t usable_function(void *payload);
 
 const char *left_alone;
@@ -62,17 +63,20 @@ void *foreign_allocate(size_t bytes, size_t alignment, bool zero) {
 void *foreign_function(const char *name) { return left_alone ? symbol_next(name) : NULL; }
 
 /* libc's own definitions of names that we export, too, and that who is preloaded behind us may have. Not by dlvsym(): that takes the loader's
- * lock, under which a plugin's constructor may be waiting for the very thread that frees. (A wholly static program has no other malloc.)
- *
- * Once true it stays so: mallinfo2() walks all that libc's heap has free, and 40,000 frees that asked it each time took 42 s. */
+ * lock, under which a plugin's constructor may be waiting for the very thread that frees. (A wholly static program has no other malloc.) */
+static bool libc_holds_memory(void) {
+  info_function *info = (info_function *)symbol_of_libc("mallinfo2");
+  old_info_function *old_info = (old_info_function *)symbol_of_libc("mallinfo"); /* before glibc 2.33; its numbers are short */
+  if (info) return info().arena != 0 || info().hblkhd != 0;
+  return !old_info || old_info().arena != 0 || old_info().hblkhd != 0;
+}
+
+/* Once true it stays so: mallinfo2() walks all that libc's heap has free, and 40,000 frees that asked it each time took 42 s. */
 bool foreign_has_memory(void) {
   static bool held_memory; /* atomic */
   if (!stranger.free || !stranger.realloc) return false;
   if (__atomic_load_n(&held_memory, __ATOMIC_RELAXED)) return true;
-  info_function *info = (info_function *)symbol_of_libc("mallinfo2");
-  if (!info) return true;
-  struct mallinfo2 libc = info();
-  bool holds = libc.arena + libc.hblkhd > 0;
+  bool holds = libc_holds_memory();
   __atomic_store_n(&held_memory, holds, __ATOMIC_RELAXED);
   return holds;
 }

@@ -189,11 +189,12 @@ void *symbol_next(const char *name) {
   return symbol ? symbol : symbol_of_libc(name); /* we were loaded after it */
 }
 
-/* Upwards: what comes before ours was there from the start, and stays. */
+/* Upwards: what comes before ours was there from the start, and stays. (Where only images of the start are known, what lies in none came later.) */
 bool symbol_stands_behind_us(const void *address) {
   const struct link_map *of_address = image_of(address).map, *map = image_of_ours().map;
+  if (!of_address) return !_dl_find_object && map;
   while (map && map != of_address) map = map->l_prev;
-  return of_address && !map;
+  return !map;
 }
 
 bool symbol_is_ours(const char *name) {
