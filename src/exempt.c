@@ -38,9 +38,10 @@ static bool lists(const char *list, const char *name) {
  * own option --preload.) In a setuid program it has taken LD_PRELOAD out of the environment. */
 static bool came_by_file(void) {
   const struct link_map *ours = image_of_ours().map;
-  if (!ours || !ours->l_prev || !symbol_stands_behind_us(symbol_of_libc("malloc"))) return false;
+  if (!ours || !ours->l_prev) return false;
   const char *listed = options_variable("LD_PRELOAD");
-  return !(listed && lists(listed, symbol_file_name(ours->l_name))) && !symbol_image_is_needed();
+  if (listed && lists(listed, symbol_file_name(ours->l_name))) return false;
+  return symbol_stands_behind_us(symbol_of_libc("malloc")) && !symbol_image_is_needed();
 }
 
 /* ---- what the process runs ------------------------------------------------------------------------------------------ */
