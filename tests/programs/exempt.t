@@ -278,7 +278,7 @@ kill "$pid"
 # in_etc CMD...: in a mount namespace where /etc is ours, with the library in /etc/ld.so.preload.
 in_etc() { unshare -m sh -c 'mount --bind "$0" /etc && exec "$@"' "$tmp/etc" "$@"; }
 conf=etc/osmem/exempt.conf
-cp -a /etc etc 2>/dev/null && rm -f etc/ld.so.preload && mkdir -p etc/osmem && cp "$lib" etc/osmem/libosmem.so && rm -f $conf
+cp -a /etc etc 2>/dev/null && rm -f etc/ld.so.preload && mkdir -p etc/osmem && install -m 755 "$lib" etc/osmem/libosmem.so && rm -f $conf
 can 'a file of exempt programs' in_etc true || finish
 echo /etc/osmem/libosmem.so >etc/ld.so.preload
 chmod 755 etc etc/osmem && ln -s /bin/true etc/osmem/a-link && cp /bin/true etc/osmem/tried && cp /bin/sleep etc/osmem/sleeps
@@ -335,12 +335,12 @@ rm $conf && ln -s /no/such $conf && is 'a link to nothing is no file' "$(in_etc 
 rm $conf && echo tried >etc/osmem/elsewhere && ln -s elsewhere $conf
 is 'a link to one of root'"'"'s' "$(OSMEM_OPTIONS=stats=1 in_etc $tried 2>&1 | grep -c 'left alone')" 1
 rm $conf
-nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
-if can 'another user' in_etc setpriv --reuid=65534 --regid=65534 --clear-groups true; then
+nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
+if can 'another user' in_etc $nobody true; then
   echo tried >$conf && chmod 644 $conf
-  is 'another user: left alone' "$(OSMEM_OPTIONS=stats=1 in_etc setpriv --reuid=65534 --regid=65534 --clear-groups $tried 2>&1 | grep -c 'left alone')" 1
+  is 'another user: left alone' "$(OSMEM_OPTIONS=stats=1 in_etc $nobody $tried 2>&1 | grep -c 'left alone')" 1
   chmod 600 $conf
-  refused 'a file that a user may not read' 'cannot be opened (errno 13)' setpriv --reuid=65534 --regid=65534 --clear-groups $tried 2>/dev/null
+  refused 'a file that a user may not read' 'cannot be opened (errno 13)' $nobody $tried
 fi
 
 # Setuid: the environment does not count, the file does. Looked at from outside.
@@ -348,7 +348,7 @@ setuid_is() { # WHAT LINES WANTED
   printf "$2" >$conf && chmod 644 $conf
   # The namespace's shell becomes setpriv, and that the program: one process.
   unshare -m sh -c 'mount --bind "$0" /etc && exec "$@"' "$tmp/etc" env OSMEM_OPTIONS=off=1 LD_PRELOAD=/etc/osmem/libosmem.so \
-    setpriv --reuid=65534 --regid=65534 --clear-groups /etc/osmem/sleeps 60 >/dev/null 2>&1 &
+    $nobody /etc/osmem/sleeps 60 >/dev/null 2>&1 &
   pid=$! started="$started $!"
   until [ "$(awk '/^Name|^State/ { printf $2 }' /proc/$pid/status 2>/dev/null)" = sleepsS ]; do kill -0 $pid || break; sleep 0.1; done
   is "$1: it runs as root for another user" "$(awk '/^Uid/ { print $2, $3 }' /proc/$pid/status)" '65534 0'
@@ -356,7 +356,7 @@ setuid_is() { # WHAT LINES WANTED
   kill $pid
 }
 chmod 4755 etc/osmem/sleeps
-if can 'setuid programs' in_etc sh -c 'setpriv --reuid=65534 --regid=65534 --clear-groups true && ! grep -E " / .*nosuid" /proc/self/mounts'; then
+if can 'setuid programs' in_etc sh -c "$nobody true && ! grep ' /etc .*nosuid' /proc/self/mounts"; then
   setuid_is 'a setuid program that the file names' 'sleeps\n' 'left alone by osmem \(named in /etc/osmem/exempt.conf\)'
   setuid_is 'one that the environment would leave alone' '' 'osmem is active'
 fi
