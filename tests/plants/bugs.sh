@@ -573,3 +573,24 @@ plant samples 'a child goes on with what was switched on from outside' samples.c
 plant samples 'where a stack ends nobody asks' unwind.c \
   's/    if (!is_readable(address)) {/    if (0) {/' \
   'not ok .* a coroutine|ended by' tests/see/samples.t
+
+# Processes that are left alone.
+exempt=tests/programs/exempt.t
+plant 'left alone' 'the file is whose it may be' exempt.c \
+  's/ \&\& status.st_uid == 0//' \
+  "not ok .* somebody else's: told" $exempt
+plant 'left alone' 'every process looks for the file' exempt.c \
+  's/  if (!came_by_file()) return false;//' \
+  'not ok .* nothing is opened' $exempt
+plant 'left alone' 'a path is taken as it is written' exempt.c \
+  's/return executable->has_status .*/return same_name(line, executable->path) \&\& !find_status("", \&named);/' \
+  'not ok .* a path that is a link' $exempt
+plant 'left alone' 'what the next malloc gave is judged like what libc gave' foreign.c \
+  's/^  if (left_alone) return;$//' \
+  'not ok .* jemalloc serves who is linked with it' $exempt
+plant 'left alone' 'who is before our constructor is served' start.c \
+  's/^void start(void) { start_with(NULL); }/void start(void) { start_with((char *[]){NULL}); }/' \
+  'not ok .* a library whose constructor is before ours' $exempt
+plant 'left alone' 'libc by its handle is still ours' dynamic.c \
+  's/bool ours = !left_alone \&\& /bool ours = /' \
+  'not ok .* each function of malloc answers as without us' $exempt
