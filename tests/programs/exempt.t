@@ -286,7 +286,7 @@ tried=/etc/osmem/tried
 
 # exempt LINES [CMD...]: what the process says at its end, with these lines in the file.
 exempt() {
-  printf "$1" >$conf
+  printf %b "$1" >$conf
   shift
   OSMEM_OPTIONS=stats=1 in_etc "${@:-$tried}" 2>&1 | grep -o -e 'is left alone.*' -e 'statistics' -e 'osmem: /etc.*' | tail -n "${last:-1}"
 }
@@ -345,7 +345,7 @@ fi
 
 # Setuid: the environment does not count, the file does. Looked at from outside.
 setuid_is() { # WHAT LINES WANTED
-  printf "$2" >$conf && chmod 644 $conf
+  printf %b "$2" >$conf && chmod 644 $conf
   # The namespace's shell becomes setpriv, and that the program: one process.
   unshare -m sh -c 'mount --bind "$0" /etc && exec "$@"' "$tmp/etc" env OSMEM_OPTIONS=off=1 LD_PRELOAD=/etc/osmem/libosmem.so \
     $nobody /etc/osmem/sleeps 60 >/dev/null 2>&1 &
