@@ -68,12 +68,12 @@ static bool walk_arena(struct theap *heir, struct arena *arena, struct portion *
     arena->walk_chunk = chunk;
     if (!walk_chunk(heir, arena, chunk, portion)) return false;
   }
-  __atomic_store_n(&arena->walked_generation, fork_generation, __ATOMIC_RELAXED);
+  __atomic_store_n(&arena->walked_generation, fork_generation, __ATOMIC_RELEASE); /* after the owners of its slabs */
   return true;
 }
 
 static bool is_walked(const struct arena *arena) {
-  return __atomic_load_n(&arena->walked_generation, __ATOMIC_RELAXED) == fork_generation;
+  return __atomic_load_n(&arena->walked_generation, __ATOMIC_ACQUIRE) == fork_generation;
 }
 
 /* The lock is left between portions. */

@@ -7,11 +7,12 @@
 /* How many forks of threaded processes led to this one. A heap in use whose own number is another is gone: its thread stayed behind. */
 extern uint32_t fork_generation;
 
-/* False: there are no gone heaps, or nothing is left of them. */
+/* False: there are no gone heaps, or nothing is left of them. Then no slab has one of them for its owner, and who reads it so, with acquire, sees that. */
 extern bool heirs_wanted;
 
+/* (Acquire: a heap that is renewed has no slab any more, and who finds it so must see whose each of them is.) */
 static inline bool theap_is_gone(const struct theap *heap) {
-  return __atomic_load_n(&heap->generation, __ATOMIC_RELAXED) != fork_generation && heap != self && !heap->unused;
+  return __atomic_load_n(&heap->generation, __ATOMIC_ACQUIRE) != fork_generation && heap != self && !heap->unused;
 }
 
 static inline bool slab_is_orphan(const struct slab *slab) {

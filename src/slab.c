@@ -528,7 +528,7 @@ COLD static bool free_orphaned(struct slab *slab, struct object *object) {
 }
 
 void slab_free_remote(struct slab *slab, struct object *object) {
-  if (UNLIKELY(__atomic_load_n(&heirs_wanted, __ATOMIC_RELAXED)) && slab_is_orphan(slab) && free_orphaned(slab, object)) return;
+  if (UNLIKELY(__atomic_load_n(&heirs_wanted, __ATOMIC_ACQUIRE)) && slab_is_orphan(slab) && free_orphaned(slab, object)) return;
   struct theap *owner = slab_owner(slab); /* once the object is free an heir may give the slab back */
   size_t object_bytes = slab_object_bytes(slab);
   struct remote *remote = slab_remote(slab);

@@ -328,14 +328,14 @@ static void renew(struct theap *heap) {
 static size_t renew_gone(size_t most) {
   static struct theap *cursor; /* atomic; all before it are done, */
   static uint32_t generation;  /* atomic; of that number */
-  bool goes_on = __atomic_load_n(&generation, __ATOMIC_RELAXED) == fork_generation;
+  bool goes_on = __atomic_load_n(&generation, __ATOMIC_ACQUIRE) == fork_generation;
   struct theap *heap = goes_on ? __atomic_load_n(&cursor, __ATOMIC_RELAXED) : theap_list();
   size_t renewed = 0;
   for (; heap && renewed < most; heap = heap->next)
     if (take_if_gone(heap)) renew(heap), renewed++;
   __atomic_store_n(&cursor, heap, __ATOMIC_RELAXED);
-  __atomic_store_n(&generation, fork_generation, __ATOMIC_RELAXED);
-  if (!heap) __atomic_store_n(&heirs_wanted, false, __ATOMIC_RELAXED);
+  __atomic_store_n(&generation, fork_generation, __ATOMIC_RELEASE); /* or another would go on from where the generation before ended: nothing would be left */
+  if (!heap) __atomic_store_n(&heirs_wanted, false, __ATOMIC_RELEASE);
   return renewed;
 }
 

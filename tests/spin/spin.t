@@ -58,6 +58,15 @@ finds ADOPTED_ALIVE remote 'assertion violated \(head\[i\]==0\)'
 finds OTHERS_ARE_LOST remote 'assertion violated \(head\[i\]==0\)' -DREAD_IN_PARTS -DHOLDERS=1
 finds BUNDLE_REPLACES_OTHERS remote 'assertion violated \(head\[i\]==0\)' -DREAD_IN_PARTS -DHOLDERS=1
 
+# ---- heirs.h: what a fork left, with loads and stores that come out of order where nothing orders them ----
+holds 'slabs of gone heaps are taken over while others free into them' heirs
+# That an arena was walked is seen before whose its slabs are now; that nobody is wanted any more, before an older owner is read; or that a heap was renewed.
+finds WALKED_RELAXED heirs 'assertion violated \(again==1\)'
+finds WANTED_RELAXED heirs 'assertion violated \(again==1\)'
+finds GONE_RELAXED heirs 'assertion violated \(again==1\)'
+# The owner that was no orphan's is not read again.
+finds OWNER_READ_ONCE heirs 'assertion violated \(again==1\)'
+
 # ---- lock.h, block.c: the lock, frees that do not wait ----
 holds 'the lock and the deferred frees, three threads and a last one' arena
 holds 'two threads, which signals wake' arena -DTHREADS=2 -DBLOCKS=2 -DSIGNALS=2
