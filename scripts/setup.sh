@@ -28,8 +28,8 @@ tools_of() {
       redis-benchmark=redis-tools git=git z3=z3 gs=ghostscript node=nodejs
       libjemalloc.so.2=libjemalloc2 jq=jq xmllint=libxml2-utils gawk=gawk libmimalloc.so.2=libmimalloc2.0 libtcmalloc_minimal.so.4=libtcmalloc-minimal4
       strace=strace valgrind=valgrind' ;;
-    cross) echo 'aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/malloc.h=libc6-dev-arm64-cross qemu-aarch64=qemu-user
-      riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu /usr/riscv64-linux-gnu/include/malloc.h=libc6-dev-riscv64-cross clang=clang' ;;
+    cross) echo 'aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu aarch64-linux-gnu-g++=g++-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/malloc.h=libc6-dev-arm64-cross qemu-aarch64=qemu-user
+      riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu riscv64-linux-gnu-g++=g++-riscv64-linux-gnu /usr/riscv64-linux-gnu/include/malloc.h=libc6-dev-riscv64-cross clang=clang' ;;
     arm64) echo 'aarch64-linux-gnu-g++=g++-aarch64-linux-gnu qemu-system-aarch64=qemu-system-arm mke2fs=e2fsprogs cpio=cpio' ;;
     report) echo 'python3=python3 perl=perl prove=perl node=nodejs npm=npm chromium=chromium' ;;
     coverage) echo 'gcovr=gcovr' ;;

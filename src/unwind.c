@@ -6,8 +6,11 @@
 #include "unwind.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include "block_meta.h"
 #include "kernel.h"
@@ -295,7 +298,7 @@ static bool run_program(struct reader program, const struct frame_table *table, 
 }
 
 static bool find_row(const struct frame_table *table, uintptr_t pc, struct row *row) {
-  *row = (struct row){0};
+  *row = (struct row){.cfa = {.kind = IS_AT_OFFSET}}; /* riscv64's programs begin with the register alone */
   if (!run_program(table->common, table, UINTPTR_MAX, row, row)) return false;
   const struct row first = *row;
   return run_program(table->own, table, pc, row, &first);
@@ -435,13 +438,39 @@ static uintptr_t without_signature(uintptr_t address) {
 #endif
 }
 
+/* Where a handler goes back to the kernel there is a table on x86-64; elsewhere there is none, and it is told by its two instructions: the number of
+ * rt_sigreturn, and the call. What was interrupted lies on the stack then, behind the siginfo_t. */
+#if defined(__aarch64__)
+static const uint32_t to_kernel[2] = {0xd2801168, 0xd4000001};
+enum { SIGNAL_REGISTERS = offsetof(ucontext_t, uc_mcontext.regs), SIGNAL_PC = 32 };
+#elif defined(__riscv)
+static const uint32_t to_kernel[2] = {0x08b00893, 0x00000073};
+enum { SIGNAL_REGISTERS = offsetof(ucontext_t, uc_mcontext.__gregs), SIGNAL_PC = 0 };
+#else
+static const uint32_t to_kernel[2];
+enum { SIGNAL_REGISTERS, SIGNAL_PC };
+#endif
+
+static bool is_to_kernel(uintptr_t pc) {
+  return to_kernel[0] && is_readable(pc) && memcmp((const void *)pc, to_kernel, sizeof to_kernel) == 0;
+}
+
+static bool step_out_of_handler(struct registers *registers, struct view *view) {
+  uintptr_t at = registers->value[STACK_POINTER] + sizeof(siginfo_t) + SIGNAL_REGISTERS;
+  bool failed = false;
+  for (unsigned i = 0; i < 32; i++) registers->value[i] = load_word(at + i * sizeof(uintptr_t), view, &failed);
+  registers->pc = load_word(at + SIGNAL_PC * sizeof(uintptr_t), view, &failed);
+  return !failed;
+}
+
 /* To the caller; false: there is none, or it is not to be found. */
 static bool step_out(struct registers *registers, struct view *view, bool *is_exact) {
   struct frame_table table;
   struct row row;
   view->from = registers->value[STACK_POINTER];
   uintptr_t pc = registers->pc - (*is_exact ? 0 : 1);
-  if (!find_table(pc, &table) || !find_row(&table, pc, &row)) return false;
+  if (!find_table(pc, &table)) return is_to_kernel(registers->pc) && (*is_exact = step_out_of_handler(registers, view));
+  if (!find_row(&table, pc, &row)) return false;
   bool failed = false;
   if (row.cfa.kind == IS_AT_OFFSET && row.cfa.number >= REGISTERS) return false;
   uintptr_t cfa = row.cfa.kind == IS_EXPRESSION ? evaluate(&row.cfa, registers, NULL, view, &failed)
