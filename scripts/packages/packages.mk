@@ -38,7 +38,7 @@ apk:
 # The packages in a bare root, which is fetched once.
 build/packages/bookworm:
 	rm -rf $@.new && mkdir -p $(@D)
-	timeout 600 debootstrap --variant=minbase --include=python3 bookworm $@.new
+	timeout 300 debootstrap --variant=minbase --include=python3 bookworm $@.new
 	mv $@.new $@
 
 test-packages: all record

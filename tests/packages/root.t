@@ -6,8 +6,13 @@ needs dpkg-buildpackage dh_python3 unshare "$bare"
 can "all of $0" test "$(id -u)" = 0 || finish
 can "all of $0" unshare -m true || finish
 
-cp -a "$bare" root
 ok 'make deb' make -s -C "$top" deb
+mkdir -p elsewhere/in/a/folder && tar -C "$top" -c --exclude=__pycache__ Makefile README.md LICENSE include scripts src tests | tar -C elsewhere/in/a/folder -x
+ok 'and in another folder' make -s -C elsewhere/in/a/folder deb
+for deb in "$top"/build/deb/*.deb; do ok "the same to the byte: ${deb##*/}" cmp "$deb" "elsewhere/in/a/folder/build/deb/${deb##*/}"; done
+rm -r elsewhere
+
+cp -a "$bare" root
 version=$(make -s -C "$top" version)
 packages='libosmem0 libosmem-dev osmem-tools'
 
