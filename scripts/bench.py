@@ -1003,7 +1003,7 @@ class Axis:
 
 
 def label_place(left, top, name, taken):
-    """Where the name of a dot stands: above, below, right or left of it, where no other name is; in `taken` from then on."""
+    """Where the name of a dot stands: above, below, right or left of it, where no other name or dot is; in `taken` from then on."""
     width = 4.6 * len(name)
     places = [(left - width / 2, top - 7), (left - width / 2, top + 14), (left + 8, top + 3), (left - width - 8, top + 3)]
     places += [(x, y + shift) for shift in (-10, 10, -20, 20) for x, y in places]
@@ -1018,7 +1018,7 @@ def panel(title, dots, colors, named=False):
     x = Axis([d[1] for d in dots], EDGE, WIDTH - 8)
     y = Axis([d[2] for d in dots], HEIGHT - FOOT, 24)
     middle = (y.start + y.end) / 2
-    taken = []
+    taken = [(x.at(across) - 5, y.at(up) + 3, 10) for _, across, up, _ in dots]
     out = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">',
            f'<text class="title" x="8" y="15">{html.escape(title)}</text>',
            f'<text x="{(x.start + x.end) / 2}" y="{HEIGHT - 4}" text-anchor="middle">CPU time</text>',

@@ -12,7 +12,7 @@ case ${1-} in
 esac
 cd "$top" || exit
 mkdir -p build && report=$(mktemp build/tap.XXXXXX) || exit
-trap 'rm -f "$report" "$report.status"' EXIT
+trap 'rm -f "$report" "$report".*' EXIT
 
 all=$(ls tests/*/*.t tests/unit/*.c tests/fault/*.c tests/preload/*.c tests/preload/*.cc tests/memory/*.c tests/textbook/unit.c)
 # The planted bugs take minutes, and say nothing of the library that the others do not; the pages want a browser, one file another machine, the packages a root. Named, they run.
@@ -25,15 +25,25 @@ done
 tests=$(printf '%s\n' $tests | awk '!seen[$0]++')
 files=$(printf '%s\n' $tests | wc -l)
 [ $# -gt 0 ] || echo "$files files of tests, two at a time: some ten minutes on two cores."
+# In a session of their own, which ends with us: who ends only this script, or make, would have the tests go on.
+session='setsid; open F, ">", shift; print F $$; close F; $SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec @ARGV'
+end_session() { kill -s TERM -- "-$(cat "$report.session")" 2>/dev/null; }
+caught=
+trap 'caught=1; end_session' HUP INT TERM
 # A line for each file when it is done, and whatever says what failed, or why something is skipped.
 {
-  prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests 2>&1
+  perl -MPOSIX -e "$session" "$report.session" prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests 2>&1
   echo $? >"$report.status"
 } | tee "$report" | files=$files perl -ne '
   BEGIN { $| = 1 }
   s|^\[|++$done . "/$ENV{files} ["|e if /^\[[\d:]+\] tests/;
   next if /^ok/ && !/# SKIP/ or /^# (ok|\d+ \.\.)/;
-  print if /^ok|^not ok|^#|\.\. |Failed|Dubious|Result|Bail|No plan|exited/ && $shown++ < 400'
+  print if /^ok|^not ok|^#|\.\. |Failed|Dubious|Result|Bail|No plan|exited/ && $shown++ < 400' &
+wait $!
+if [ -n "$caught" ]; then
+  for again in 1 2 3 4 5 6 7 8 9; do end_session || break; sleep 0.3; done
+  exit 130
+fi
 
 awk -v status="$(cat "$report.status")" '
   /^ok [0-9]+ - .*# SKIP/ { skipped++; next }

@@ -24,7 +24,7 @@ lint: lint-c lint-shell lint-python
 lint-c:
 	scripts/setup.sh clang-tidy cppcheck
 	clang-tidy --quiet --warnings-as-errors='*' --checks='$(tidy_checks)' $(modules) -- $(filter-out -fno-plt,$(flags))
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -D__x86_64__ $(modules)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -D__linux__ -D__LP64__ -D__x86_64__ $(modules)
 
 lint-shell:
 	scripts/setup.sh shellcheck

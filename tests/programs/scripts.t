@@ -172,6 +172,20 @@ is 'bench.py and SIGTERM, as ^C: its status' "$?" 130
 like 'what was measured is shown' "$(tr '\n' ' ' <table)" ' trivial process, dirty +[1-9][0-9]+ +[1-9][0-9]+ '
 is 'and no more' "$(grep -c 'bursts' table)" 0
 
+# ---- the tests themselves ----
+
+start "$top/tests/run.sh" programs/suites
+runner=$!
+session() { # of the prove among the runner's descendants
+  ps -eo pid=,ppid=,sid=,args= --sort=pid | awk -v runner=$runner 'BEGIN { ours[runner] } $2 in ours { ours[$1]; if (/prove --jobs/) { print $3; exit } }'
+}
+until [ -n "$(session)" ] || ! kill -0 $runner 2>/dev/null; do sleep 0.05; done
+session=$(session)
+kill $runner
+ended $runner
+is 'tests/run.sh and SIGTERM: its status' "$status" 130
+is 'and nothing goes on' "$(ps -o args= -s "${session:-none}")" ''
+
 # ---- install ----
 
 (umask 077 && make -s -C "$top" install PREFIX="$tmp/inst") >ok.out 2>&1

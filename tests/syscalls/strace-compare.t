@@ -25,6 +25,15 @@ is 'each of four programs maps the library with one open' "$(awk '$1 == "library
 is 'and makes it read-only once at most' "$(awk '$1 == "library" && $2 == "mprotect" && $4 > 4' report)" ''
 is 'the total is the sum' "$(awk '$1 == "memory" { g += $3; o += $4 } $1 == "total" { print g - $3, o - $4 }' report)" '0 0'
 
+# A signal to the script alone, while the command runs.
+start "$top/scripts/strace-compare.sh" sh -c 'echo $$ >pid; sleep 60 & wait'
+until [ -s pid ]; do sleep 0.05; done
+for script in $(ps -o pid= --ppid $!); do kill "$script"; done
+ended $!
+is 'SIGTERM ends it at once, with no answer' "$status" 2
+for attempt in 1 2 3 4 5 6 7 8 9; do kill -0 "$(cat pid)" 2>/dev/null || break; sleep 0.2; done
+is 'and the command' "$(kill -0 "$(cat pid)" 2>/dev/null && echo 'goes on')" ''
+
 # counts LIBRARY: of `true` plain and with LIBRARY, two numbers each: mmap, the total, ld.so's own mmaps.
 counts() {
   (lib=$(readlink -f "$1") && compare --tsv true)
@@ -53,15 +62,6 @@ if can "what is ld.so's and what a library's" build empty.so ''; then
   is "an anonymous mmap by a library's constructor is the library's" "$2 $4" "$(($1 + 1)) $(($3 + 1))"
   is "and not ld.so's" "$5 $6" "$loader"
 fi
-
-# A signal to the script alone, while the command runs.
-start env OSMEM_LIB="$lib" "$top/scripts/strace-compare.sh" sh -c 'echo $$ >pid; sleep 60 & wait'
-until [ -s pid ]; do sleep 0.05; done
-for script in $(ps -o pid= --ppid $!); do kill "$script"; done
-ended $!
-is 'SIGTERM ends it at once, with no answer' "$status" 2
-for attempt in 1 2 3 4 5 6 7 8 9; do kill -0 "$(cat pid)" 2>/dev/null || break; sleep 0.2; done
-is 'and the command' "$(kill -0 "$(cat pid)" 2>/dev/null && echo 'goes on')" ''
 
 compare -v sh -c 'echo the output of the command'
 like '-v shows the output and other calls' "$(tr '\n' ' ' <report)" 'the output of the command.*total .*execve'
