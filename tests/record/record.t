@@ -170,7 +170,6 @@ is 'threads that outrun each other wait for the birth of what they free' "$(coun
 hand() {
   printf 'osmem trace 1\n' >hand
   truncate -s 65536 hand
-  # shellcheck disable=SC2059 # a format on purpose
   printf "\302\000$1" >>hand
   truncate -s 131072 hand
 }
