@@ -91,7 +91,7 @@ static const void *at(struct image image, uintptr_t address) {
 static struct table table_of(const struct link_map *map) {
   struct table table = {0};
   struct image image = image_of(map->l_ld);
-  for (const ElfW(Dyn) *entry = map->l_ld; entry && entry->d_tag != DT_NULL; entry++) {
+  for (const ElfW(Dyn) *entry = image.map ? map->l_ld : NULL; entry && entry->d_tag != DT_NULL; entry++) { /* else it is being loaded, or came later: see above */
     const void *address = at(image, entry->d_un.d_ptr);
     switch (entry->d_tag) {
       case DT_SYMTAB: table.symbols = address; break;

@@ -289,7 +289,7 @@ plant 'fork handler' 'what is left of a mail from before is set aside' slab.c \
   '/^static void push/,/^}/ s/    if (UNLIKELY(mark != mark_now())) return;/    mark = mark_now(), marked = (struct marked *)((uintptr_t)slab | mark);/; s/ \&\& mark == mark_now()//' \
   'not so|ended by|hangs' $preload/fork.c a_fork_out_of_a_handler_while_a_long_mail_is_read
 plant 'fork handler' 'a fork of one thread holds what its child never leaves' fork.c \
-  's/  if (__libc_single_threaded \&\& !interrupted) return;//' \
+  's/  if (libc_single_threaded() \&\& !interrupted) return;//' \
   'hangs|ended by' $preload/fork.c a_debugger_goes_on_in_a_child
 plant purging 'each free that one malloc makes gives back' purge.c \
   's/  if (giving == HAS_GIVEN) return;//' \
@@ -304,7 +304,7 @@ plant 'other allocators' 'a freed mapping is never what glibc has now' heap.c \
   's/state == LARGE_FREED \&\& !foreign_has_memory()/state == LARGE_FREED/' \
   'double free' $preload/dl.c blocks_of_libc_where_a_mapping_was
 plant 'other allocators' 'who writes over libc hears nothing' kernel.c \
-  's/  if (!asks_only \&\& .*//' \
+  's/  if (takes_away \&\& .*//' \
   'not so: heard_remap' $preload/dl.c who_writes_over_libc_hears_what_goes
 plant 'large blocks' 'records of older segments do not count' registry.c \
   's/  unused_records += bytes/  unused_records = bytes/; s/  while (unused_records + freed < wanted)/  if (unused_records + freed < wanted)/; s/    if (!add_segment()) return false;/    return false;/' \
@@ -562,7 +562,7 @@ plant 'guard pool' 'what is beside a block is not looked at' guard.c \
   's/  if (written) report.*//' \
   'not ok .* small_overflow' tests/see/guard.t
 plant 'guard pool' 'faults that are not its own are told as if they were' guard.c \
-  's/  __sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);/  abort();/' \
+  's/  LIBC_SIGACTION(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);/  abort();/' \
   'not ok .* ends as it would have' tests/see/guard.t
 plant 'guard pool' 'a signal that was ignored is not any more' guard.c \
   's/ || now.sa_handler != SIG_DFL) return;/) return;/' \
