@@ -295,7 +295,7 @@ plant purging 'each free that one malloc makes gives back' purge.c \
   's/  if (giving == HAS_GIVEN) return;//' \
   'not so' $fault/giving.c a_malloc_gives_back_a_portion_of_what_sleepers_had
 plant 'other allocators' 'the break is moved where another malloc is' os.c \
-  's/  if (!sys_malloc_is_ours) return 0;//' \
+  's/  if (!sys_malloc_is_ours || !LIBC_SHARES_BREAK) return 0;//' \
   'not ok [0-9]+ - opened by a program that is on another malloc' tests/programs/beside.t
 plant symbols 'an address is relocated twice' symbols.c \
   's/  if (lies_in(image, as_it_stands)) return as_it_stands;//; s/return lies_in(image, relocated) ? relocated : NULL;/return lies_in(image, relocated) ? relocated : as_it_stands;/' \
@@ -529,13 +529,13 @@ plant samples 'a change of the size where it was is not another chance' heap.c \
   's/chosen = usable != found.usable && samples_choose(self, anew ? bytes : grown);/chosen = false;/' \
   'not ok .* (grown_in_place|shrunk|breathing): bytes in use as they are' tests/see/samples.t
 plant samples 'what moves keeps its sample' heap.c \
-  '/^static COLD void free_sample/,/^}/ s/  samples_forget(payload);//' \
+  '/^static COLD void free_sample/,/^}/ s/  take_off_record(payload);//' \
   'not ok .*(bytes in use as they are|at the end)' tests/see/samples.t
 plant samples 'a sample has no more room than it asked for' heap.c \
   's/const struct request as_object = {class_bytes_for(request->bytes),/const struct request as_object = {request->bytes,/;s/&& block_usable(block_of(payload)) >= class_bytes_for(sample->chance_bytes)//' \
   'not so|overwritten|ended by' $sampled
 plant samples 'a sample that is none any more says that it is one' heap.c \
-  's/mark_as_sample(block_of(payload), !anew);/if (!anew) mark_as_sample(block_of(payload), true);/' \
+  '/^static COLD void take_off_record/,/^}/ { /mark_as_sample/d; s/  if (.*) samples_forget/  samples_forget/; }' \
   'a block that is no sample says that it is one' $sampled
 plant samples 'what lies before it takes its mark' bins.h \
   's/header & (BLOCK_BYTES_MASK | BLOCK_SAMPLED)/header \& BLOCK_BYTES_MASK/' \
