@@ -11,7 +11,7 @@ case ${1-} in
 esac
 cd "$top" || exit
 run=$top/scripts/run.sh
-scratch=$(mktemp -d) || exit 1
+scratch=$(mkdir -p build && mktemp -d "$top/build/demo.XXXXXX") || exit 1 # where programs can be run, whatever TMPDIR is
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 unset LD_PRELOAD OSMEM_OPTIONS

@@ -1,7 +1,7 @@
 #!/bin/sh
-# make demo, as somebody new runs it: to its end.
+# make demo, as somebody new runs it: to its end, also where TMPDIR leads nowhere.
 . "$(dirname "$0")/../tap.sh"
-(cd "$top" && scripts/demo.sh) >shown 2>&1
+(cd "$top" && TMPDIR=$tmp/none scripts/demo.sh) >shown 2>&1
 shown=$(tr '\n' ' ' <shown)
 like 'the demo ends with how to go on' "$shown" 'Any other command: scripts/run.sh CMD'
 if can 'a look inside' command -v python3; then
