@@ -47,16 +47,6 @@ make_root() {
   mke2fs -q -t ext4 -L root -d "$work/root" "$work/root.img" 2G
 }
 
-# Of a kernel that unpacks itself (the EFI stub does) what it has packed: qemu starts that alone.
-unpacked() {
-  if [ "$(dd if="$1" bs=1 skip=4 count=4 2>/dev/null)" = zimg ]; then
-    set -- "$1" $(od -A n -t u4 -j 8 -N 8 "$1")
-    tail -c +$(($2 + 1)) "$1" | head -c "$3" | gzip -dc
-  else
-    cat "$1"
-  fi
-}
-
 # A kernel, and a root in memory with the modules for the disks.
 make_kernel() {
   case $pages in
@@ -78,7 +68,7 @@ make_kernel() {
     cp "$top/tests/arm64/init" init
     find . | cpio -o -H newc --quiet
   ) >"$work/initrd-$pages"
-  unpacked "$work"/kernel/boot/vmlinuz-* >"$work/kernel-$pages"
+  cp "$work"/kernel/boot/vmlinuz-* "$work/kernel-$pages"
 }
 
 # ---- what is ours ----
@@ -99,7 +89,7 @@ make_tree() {
   git ls-files -z --cached --others --exclude-standard | tar -c --null --ignore-failed-read -T - | tar -x -C "$work/tree"
   PATH=$work/bin:$PATH make -C "$work/tree" CC=gcc CXX=g++ all machine-tests
   echo "$@" >"$work/tree/filters"
-  mke2fs -q -F -t ext4 -L osmem -d "$work/tree" "$work/tree.img" 1G
+  mke2fs -q -F -t ext4 -L osmem -d "$work/tree" "$work/tree-$pages.img" 1G
 }
 
 [ -e "$work/root.img" ] || make_root
@@ -113,7 +103,7 @@ disk() { echo "-drive if=none,id=$1,file=$work/$1.img,format=raw,snapshot=on -de
 # Four threads of ours are its four processors. (Signatures of pointers by qemu's own function: ARM's takes most of the time.)
 timeout -k 10 "${LIMIT:-7200}" qemu-system-aarch64 -M "${MACHINE:-virt,mte=on}" -cpu "${CPU:-max,pauth-impdef=on}" -accel tcg,thread=multi -smp 4 -m 4G \
   -kernel "$work/kernel-$pages" -initrd "$work/initrd-$pages" -append 'console=ttyAMA0 quiet panic=-1' \
-  $(disk root) $(disk tree) -nic none -display none -serial stdio -no-reboot </dev/null 2>&1 | sed -u 's,\r,,' | tee "$work/log-$pages"
+  $(disk root) $(disk "tree-$pages") -nic none -display none -serial stdio -no-reboot </dev/null 2>&1 | sed -u 's,\r,,' | tee "$work/log-$pages"
 last=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/log-$pages" | tail -n 1)
 echo "${last:-0 passed, 1 failed}"
 case $last in *' 0 failed'*) ;; *) exit 1 ;; esac
