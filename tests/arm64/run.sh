@@ -101,7 +101,7 @@ make_tree ${*:-$default} >"$work/make.log" 2>&1 || { tail -n 20 "$work/make.log"
 
 disk() { echo "-drive if=none,id=$1,file=$work/$1.img,format=raw,snapshot=on -device virtio-blk-device,drive=$1"; }
 # Four threads of ours are its four processors. (Signatures of pointers by qemu's own function: ARM's takes most of the time.)
-timeout -k 10 "${LIMIT:-7200}" qemu-system-aarch64 -M "${MACHINE:-virt,mte=on}" -cpu "${CPU:-max,pauth-impdef=on}" -accel tcg,thread=multi -smp 4 -m 4G \
+timeout -k 10 "${LIMIT:-7200}" qemu-system-aarch64 -M virt,mte=on -cpu "${CPU:-max,pauth-impdef=on}" -accel tcg,thread=multi -smp 4 -m 4G \
   -kernel "$work/kernel-$pages" -initrd "$work/initrd-$pages" -append 'console=ttyAMA0 quiet panic=-1' \
   $(disk root) $(disk "tree-$pages") -nic none -display none -serial stdio -no-reboot </dev/null 2>&1 | sed -u 's,\r,,' | tee "$work/log-$pages"
 last=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/log-$pages" | tail -n 1)
