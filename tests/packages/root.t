@@ -10,6 +10,15 @@ ok 'make deb' make -s -C "$top" deb
 mkdir -p elsewhere/in/a/folder && tar -C "$top" -c --exclude=__pycache__ Makefile README.md LICENSE include scripts src tests | tar -C elsewhere/in/a/folder -x
 ok 'and in another folder' make -s -C elsewhere/in/a/folder deb
 for deb in "$top"/build/deb/*.deb; do ok "the same to the byte: ${deb##*/}" cmp "$deb" "elsewhere/in/a/folder/build/deb/${deb##*/}"; done
+
+if can 'for another architecture' aarch64-linux-gnu-gcc --version; then
+  ok 'for another architecture' make -s -C elsewhere/in/a/folder deb DEB_HOST=arm64
+  for deb in elsewhere/in/a/folder/build/deb/*_arm64.deb; do dpkg-deb -x "$deb" arm64; done
+  if can 'used there' qemu-aarch64 --version; then
+    like 'used there' "$(QEMU_LD_PREFIX=/usr/aarch64-linux-gnu qemu-aarch64 -E LD_LIBRARY_PATH="$tmp/arm64/usr/lib/aarch64-linux-gnu" -E LD_PRELOAD=libosmem.so.0 \
+      -E OSMEM_OPTIONS=stats=1 arm64/usr/libexec/osmem/replay --help 2>&1)" '^osmem: statistics'
+  fi
+fi
 rm -r elsewhere
 
 cp -a "$bare" root
