@@ -115,6 +115,10 @@ static inline char **libc_environment(char **given) {
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
 #define LIBC_REGISTER_ATFORK __register_atfork
 
+/* What programs for this libc know its functions to do: realloc(p, 0) frees; an alignment that is no power of two is rounded up to one. (From 2.38 on aligned_alloc() refuses such.) */
+#define LIBC_LEAST_REALLOC 0
+#define LIBC_ROUNDS_ALIGNMENTS true
+
 /* The lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
@@ -169,6 +173,10 @@ static inline int libc_register_atfork(void (*prepare)(void), void (*parent)(voi
   return pthread_atfork(prepare, parent, child);
 }
 #define LIBC_REGISTER_ATFORK libc_register_atfork
+
+/* As above: realloc(p, 0) leaves a block, as malloc(0) makes one; an alignment that is no power of two is EINVAL. */
+#define LIBC_LEAST_REALLOC 1
+#define LIBC_ROUNDS_ALIGNMENTS false
 
 /* It calls no malloc of others under a lock that fork() takes. */
 static inline bool libc_has_stdio_lock(void) { return false; }

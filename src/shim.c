@@ -36,7 +36,7 @@ EXPORT void free_aligned_sized(void *ptr, size_t alignment, size_t size) {
 
 EXPORT void *calloc(size_t nmemb, size_t size) { return heap_calloc(nmemb, size); }
 
-EXPORT void *realloc(void *ptr, size_t size) { return heap_realloc(ptr, size, "realloc"); }
+EXPORT void *realloc(void *ptr, size_t size) { return heap_realloc(ptr, max_size(size, LIBC_LEAST_REALLOC), "realloc"); }
 
 /* By the public realloc, as glibc's: who stands before us may have, as glibc's manual asks for, a malloc, free, calloc and realloc and no
  * more. Then our reallocarray is called for his blocks. */
@@ -77,9 +77,10 @@ static COLD size_t round_up_to_power(size_t n) {
   return power;
 }
 
-/* As in glibc 2.36: an alignment that is no power of two is rounded up to one; 0 is none. (From 2.38 on aligned_alloc() refuses such.) */
-static inline void *aligned_as_in_glibc(size_t alignment, size_t size) {
-  if (alignment > SIZE_MAX / 2 + 1) {
+/* An alignment of 0 is none. */
+static inline void *aligned_as_in_libc(size_t alignment, size_t size) {
+  bool usable = LIBC_ROUNDS_ALIGNMENTS ? alignment <= SIZE_MAX / 2 + 1 : (alignment & (alignment - 1)) == 0;
+  if (!usable) {
     errno = EINVAL;
     return NULL;
   }
@@ -101,13 +102,13 @@ EXPORT int posix_memalign(void **memptr, size_t alignment, size_t size) {
 EXPORT void *aligned_alloc(size_t alignment, size_t size) {
   static void *next;
   memalign_function *theirs = (memalign_function *)elsewhere(&next, "aligned_alloc");
-  return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_glibc(alignment, size);
+  return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_libc(alignment, size);
 }
 
 EXPORT void *memalign(size_t alignment, size_t size) {
   static void *next;
   memalign_function *theirs = (memalign_function *)elsewhere(&next, "memalign");
-  return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_glibc(alignment, size);
+  return UNLIKELY(theirs != NULL) ? theirs(alignment, size) : aligned_as_in_libc(alignment, size);
 }
 
 EXPORT void *valloc(size_t size) {

@@ -53,6 +53,17 @@ static const size_t SIZES[] = {1,     8,     16,     24,     100,    255,     25
                                2000,  5000,  16384,  60000,  100000, 131071,  131072, 131073, 200000, 1000000,  10 * MB};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+/* realloc(p, 0) frees, with glibc; with musl it leaves a block, as malloc(0) makes one, which goes here. */
+static inline bool is_left_of_nothing(void *left)
+{
+#ifdef __GLIBC__
+  return !left;
+#else
+  free(left);
+  return left != NULL;
+#endif
+}
+
 /* ---- saying no ---- */
 
 /* printf to stderr without a heap, a stream or any system call but write. */

@@ -195,7 +195,7 @@ static void realloc_after_free(size_t bytes)
 static void realloc_to_zero_twice(size_t bytes)
 {
   char *p = one_of(bytes);
-  require(realloc(p, 0) == NULL);
+  require(is_left_of_nothing(realloc(p, 0)));
   confess("realloc", "double free of", p);
   p = realloc(p, 0);
 }

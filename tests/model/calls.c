@@ -266,9 +266,9 @@ void free_by(unsigned form, const struct block *block)
     case 10: _ZdaPv(at); break;
     case 11: _ZdlPvm(at, block->asked); break;
     case 12: _ZdlPvSt11align_val_t(at, block->alignment); break;
-    case 13: must(realloc(at, 0) == NULL); break;
+    case 13: must(is_left_of_nothing(realloc(at, 0))); break;
     case 14: must(os_realloc(at, 0) == NULL); break;
-    case 15: must(reallocarray(at, 0, 3) == NULL); break;
+    case 15: must(is_left_of_nothing(reallocarray(at, 0, 3))); break;
     default: free(at);
   }
 }

@@ -211,7 +211,7 @@ static void cycle(void)
 static void end_by_realloc_zero(void *p)
 {
   errno = UNTOUCHED;
-  require(realloc(p, 0) == NULL && errno == UNTOUCHED);
+  require(is_left_of_nothing(realloc(p, 0)) && errno == UNTOUCHED);
 }
 
 static void end_by_nothing(void *p) { (void)p; }

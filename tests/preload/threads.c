@@ -110,7 +110,7 @@ static void *first_realloc_of_nothing(void *size)
   require(p);
   return free(p), NULL;
 }
-static void *first_realloc_to_nothing(void *size) { (void)size; require(!realloc(inherited, 0)); return NULL; }
+static void *first_realloc_to_nothing(void *size) { (void)size; require(is_left_of_nothing(realloc(inherited, 0))); return NULL; }
 static void *first_memalign(void *size)
 {
   void *p = memalign(4096, (size_t)size);
