@@ -20,7 +20,7 @@ struct layout_field {
 
 /* A reader takes all of it by its place: whoever changes it, LAYOUT_FIELDS included, counts LAYOUT_VERSION up. */
 static const struct layout {
-  char magic[8] __attribute__((nonstring)); /* without a zero behind it */
+  char magic[8];
   uint16_t version, bytes, fields, size_classes;
   uint32_t granule_bytes, chunk_bytes, slab_usable, regions_max, arenas_max, cache_bins, mapping_states;
   uint32_t block_bytes_mask, block_vouched, block_tag_shift, block_used, block_purged, block_sampled;
@@ -29,7 +29,7 @@ static const struct layout {
   struct layout_field field[LAYOUT_FIELDS(COUNT_FIELD)];
   uint16_t class_bytes[SIZE_CLASSES];
 } layout asm("osmem_layout") __attribute__((used)) = {
-    .magic = "osmemlay",
+    .magic = {'o', 's', 'm', 'e', 'm', 'l', 'a', 'y'},
     .version = LAYOUT_VERSION,
     .bytes = sizeof(struct layout),
     .fields = LAYOUT_FIELDS(COUNT_FIELD),

@@ -9,7 +9,7 @@ export OSMEM_TEST_EXCEPT="$OSMEM_TEST_EXCEPT one_arena_without_contention a_huge
 
 # made FOLDER MAKE-ARGUMENT...: the libraries, by the Makefile, in a folder that has the sources alone.
 made() {
-  mkdir -p "$1/tests" && cp -r "$top/Makefile" "$top/src" "$top/include" "$1" && (cd "$top" && cp --parents $(find tests -name '*.mk') "$tmp/$1") || return
+  mkdir -p "$1/tests" && cp -r "$top/Makefile" "$top/src" "$top/include" "$1" && (cd "$top" && cp --parents $(find tests scripts -name '*.mk') "$tmp/$1") || return
   make -C "$1" CFLAGS='-O2 -g -Werror' OBJCOPY="$triple-objcopy" AR="$triple-ar" CC="$2" all
 }
 
