@@ -159,13 +159,15 @@ static inline uintptr_t program_break(void)
   return (uintptr_t)syscall(SYS_brk, 0);
 }
 
+static inline size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
 static inline size_t resident_bytes(void)
 {
   char text[128] = {0};
   int fd = open("/proc/self/statm", O_RDONLY);
   require(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
   close(fd);
-  return strtoul(strchr(text, ' '), NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+  return strtoul(strchr(text, ' '), NULL, 10) * page_size();
 }
 
 /* Lines of /proc/self/maps. The kernel allows 65,530. */

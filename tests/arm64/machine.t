@@ -21,7 +21,9 @@ all_of() {
 
 for round in 1 2 3 4 5 6 7 8; do all_of "threads, round $round" "$top/build/tests/arm64/stress"; done
 all_of 'tags' preloaded "$top/build/tests/arm64/tags"
-same 'a program whose libc tags its memory' "export GLIBC_TUNABLES=glibc.mem.tagging=3; seq 100000 | awk '{ print \$1 * 7919 % 100003, \$1 }' | sort -n | cksum"
+# (glibc's own malloc crashes so, in qemu 7.2, in every program: the measure is one without tags.)
+work="seq 100000 | awk '{ print \$1 * 7919 % 100003, \$1 }' | sort -n | cksum"
+is 'programs whose libc would tag its memory' "$(GLIBC_TUNABLES=glibc.mem.tagging=3 LD_PRELOAD=$lib sh -c "$work" 2>&1)" "$(sh -c "$work")"
 
 # Each return address signed, each function begun with a landing pad: so some distributions build everything.
 signed=$top/build/signed/libosmem.so

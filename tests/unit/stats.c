@@ -72,7 +72,7 @@ static void large_blocks_are_counted(void)
   struct os_stats during = stats();
   require(during.large_live_count == before.large_live_count + 20);
   require(during.large_allocations == before.large_allocations + 20);
-  require(near(during.mapped_bytes - before.mapped_bytes, 20 * 1000000, 20 * 8 * KB));
+  require(near(during.mapped_bytes - before.mapped_bytes, 20 * 1000000, 20 * 2 * page_size()));
   require(during.calls_mmap >= before.calls_mmap + 20);
   release(20);
   struct os_stats after = stats();
@@ -124,14 +124,14 @@ static void system_calls_are_counted(void)
   for (size_t i = 0; i < 1000; i++) touch(blocks[i], 20000);
   struct os_stats grown = stats();
   require(grown.calls_brk > before.calls_brk);
-  require(grown.pages_from_kernel >= before.pages_from_kernel + 20000000 / 4096 - 128);
+  require(grown.pages_from_kernel >= before.pages_from_kernel + 20000000 / page_size() - 128);
   void *middle = blocks[500];
   blocks[500] = NULL;
   release(1000);
   os_trim(0);
   struct os_stats trimmed = stats();
   require(trimmed.calls_brk > grown.calls_brk && trimmed.calls_madvise > grown.calls_madvise);
-  require(trimmed.pages_to_kernel >= grown.pages_to_kernel + 15000000 / 4096);
+  require(trimmed.pages_to_kernel >= grown.pages_to_kernel + 15000000 / page_size());
   os_free(middle);
   char *p = os_malloc(1 * MB);
   size_t mremaps = stats().calls_mremap;
