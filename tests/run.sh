@@ -27,9 +27,11 @@ files=$(printf '%s\n' $tests | wc -l)
 [ $# -gt 0 ] || echo "$files files of tests, two at a time: some ten minutes on two cores."
 # In a session of their own, which ends with us: who ends only this script, or make, would have the tests go on.
 session='setsid; open F, ">", shift; print F $$; close F; $SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec @ARGV'
-end_session() { kill -s TERM -- "-$(cat "$report.session")" 2>/dev/null; }
+signal() { # timeout(1) has a group of its own, which pkill finds
+  pkill "-$1" -s "$(cat "$report.session")" 2>/dev/null || kill "-$1" -- "-$(cat "$report.session")" 2>/dev/null
+}
 caught=
-trap 'caught=1; end_session' HUP INT TERM
+trap 'caught=1; signal TERM' HUP INT TERM
 # A line for each file when it is done, and whatever says what failed, or why something is skipped.
 {
   perl -MPOSIX -e "$session" "$report.session" prove --jobs 2 --timer --verbose --merge --exec tests/run-one.sh $tests 2>&1
@@ -41,7 +43,8 @@ trap 'caught=1; end_session' HUP INT TERM
   print if /^ok|^not ok|^#|\.\. |Failed|Dubious|Result|Bail|No plan|exited/ && $shown++ < 400' &
 wait $!
 if [ -n "$caught" ]; then
-  for again in 1 2 3 4 5 6 7 8 9; do end_session || break; sleep 0.3; done
+  for again in $(seq 100); do signal 0 && sleep 0.3 || break; done # they clean up
+  signal KILL
   exit 130
 fi
 

@@ -180,6 +180,7 @@ session() { # of the prove among the runner's descendants
   ps -eo pid=,ppid=,sid=,args= --sort=pid | awk -v runner=$runner 'BEGIN { ours[runner] } $2 in ours { ours[$1]; if (/prove --jobs/) { print $3; exit } }'
 }
 until [ -n "$(session)" ] || ! kill -0 $runner 2>/dev/null; do sleep 0.05; done
+sleep 1 # some way into it
 session=$(session)
 kill $runner
 ended $runner
