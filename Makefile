@@ -1,5 +1,5 @@
 # osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint, make deb, make rpm, make apk; make musl; variants: make debug ubsan tsan tiny eager hasty timed; make counts
-# tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants, make test-distros, make test-arm64, make test-packages; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
+# tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants, make test-distros, make test-arm64, make test-packages, make test-musl; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g
 MUSL_CC ?= musl-gcc
 PREFIX ?= /usr/local
@@ -236,6 +236,7 @@ include tests/model/fuzz.mk
 include tests/differ/fuzz.mk
 include tests/tiny/tiny.mk
 include scripts/packages/packages.mk
+include tests/musl/musl.mk
 include tests/coverage/coverage.mk
 include tests/distros/distros.mk
 include tests/arm64/arm64.mk

@@ -25,6 +25,7 @@ them), below 1 is better. Units: seconds, KiB, ns.
   requests  set looks: answered in a second; here more is better. Not allocators take
           turns there, but ways to look at a server on osmem from outside, beside
           nobody: stats each 100 ms, samples (512K), leaks once
+  set musl is for programs that musl's loader runs: its own malloc, mallocng, comes first
   malloc, free, realloc, trim, waits   set pauses: the longest single call, ms
           (waits: of another thread), by the size of the heap; malloc.9999:
           one call in ten thousand took longer
@@ -55,7 +56,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 TOP = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 OSMEM = os.path.join(TOP, "scripts", "osmem")
@@ -351,14 +352,15 @@ REAL = (
 )
 
 
-def pattern_works(bench):
+def pattern_works(bench, patterns=None):
     """The patterns binary knows its patterns and their thread counts."""
-    listing = subprocess.run([bench.path("patterns"), "list"], text=True, check=True,
+    patterns = patterns or bench.path("patterns")
+    listing = subprocess.run([patterns, "list"], text=True, check=True,
                              capture_output=True).stdout
     for line in listing.splitlines():
         name, *threads = line.split()
         for count in threads:
-            yield Work(f"{name} {count}", f"{bench.path('patterns')} {name} {count} {bench.scale}",
+            yield Work(f"{name} {count}", f"{patterns} {name} {count} {bench.scale}",
                        lines=True)
 
 
@@ -458,6 +460,37 @@ def look_works(bench):
                prepare=NGINX_CONF, driver=NGINX_LOOKED_AT, figures=("requests", "cpu"))
 
 
+# The set musl: allocators and programs for another loader, which make musl-programs built.
+MUSL = os.path.join(TOP, "build", "musl")
+ON_MUSL = {"mallocng": "/lib/ld-musl-*.so.1", "osmem": os.path.join(MUSL, "libosmem.so"),
+           "mimalloc": os.path.join(MUSL, "programs", "libmimalloc.so")}
+MUSL_PROGRAMS = {"lua trees": "lua", "sqlite": "sqlite3", "redis": "redis/src/redis-server"}
+MUSL_PATTERNS = ("random 1", "random 2", "mixed 2", "strings 2", "producer 2", "server 2")
+
+
+def musl_program(name):
+    return os.path.join(MUSL, "programs", name)
+
+
+def musl_allocators():
+    """As --allocators names them. musl's own is in its loader."""
+    found = [f"{name}={path}" for name, place in ON_MUSL.items() for path in glob.glob(place)]
+    if len(found) < len(ON_MUSL):
+        say("set musl: not all is there; make musl-programs builds it")
+    return ",".join(found)
+
+
+def musl_works(bench):
+    """Some of the others, built for musl."""
+    for work in REAL:
+        if work.name in MUSL_PROGRAMS:
+            _, arguments = work.command.split(" ", 1)
+            yield replace(work, command=f"{musl_program(MUSL_PROGRAMS[work.name])} {arguments}")
+    for work in pattern_works(bench, musl_program("patterns")):
+        if work.name in MUSL_PATTERNS:
+            yield work
+
+
 def trace_works(bench):
     """The replay prints its own time and memory, without the reading."""
     for path in bench.traces:
@@ -467,8 +500,8 @@ def trace_works(bench):
 SETS = {"real": lambda bench: REAL, "patterns": pattern_works, "scaling": scaling_works,
         "memory": memory_works,
         "lives": lives_works, "pauses": pause_works, "traces": trace_works, "micro": micro_works,
-        "looks": look_works}
-NOT_IN_ALL = ("looks",)  # whose turns are no allocators'
+        "looks": look_works, "musl": musl_works}
+NOT_IN_ALL = ("looks", "musl")  # whose turns are not those allocators'
 FIGURE_BY_FIGURE = ("scaling", "memory", "lives", "pauses")  # a line each; the others: a workload's time and peak
 
 
@@ -685,10 +718,10 @@ def choose_allocators(text):
     return dict(sorted(chosen.items(), key=lambda item: item[0] != "glibc"))
 
 
-def active(bench, library):
+def active(bench, library, shell):
     """Is it mapped in a process that the launcher starts?"""
     shown = subprocess.run([bench.path("launch"), library, bench.path("usage"),
-                            "cat", "/proc/self/maps"], capture_output=True, text=True,
+                            *shell, "cat", "/proc/self/maps"], capture_output=True, text=True,
                            env=bench.env)
     return os.path.realpath(library) in shown.stdout
 
@@ -1165,7 +1198,8 @@ def parse_options():
         if not os.path.isfile(path):
             parser.error(f"{path}: no such trace")
     try:
-        options.allocators = choose_allocators(options.allocators if options.set != "looks" else "osmem")
+        options.allocators = choose_allocators("osmem" if options.set == "looks" else musl_allocators()
+                                               if options.set == "musl" else options.allocators)
     except argparse.ArgumentTypeError as why:
         parser.error(f"--allocators: {why}")
     for name, _, _ in options.env:
@@ -1192,8 +1226,9 @@ def main():
         bench = Bench(scratch, options.scale, options.trace)
         for name, word, value in options.env:
             bench.variables.setdefault(name, {})[word] = value
+        shell = [musl_program("busybox")] if options.set == "musl" else []
         for name, library in allocators.items():
-            if not active(bench, library):
+            if not active(bench, library, shell):
                 sys.exit(f"{name}: {library} does not get into a process")
         if options.set == "looks":
             allocators = dict.fromkeys(LOOKS, allocators["osmem"])

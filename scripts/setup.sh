@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh test|cross|arm64|bench|coverage|fuzz|report|lint|packages|distros|PROGRAM...   sees that the tools which a target of the Makefile wants are there.
+# setup.sh test|cross|arm64|bench|coverage|fuzz|report|lint|packages|distros|musl|PROGRAM...   sees that the tools which a target of the Makefile wants are there.
 #
 # What is missing is installed where this may be done (root and apt), else named; the tests that want it then skip visibly.
 set -u
@@ -32,6 +32,8 @@ tools_of() {
       riscv64-linux-gnu-gcc=gcc-riscv64-linux-gnu riscv64-linux-gnu-g++=g++-riscv64-linux-gnu /usr/riscv64-linux-gnu/include/malloc.h=libc6-dev-riscv64-cross clang=clang' ;;
     arm64) echo 'aarch64-linux-gnu-g++=g++-aarch64-linux-gnu qemu-system-aarch64=qemu-system-arm mke2fs=e2fsprogs cpio=cpio' ;;
     report) echo 'python3=python3 perl=perl prove=perl node=nodejs npm=npm chromium=chromium' ;;
+    musl) echo 'musl-gcc=musl-tools python3=python3 perl=perl prove=perl dpkg-source=dpkg-dev tclsh=tcl bzip2=bzip2 /usr/include/linux/limits.h=linux-libc-dev
+      /usr/include/cmocka.h=libcmocka-dev' ;;
     coverage) echo 'gcovr=gcovr' ;;
     fuzz) echo "clang=clang xxd=xxd /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-$(uname -m).a=libclang-rt-14-dev" ;;
     distros) echo 'debootstrap=debootstrap unshare=util-linux /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring objdump=binutils' ;;

@@ -15,8 +15,9 @@ mkdir -p build && report=$(mktemp build/tap.XXXXXX) || exit
 trap 'rm -f "$report" "$report".*' EXIT
 
 all=$(ls tests/*/*.t tests/unit/*.c tests/fault/*.c tests/preload/*.c tests/preload/*.cc tests/memory/*.c tests/textbook/unit.c)
-# The planted bugs take minutes, and say nothing of the library that the others do not; the pages want a browser, one file another machine, the packages a root. Named, they run.
-[ $# -gt 0 ] || all=$(echo "$all" | grep -v -e '^tests/plants/' -e '^tests/report/' -e '^tests/arm64/machine' -e '^tests/packages/root')
+# The planted bugs take minutes, and say nothing of the library that the others do not; the pages want a browser, one file another machine, the packages a root, musl's tests
+# programs built for it. Named, they run.
+[ $# -gt 0 ] || all=$(echo "$all" | grep -v -e '^tests/plants/' -e '^tests/report/' -e '^tests/arm64/machine' -e '^tests/packages/root' -e '^tests/musl/')
 tests=
 for filter in "${@:-.}"; do
   found=$(echo "$all" | grep -- "$filter") || refuse "no test's path contains $filter"

@@ -37,6 +37,9 @@
 
 #include "older.h"
 #include "osmem.h"
+#ifndef __GLIBC__
+#include "musl/glibc.h"
+#endif
 
 enum {
   KB = 1024,

@@ -271,6 +271,7 @@ static void freed_and_trimmed(size_t bytes)
   free_and_confess("double free of", p);
 }
 
+#ifdef __GLIBC__
 /* Memory of glibc's own malloc is glibc's to judge. */
 extern void *__libc_malloc(size_t);
 static void of_libcs_memory(size_t bytes)
@@ -281,6 +282,7 @@ static void of_libcs_memory(size_t bytes)
   require(write(STDOUT_FILENO, LINE, sizeof LINE - 1) == sizeof LINE - 1);
   free(p);
 }
+#endif
 
 /* ---- pointers that are none ---- */
 
@@ -704,7 +706,9 @@ static const struct {
     CRIME("must-die", EVERY_SIZE, of_an_aligned_block),
     CRIME("must-die", EVERY_SIZE, after_realloc_moved_it),
     CRIME("must-notice", EVERY_SIZE, freed_and_trimmed),
+#ifdef __GLIBC__
     CRIME("must-die", ONCE, of_libcs_memory),
+#endif
     CRIME("must-die", EVERY_SIZE, inside_by_16),
     CRIME("must-die", EVERY_SIZE, inside_by_8),
     CRIME("must-die", EVERY_SIZE, inside_by_1),

@@ -421,7 +421,11 @@ static void unlisted_call(int signal_number, siginfo_t *info, void *context)
 }
 
 /* What this program needs itself: to end, to end threads, to fork and wait. */
-static const uint32_t OF_THE_PROGRAM[] = {SYS_exit, SYS_exit_group, SYS_rt_sigprocmask, SYS_clone, SYS_set_robust_list, SYS_wait4};
+static const uint32_t OF_THE_PROGRAM[] = {SYS_exit, SYS_exit_group, SYS_rt_sigprocmask, SYS_clone, SYS_set_robust_list, SYS_wait4, SYS_gettid,
+#ifdef SYS_fork /* by musl, where there is one */
+                                         SYS_fork,
+#endif
+};
 
 static uint32_t number_of_call(const char *name)
 {
@@ -976,7 +980,9 @@ static void there_is_room_for_the_program(size_t share)
     require(theirs[i] != MAP_FAILED);
   }
   run_thread(thread_works, (void *)3);
+#ifdef __GLIBC__ /* musl's refuses, always */
   require(sbrk(4096) != (void *)-1);
+#endif
   for (size_t i = 0; i < THEIR_AREAS; i++) munmap(theirs[i], 4096);
 }
 

@@ -208,8 +208,8 @@ static void again_and_leak(void *unused)
   leak(PLANTED);
 }
 
-/* What a C++ thread_local destructor is in C. These run before the key destructors. */
-extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *dso);
+/* What a C++ thread_local destructor is in C. These run before the key destructors. (musl has none of its own.) */
+extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *dso) __attribute__((weak));
 extern void *__dso_handle;
 
 static void thread_local_destructor(void *block)
@@ -220,7 +220,7 @@ static void thread_local_destructor(void *block)
 
 static void *dies_in_rounds(void *unused)
 {
-  require(__cxa_thread_atexit_impl(thread_local_destructor, malloc(100), &__dso_handle) == 0);
+  if (__cxa_thread_atexit_impl) require(__cxa_thread_atexit_impl(thread_local_destructor, malloc(100), &__dso_handle) == 0);
   require(pthread_setspecific(first_key, (void *)(size_t)PTHREAD_DESTRUCTOR_ITERATIONS) == 0);
   return unused;
 }
@@ -883,6 +883,7 @@ static void libc_makes_robust_mutexes_as_we_do(void)
   pthread_mutex_t ours = ROBUST_MUTEX_INITIALIZER, theirs;
   pthread_mutexattr_t robust;
   require(pthread_mutexattr_init(&robust) == 0 && pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST) == 0);
+  require(pthread_mutexattr_setpshared(&robust, PTHREAD_PROCESS_SHARED) == 0); /* glibc marks robust ones so, musl does not */
   require(pthread_mutex_init(&theirs, &robust) == 0);
   require(memcmp(&ours, &theirs, sizeof ours) == 0);
 }

@@ -53,7 +53,7 @@ ok 'the server starts' serve "$lib"
 like 'the library is active in it' "$(cat "/proc/$(cli info server | sed -n 's/process_id:\([0-9]*\).*/\1/p')/maps")" "$lib"
 is 'the same data set after 120,000 commands' "$(fill)" "$wanted"
 ok 'redis-benchmark, preloaded too' \
-  preloaded timeout "$patience" redis-benchmark -p "$port" -n 20000 -c 20 -P 4 -q -t set,get,lpush,lrange_100,zadd,mset
+  timeout "$patience" env LD_PRELOAD="$lib" redis-benchmark -p "$port" -n 20000 -c 20 -P 4 -q -t set,get,lpush,lrange_100,zadd,mset
 like 'a forked child is asked to save' "$(cli bgsave)" 'Background saving started'
 ok 'it ends' settles 'info persistence' 'rdb_bgsave_in_progress:0'
 like 'its status' "$(cli info persistence)" 'rdb_last_bgsave_status:ok'
