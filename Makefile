@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # osmem: make, make demo, make bench, make record, make report, make install, make uninstall, make lint, make deb, make rpm, make apk; make musl; variants: make debug ubsan tsan tiny eager hasty timed; make counts
 # tests: make test, make test-report, make check-quick, make soak, make fuzz, make coverage, make plants, make test-distros, make test-arm64, make test-packages, make test-musl; on the tiny geometry also fuzz-tiny, fuzz-corpus, fuzz-branches
 CFLAGS ?= -O2 -g

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* osmem: a malloc for Linux.
  *
  * Either put libosmem.so under a program (LD_PRELOAD) and say nothing here, or

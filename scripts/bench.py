@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Compare allocators: time, memory and page faults of real programs, of
 allocation patterns, of recorded traces, and of single calls.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # What the scripts share: where they are, which library they mean, how they answer. Each begins with
 #     set -u
 #     . "$(dirname -- "$(readlink -f -- "$0")")/common.sh"
@@ -10,7 +11,7 @@ top=${script%/*/*}
 # be run); a script whose statuses mean something else has one for all, in `refusal`.
 end_with() { printf '%s: %s\n' "$self" "$2" >&2; exit "${refusal:-$1}"; }
 refuse() { end_with 125 "$*"; }
-usage() { sed -n '2,/^[^#]/s/^#\( \|$\)//p' "$script"; exit 0; }
+usage() { sed -n '2,/^[^#]/{/SPDX/d;s/^#\( \|$\)//p;}' "$script"; exit 0; }
 
 # The library, by its absolute path: the tree's, or what OSMEM_LIB names.
 library() {

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # demo.sh   osmem at its main job, under commands that know nothing of it; make demo builds and calls it. It takes a minute.
 #
 # Status 0: the library was active and the commands did the same as under glibc's malloc.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """gdb's commands for osmem's heap, on the walker that scripts/osmem has:
 
   osmem block ADDRESS   what it is: in use or free, its neighbours, what stands in it

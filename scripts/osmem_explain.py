@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an address is: an object or a block of the heap, in use or free, with its neighbours
 and what points to it; or what else lies there. Standard library only.
 """

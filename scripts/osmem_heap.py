@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads osmem's heap from outside: of a running process, which is not stopped, or
 of a core. Standard library only; src/layout.h says how the way in is found.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Blocks that nothing points to any more: a conservative scan of a whole heap, from outside.
 Standard library only.
 

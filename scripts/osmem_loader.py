@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whose malloc a process has: ld.so's list of what it loaded is followed in the order in which it looks for a name. Standard library only."""
 
 import bisect

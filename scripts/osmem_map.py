@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`osmem map`: the heap as a picture, granule by granule: what is there, how full it is,
 where free memory lies and what pins it. As text, or as a page with a canvas.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writes profile.proto, which pprof reads: https://github.com/google/pprof/blob/main/proto/profile.proto
 Standard library only; the numbers are those of the fields there.
 """

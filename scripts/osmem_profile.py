@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who asked for the memory: profiles that the library takes by samples, read, named and written.
 Standard library only.
 

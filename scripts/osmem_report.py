@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Pages for a browser: one file each, which holds all that it needs and asks no network.
 Standard library only.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How a command gets the library under it, and how the tool says that something cannot be.
 Standard library only.
 """

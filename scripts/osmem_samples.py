@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the library has on record of samples (src/samples.h), in a process or a core; and how they are switched
 on in a running process, and off again. Standard library only.
 """

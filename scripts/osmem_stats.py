@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where the memory is: a sum that adds up, and tables; two of them compared; all processes.
 Standard library only.
 """

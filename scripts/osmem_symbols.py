@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Addresses of code become frames: function, file and line, inlined ones included. Standard library only.
 
 Asked, once for each file, is llvm-symbolizer, else addr2line; what neither names, and all where there is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """ptrace(2), as far as looking at a process takes it: the registers of its threads, and a command
 that is held at its end. Standard library only.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every block of a heap, one by one, from outside: where it is, how large, in use or not.
 Standard library only.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`osmem watch`: looks at a process again and again, then a table, or a page with curves.
 It is not stopped; the watch ends with the process, after --for, or with ^C.
 """

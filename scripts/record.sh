@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # record.sh [-o FILE] [--] CMD [ARG...]   runs CMD and writes down what it and its children ask of malloc, a trace for each program.
 #     -o FILE     name of the traces; %p is the process's number (default osmem-%p.trace). Without %p only the first process
 #                 is recorded, and FILE is replaced.

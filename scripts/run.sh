@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # run.sh [--] CMD [ARG...]  runs CMD with osmem preloaded, by absolute path: LD_PRELOAD=./libosmem.so would be looked for in the
 #                           current directory of every process, and where it is missing ld.so only prints an error and runs glibc.
 #                           The status is CMD's; 127: no such command, 126: it cannot be run, 125: run.sh itself failed.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # setup.sh test|cross|arm64|bench|coverage|fuzz|report|lint|packages|distros|musl|PROGRAM...   sees that the tools which a target of the Makefile wants are there.
 #
 # What is missing is installed where this may be done (root and apt), else named; the tests that want it then skip visibly.

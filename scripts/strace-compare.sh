@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # strace-compare.sh [-v | --tsv] CMD [ARG...]
 #
 # Runs CMD twice under strace, once with glibc's malloc and once with osmem

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counts the system calls in two folders of `strace -ff` traces; serves strace-compare.sh.
 
 usage: strace_count.py table|verbose|tsv LIBRARY GLIBC_TRACES OSMEM_TRACES

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The os_* functions of include/osmem.h: one-line forwarders to the heap. */
 #include "../include/osmem.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See arena.h.
  *
  * Freeing never waits: when the lock is taken the block goes on the arena's deferred stack, and the next holder empties that. */

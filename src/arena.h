@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Arenas: block heaps with a lock each. Which is whose, who waits for whom, and freeing without waiting. */
 #ifndef OSMEM_ARENA_H
 #define OSMEM_ARENA_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See bins.h; block_meta.h has the pictures.
  *
  *   best fit     bins by size, exact below 1 KiB, sixteen per doubling above; a few blocks of the request's own bin are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Free blocks: bins by size, boundary tags, coalescing. The caller of all this holds the arena's lock. */
 #ifndef OSMEM_BINS_H
 #define OSMEM_BINS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See block.h; block_meta.h has the pictures.
  *
  * Splitting: what a block has too much becomes a free block of its own. Freed, it coalesces at once (bins.c). Space comes from the best

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Medium blocks and slabs of an arena: taken, given, resized in place. The caller of all this holds the arena's lock. */
 #ifndef OSMEM_BLOCK_H
 #define OSMEM_BLOCK_H

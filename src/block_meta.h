@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* THE MAP: pictures of the memory, every structure, the invariants as equations, and the gate from a pointer to its metadata.
  *
  *   region   one contiguous range of address space: the brk heap, or a fallback from mmap

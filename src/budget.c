@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See budget.h.
  *
  * A fiftieth of the time that passes is earned. Releasing a page costs what the kernel takes for it (100 ns); if fresh pages are wanted

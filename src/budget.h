@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What giving memory back to the kernel may cost: about 2 % of the time, faulting it in again included. */
 #ifndef OSMEM_BUDGET_H
 #define OSMEM_BUDGET_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See cache.h. */
 #include "cache.h"
 

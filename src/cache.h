@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A thread's cache of freed medium blocks, bounded in bytes: the medium tier's fast path. Only its thread touches it. */
 #ifndef OSMEM_CACHE_H
 #define OSMEM_CACHE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See check.h. Beside the heap: may read everything, nothing needs it. */
 #include "check.h"
 

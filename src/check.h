@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The whole-heap validator. */
 #ifndef OSMEM_CHECK_H
 #define OSMEM_CHECK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* C++'s operators new and delete under their mangled names, without libstdc++. In the shared library alone: who links libosmem.a gets
  * the C++ library's own, which call malloc.
  *

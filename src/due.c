@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See due.h. */
 #include "due.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Coming back to what is kept beyond its share: it goes at later frees, of anything. */
 #ifndef OSMEM_DUE_H
 #define OSMEM_DUE_H

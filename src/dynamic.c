@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See dynamic.h; and what stands before functions of libc's: dlopen, without RTLD_DEEPBIND, and dlsym; of glibc's alone: dlmopen, dlvsym, the registration of handlers for
  * fork; and cfree.
  *

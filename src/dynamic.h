@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What only the shared library can do. */
 #ifndef OSMEM_DYNAMIC_H
 #define OSMEM_DYNAMIC_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See exempt.h. Beside the heap, before its first byte.
  *
  * A line is an absolute path, or the name of a file without its folder; empty ones and those that begin with # are comments. Which file a

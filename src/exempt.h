@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A file of programs that are left alone, for who puts the library under all of them by /etc/ld.so.preload. */
 #ifndef OSMEM_EXEMPT_H
 #define OSMEM_EXEMPT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See foreign.h.
  *
  * Forth: memory from glibc (an object bound to libc itself, or from before we were loaded) is recognised by not being ours, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pointers that are not ours: memory of the C library's own malloc that reaches our free. And processes that are left alone, where all of them are. */
 #ifndef OSMEM_FOREIGN_H
 #define OSMEM_FOREIGN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See fork.h.
  *
  * Ours must be the innermost handlers: those of another library take its own locks, whose holders may wait for the heap. So we register

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fork: every lock is held across it, and the child goes on with what it finds. */
 #ifndef OSMEM_FORK_H
 #define OSMEM_FORK_H

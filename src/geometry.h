@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The geometry of the heap: how large granules and chunks are, from where on a request is a mapping, and how much of anything is much.
  *
  * All of it in two sizes. The second, with OSMEM_TINY, is for tests: the ends of chunks and regions, retiring, reopening, purging, adoption and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See guard.h.
  *
  * Pages are closed by MADV_GUARD_INSTALL where the kernel has it (6.13): 7.8 us for a block's life, and no mapping more; else by mprotect(), 23 us. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The guard pool (guard=1): now and then a sample lies in a page of its own, at its end or its beginning, between pages that nobody may touch; and when it is freed its page is closed,
  * too, for as long as there are others. So of a write past its end or before its beginning, or a use after free, the very instruction is told, with who asked for the block, and
  * who freed it. It finds what happens often, or on many machines; on one it is a lottery.

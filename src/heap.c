@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* THE FILE. The fast paths of malloc and free, and who serves what:
  *
  *   by size      <= 1 KiB            slab object (slab.c); the first few of a class are blocks

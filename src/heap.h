@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The heap: what the exported names (shim.c, api.c) forward to. Semantics of the C standard and glibc; misuse is reported under `call`. */
 #ifndef OSMEM_HEAP_H
 #define OSMEM_HEAP_H

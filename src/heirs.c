@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See heirs.h.
  *
  * The threads that a fork leaves behind may have been caught at any instruction. What the lock of an arena guards is whole, since

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* In the child of a fork: slabs of threads that did not come along are taken over by those that are there. */
 #ifndef OSMEM_HEIRS_H
 #define OSMEM_HEIRS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See kernel.h. */
 #include "target.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gate to the kernel: all that the library wants of it goes through here, and nothing by the names that libc has for it. (By the code of four of
  * its functions all the same, which some write over to hear of memory that goes: kernel.c.)
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See large.h; registry.h has the records.
  *
  * The kernel allows a process so many areas of memory (vm.max_map_count, 65,530), and we share them with the program: at the limit its mmap,

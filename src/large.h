@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Large blocks: a mapping each, recorded out of line, resized with mremap, freed ones kept for reuse within bounds. */
 #ifndef OSMEM_LARGE_H
 #define OSMEM_LARGE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See layout.h. */
 #include "layout.h"
 

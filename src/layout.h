@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is to be known to read this heap from outside: from another process, or from a core. scripts/osmem does.
  *
  * The library holds a constant that says where its roots lie and at which offset each field stands, and an ELF note, which every process has mapped

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What we go by of the C library, where no header of its own says it, or where glibc, of whatever age, and musl differ. Nothing else asks which of them it is but
  * dynamic.c, that is, what stands before functions that only one of them has.
  *

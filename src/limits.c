@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See limits.h. Beside the heap.
  *
  * /proc/self/cgroup names the process's folder in each hierarchy, "0::/path" for cgroup v2, "4:memory:/path" for v1. The limits

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The limit that a container sets. */
 #ifndef OSMEM_LIMITS_H
 #define OSMEM_LIMITS_H

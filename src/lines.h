@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Text files read line by line, with plain system calls: no stdio, no heap. */
 #ifndef OSMEM_LINES_H
 #define OSMEM_LINES_H

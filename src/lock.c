@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See lock.h: what happens when a lock is taken, and around a fork. */
 #include "lock.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A mutex that knows its holder: four bytes of state, a futex behind it.
  *
  * Three things the C library's mutex would not give: nothing is atomic while the process has one thread; a thread that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See options.h. A table and a loop. */
 #include "options.h"
 

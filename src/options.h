@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* OSMEM_OPTIONS: name=value,name=value. Read once, before the first byte is given out; what cannot be used is named on stderr and ignored. */
 #ifndef OSMEM_OPTIONS_H
 #define OSMEM_OPTIONS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See os.h. */
 #include "os.h"
 

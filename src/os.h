@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* System calls, one function each, results checked; all of them through kernel.h. The bottom layer: knows nothing of heaps.
  *
  * Promise: failure is NULL or false, never a crash; errno is not touched. What cannot happen

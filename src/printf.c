@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See printf.h. */
 #include "printf.h"
 

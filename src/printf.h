@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A printf that uses no heap and no stdio: for messages from inside the allocator. */
 #ifndef OSMEM_PRINTF_H
 #define OSMEM_PRINTF_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Probes for tracers (USDT), in the names of OpenTelemetry's memory profiling: a nop where each lies, and an ELF note that says where, and in which registers its arguments are; the
  * note is in no segment, so nothing of it is in memory. Who listens (bpftrace, perf, systemtap, gdb) puts a breakpoint there. The format is that of sys/sdt.h, SystemTap's, version 3.
  *

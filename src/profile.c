@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See profile.h.
  *
  * The format is the oldest of its kind, which google-pprof, go's pprof and jeprof all read: a line for each stack, what is in use and what was ever asked for, then what is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The profile: what all samples stand for, by stack, written at exit where OSMEM_OPTIONS=profile=PREFIX asks for it. */
 #ifndef OSMEM_PROFILE_H
 #define OSMEM_PROFILE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See purge.h.
  *
  * What is dirty beyond its share goes back in runs of 64 KiB and more, while the budget pays for it (budget.h), and not before nobody wanted it for an age: the least

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Giving back: free memory of an arena that is more than it will soon need goes to the kernel. The arena's lock is held.
  *
  * All of it in portions (PORTION): no free takes longer than one, and nobody holds a lock for longer. A round looks at the top and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See region.h.
  *
  * The brk heap is regions[0]. It grows in steps of 128 KiB to 4 MiB, four times what there is, one system call each, and only

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Address space for the block heaps: the brk heap first, mappings where brk is refused. Hands out chunks and lets them grow. */
 #ifndef OSMEM_REGION_H
 #define OSMEM_REGION_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See registry.h.
  *
  * Records come from segments, each as large as all before it. The buckets of the hash table are split one by one as records are added

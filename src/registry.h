@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which mappings there are: a record of each, found by the address where it begins; free ones by where they end, too. The caller
  * of all this holds large.c's lock.
  *

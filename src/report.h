@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the user of the heap did wrong: one line on stderr, then abort(). */
 #ifndef OSMEM_REPORT_H
 #define OSMEM_REPORT_H

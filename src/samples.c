@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See samples.h.
  *
  * Choosing: the bytes until a thread's next sample are drawn from the exponential distribution, so that each byte is as likely as any other to be chosen, whatever was before. A

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Samples: of the bytes that are asked for, one in `samples.rate` on the average is chosen, as rays hit a target, and the block that it lies in is put on record: how large it is,
  * who asked for it, since when. What all of them stand for is an unbiased picture of the heap, at a cost that depends on how many bytes are asked for, not on how many blocks.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See secret.h.
  *
  * The kernel gives a process 16 random bytes at exec; the C library makes the stack canary of the first eight and guards its pointers

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Numbers that nobody outside can know: what marks and protects metadata is made of them. */
 #ifndef OSMEM_SECRET_H
 #define OSMEM_SECRET_H

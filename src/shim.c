@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The standard names: malloc and its family, one-line forwarders to the heap. Together with cxx.c this is what
  * LD_PRELOAD puts under a program. */
 #include <errno.h>

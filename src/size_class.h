@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Size <-> size class of small objects. Pure arithmetic, no state.
  *
  *   classes  0 .. 15    16, 32, ... 256              steps of 16

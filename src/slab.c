@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See slab.h; the states of a slab stand beside its struct in block_meta.h.
  *
  * Cross-thread free. Every slab has an atomic stack `remote.head`; a foreign thread pushes the object there, and the push that finds

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Slabs: small objects of one size, owned by one thread, freed by any. The slow exits of the fast paths in heap.c. */
 #ifndef OSMEM_SLAB_H
 #define OSMEM_SLAB_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See start.h. Here it is decided whether there will be a heap at all: nobody who got a byte of it can be left alone afterwards. */
 #include "start.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What must be known before the first byte is given out. */
 #ifndef OSMEM_START_H
 #define OSMEM_START_H

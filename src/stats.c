@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See stats.h. Reads what the tiers count anyway on their slow paths; nothing here costs a fast path an instruction. */
 #include "stats.h"
 

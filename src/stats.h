@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Statistics: the counters of all tiers in one struct, and as a table at exit. */
 #ifndef OSMEM_STATS_H
 #define OSMEM_STATS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See symbols.h. */
 #include "symbols.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Symbols of the images that ld.so has loaded, found in their own tables.
  *
  * Not by dlsym(): tools stand before that, too, whose own state is not made yet when we start, or who answer for themselves (MangoHud ended

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What osmem is built for, in a sentence: this stands before the headers of the system, of which one would be missing. */
 #ifndef OSMEM_TARGET_H
 #define OSMEM_TARGET_H

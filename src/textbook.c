@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* osmem, the textbook core: four functions as an operating-systems course asks for them.
  *
  * The heap is one list of blocks in the order of their addresses. Every block is a header

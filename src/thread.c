@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See thread.h.
  *
  * A thread heap is born with a thread's first allocation and given up by nobody: it holds a robust mutex that the kernel marks when

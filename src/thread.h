@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Thread heaps: birth, adoption. */
 #ifndef OSMEM_THREAD_H
 #define OSMEM_THREAD_H

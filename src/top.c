@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See top.h.
  *
  * Preallocation: the top grows in steps (region.c) and is used last. What an arena's end leaves behind when a new chunk starts is a free

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The free space at an arena's end ("top") and the chunks that it moves through. The caller of all this holds the arena's lock. */
 #ifndef OSMEM_TOP_H
 #define OSMEM_TOP_H

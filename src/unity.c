@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The static library as one translation unit, and most of the shared one (shared.c): the fast paths are inlined into the exported
  * names and everything else is private, without link-time optimisation. The debug builds compile the files one by one. Order: lowest
  * layer first. The lowest of all, kernel.c, is linked to it: tests have another in its place. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See unwind.h.
  *
  * For each address in the code there is a row of rules: how the caller's stack pointer (the CFA) follows from the registers, and where the registers are saved, the return address among

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Who called: by the tables that compilers leave for exceptions (.eh_frame), which nearly all programs have, frame pointers or not.
  *
  * Our own, since libgcc's has to be loaded in most programs that are written in C: at the start, before libc has set itself up, that cannot be done (node had no environment, ld.so's

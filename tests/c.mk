@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # How the C and C++ tests are built: each source below tests/crimes, fault, memory, plugin, preload, record, tsan and unit becomes one file below
 # build/tests. For inclusion by the Makefile, or alone: make -f tests/c.mk c-tests
 test_flags := -O1 -g -Wall -Wextra -fno-builtin -Iinclude -Itests

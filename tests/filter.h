@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Filters of system calls. */
 #ifndef FILTER_H
 #define FILTER_H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced after tap.sh: the material that programs work on, the same bytes in every run.
 
 # make_text FILE LINES: numbered lines of words and numbers, some 50 bytes each.

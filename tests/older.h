@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the tests ask for that glibc's headers have had since 2.33 and 2.34 only: the library has the one, the kernel the other. */
 #ifndef OLDER_H
 #define OLDER_H

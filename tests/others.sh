@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced after tap.sh by tests that run other tests again, on another heap or libc: $heap names that, below $where they were built.
 
 # all_of TEST [EXCEPT...]: every case of a C test but those EXCEPTed; they must be there.

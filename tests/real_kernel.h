@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The library's gate to the kernel (src/kernel.h) under other names, for those that put one of their own in its place. */
 #ifndef REAL_KERNEL_H
 #define REAL_KERNEL_H

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # run-one.sh TEST [ARG...], for prove --exec: scripts run by themselves, of a C source the program that was built of it: unit tests are
 # linked with the library, the others get it preloaded, some have it in them. Where cmocka is missing nothing was built of it: a skip.
 # OSMEM_LIB names another build of the library; programs that have that in them lie beside it.

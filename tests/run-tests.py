@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Trace small programs that use one of the cores and compare with references reviewed by hand.
 
 Each snippet of tests/snippets and tests/snippets/CORE is linked with that core (engine: libosmem.so, textbook:

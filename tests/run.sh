@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # run.sh [FILTER...]   every test (whose path contains a FILTER) through prove(1); the last line is "N passed, N failed[, N skipped]".
 #
 # A test is a program that speaks TAP: a shell script tests/*/*.t, or what c.mk makes of a C source; run-one.sh runs either.

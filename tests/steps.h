@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A body of code, instruction by instruction: `each` is called after every one of them, as a signal handler of the thread that runs the body. x86-64;
  * elsewhere the test is skipped. */
 #ifndef STEPS_H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced by every shell test: TAP for prove(1), the library under test, a
 # folder to work in, and the comparison "with the library" against "without".
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced by the traces.t of both cores, after tap.sh: the traced snippets of one core, a case each (run-tests.py).
 
 suite() { "$python" "$top/tests/run-tests.py" "$@"; }

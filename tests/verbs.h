@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The verbs of the C tests.
  *
  * A test is a function; a file of tests ends in a table and `return run_table(...)`. Every test runs in a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # fish: verbs and options as `osmem --help` and `osmem VERB --help` list them; processes on osmem, commands and files.
 function __osmem_verbs
   osmem --help | string replace -rf '^    ([a-z]+) +(.*)' '$1\t$2'

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # make deb | rpm | apk: the packages, from a copy of the sources below build/, where each has the files that its tools want at the top. For inclusion by
 # the Makefile. make deb DEB_HOST=arm64 builds for another architecture, where there is a compiler for it.
 dist := Makefile README.md LICENSE include scripts src tests

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // Hands the profile that lies in the page to speedscope, as if somebody had pasted it: that way it asks for no file.
 (() => {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // The heap on canvases, a cell for each granule. Point at one to be told what is there.
 (() => {

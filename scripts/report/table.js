@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // Tables whose class is sortable are sorted by a column when its heading is clicked: numbers the largest first,
 // words from A on; another click turns it round. What is compared is data-key, not what is shown.

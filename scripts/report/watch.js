@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // Curves over time. Each has the bytes of one thing; a click on its name hides it.
 (() => {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The library on other processors. For inclusion by the Makefile.
 
 # Half an hour, and 300 MB from Debian's mirror once: a whole machine, emulated (tests/arm64/run.sh). `make test-arm64-16k`: with larger pages.

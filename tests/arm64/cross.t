@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # For processors that are not this machine's: the library is compiled without a warning, by gcc and by clang, passes the unit tests in a process that qemu
 # emulates, and finds the frames that libgcc finds (see/unwind.t). What that is not like a machine in: `make test-arm64`.
 . "$(dirname "$0")/../tap.sh"

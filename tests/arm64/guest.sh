@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # In the emulated machine, in place of init: the tests that `filters` names. The last line but one is that of tests/run.sh.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb OSMEM_PATIENCE=1800
 ulimit -c 0

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What only a machine with arm64 processors says (run.sh emulates one): what threads agree on at full speed, tags in pointers and in memory, signed return addresses.
 . "$(dirname "$0")/../tap.sh"
 if ! can 'arm64' test "$(uname -m)" = aarch64; then finish; fi

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # run.sh [FILTER...]: the tests on a machine with arm64 processors: Debian's kernel and programs in qemu-system-aarch64, everything that is ours compiled
 # for it here. All of it lies below build/arm64 and is made once, but for our own. The last line is "N passed, N failed[, N skipped]".
 # PAGES=16k: with a kernel whose pages have 16 KiB (of a newer Debian, from the same mirror). CPU: what qemu calls another one.

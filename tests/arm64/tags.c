@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What an arm64 program may do with the upper bits of its addresses: the processor does not look at the uppermost byte, which programs use for tags of their
  * own; memory may have tags that it does compare (MTE); and with 52 bits of addresses the kernel gives out what is above 48, if it is asked for that. */
 #include "verbs.h"

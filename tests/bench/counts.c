@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* counts [LOAD THREADS [--sites]]: what scaling depends on, counted, since no machine with many cores is needed for that.
  *
  *   lines  of 64 bytes that one thread wrote last, or has, and another one reads or writes: what would travel from cache to cache, were each

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* footprint: what an allocator holds. Prints `name value` lines, memory in KiB.
  *
  * footprint trivial: `dirty`, the private dirty memory of a process that does

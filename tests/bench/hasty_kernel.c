@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gate of a library whose clock runs a thousand times faster (make hasty): what a process does in ten days, with giving back as it would be
  * then, is seen in a quarter of an hour. */
 #include "../real_kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* launch LIBRARY REPORT COMMAND...: runs COMMAND under LD_PRELOAD=LIBRARY and
  * writes what it and all its descendants used to the file REPORT, one line:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* lives KIND [SCALE]: ten days of a process that runs for long, each in a second or so. Prints `name value` lines:
  *
  *   over    (resident memory - what it was before) / live bytes, at the end of the last day

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* micro THREADS SCALE: what single calls cost. Prints `name ns`, a line each:
  * nanoseconds per malloc and free pair, or per step where the name says so.
  *

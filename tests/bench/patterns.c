@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* patterns NAME THREADS SCALE: one allocation pattern, a fixed amount of work.
  * patterns list: every pattern with the thread counts worth running.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* pauses KIND MIB: how long a call can take, by the size of the heap. Prints `name milliseconds` lines:
  *
  *   malloc, free, realloc, trim   the longest call while MIB of live memory, every page written, come (malloc), change a little in size

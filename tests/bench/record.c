@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* librecord.so, for LD_PRELOAD: writes down what a program asks of malloc, in
  * the form of trace.h, and hands every call to the next allocator: glibc's, or
  * whichever is preloaded behind it. Nothing is kept of contents and addresses.

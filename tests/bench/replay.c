@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* replay: performs a recorded trace on whatever malloc is in the process; see usage().
  *
  * The trace is decoded into mappings of our own before anything is measured; from then on only the trace's calls go

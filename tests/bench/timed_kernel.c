@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gate of a library that times what it gives back (make timed): at the process's end a line with the CPU time, in ns, of the calls that did
  * goes to the end of the file that OSMEM_TIMED names. Faults that follow are not in it; those scripts/bench.py counts. */
 #include "../real_kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The trace of a program's allocations: record.c writes it, replay.c reads it.
  *
  *     | chunk 0: text | chunk 1: events ... 0 | chunk 2: events ... 0 | ...

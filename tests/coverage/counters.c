@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Linked into the coverage variant only: the counters of all processes are one file, mapped over gcc's own (counters.ld).
  *
  * gcov's way, to write them out when a process exits, loses what ends by a signal, an abort, _exit or exec, which is half of our tests;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # make coverage: tests on a library that counts which lines and branches run; the figures in build/coverage/lines.txt, branches.txt
 # and index.html. For inclusion by the Makefile.
 #

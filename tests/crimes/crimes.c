@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One tiny crime each: `crimes NAME` writes the line that the library must say on stderr to stdout, then does the deed.
  * Without a name it lists what it knows, one "NAME KIND" per line; crimes.t holds each to its kind:
  *   must-die    SIGABRT, and exactly that line

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Every misuse of the heap ends in SIGABRT and one exact line on stderr; what only looks like misuse ends well, and so does what the
 # release build cannot see: unseen.md, printed by `crimes table`, lists that.
 . "$(dirname "$0")/../tap.sh"

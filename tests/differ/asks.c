@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See differ.h: the table of calls, and what an operation's bytes ask for. No state. */
 #include "differ.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See differ.h. What is touched of a block is bounded: both ends, and a little behind each power of two. */
 #include "differ.h"
 

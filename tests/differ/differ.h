@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Beside glibc: the same calls to both heaps in one process, and what each owes and answers compared.
  *
  * The program runs on glibc's malloc; the library under test is opened with dlopen, bound to itself, and called by pointer. So a fuzzer

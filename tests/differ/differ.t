@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The same calls to glibc and to the library: the corpus that a fuzzer left and random inputs show no difference but those that the
 # manual names; and the test itself sees differences.
 . "$(dirname "$0")/../tap.sh"

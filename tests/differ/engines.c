@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See differ.h: both heaps by their names, and faults to plant in one of them. */
 #include "differ.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The differential test as libFuzzer's target: an input is a list of operations. The fuzzer works on glibc; the library is
  * the one named by OSMEM_LIB, built with counters. */
 #include "differ.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # make fuzz drives the differential test, too, for FUZZ_SECONDS. What it finds lies in build/fuzz/differ-finding-* and is shown shortened, as
 # lines of C. Its corpus grows in build/fuzz/differ-corpus; make differ-corpus makes the smallest that reaches as much the one that
 # make test replays.

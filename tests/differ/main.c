@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The differential test's program.
  *
  *   differ [--seed S] [--inputs N]   random inputs; the seed is printed, and taken from the clock unless told. In many each

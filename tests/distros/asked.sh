@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # asked.sh LIBRARY: what newer kernels have, and of it what LIBRARY asks for when a program wants it: MADV_POPULATE_WRITE (Linux 5.14),
 # MADV_DONTNEED_LOCKED (5.18), MADV_GUARD_INSTALL (6.13).
 set -u

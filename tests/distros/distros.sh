@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # distros.sh [RELEASE...]: the library built and tested in a root of each Debian release, oldest first, and what the oldest built tested on all the
 # newer: a table, and a last line as run.sh prints it. Two releases are busy at a time. The roots, RELEASE.own and RELEASE.oldest with all that was said
 # stay in build/distros; only making a root needs the network.

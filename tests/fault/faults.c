@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The k-th system call of a kind fails: once, three times running, or from then on. For every k that a workload over all tiers
  * reaches, each in a child of its own. What must hold then:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fork at the moments that are hard to meet: handlers that run while the library holds its locks, since they were registered before its
  * own, with forks in them; forks by a handler that interrupted the library, beside a thread that stands still in there. */
 #include "kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Giving back, and fetching ahead: in portions, so that no call and no lock takes long, counted in bytes and calls; nothing is lost when system calls are
  * wrapped by a program that allocates and frees in there; and what cannot help is not tried. */
 #include "kernel.h"

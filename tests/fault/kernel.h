@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The kernel as the library sees it, in the test's hands. The library is linked in as the release builds it, but its gate to the kernel
  * (src/kernel.h) is this one: calls may be refused, counted, interrupted, or answered as another kernel would.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Kernels that are not this machine's: with pages of 16 and 64 KiB, as aarch64 has them; one whose MADV_DONTNEED succeeds and
  * keeps the contents, as under qemu-user; one before 5.14, that knows no MADV_POPULATE_WRITE, or with a filter before it; and misers, that have little to give
  * at once or take nothing back, until the library's own tables are full. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Mappings that the kernel takes back late, in a kernel of the test's own: nothing is forgotten meanwhile, and nobody waits for it. */
 #include "kernel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* OSMEM_OPTIONS, in a kernel of the test's own: what threads that are on their way to the kernel ask for counts below the limit; and what is
  * stderr when the table is to be written. */
 #include "kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The validator that most tests end with, os_check(): heaps of which one word is wrong, each named by what is wrong with it. A heap
  * in which nothing is wrong passes, before and after. */
 #include "kernel.h"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # make lint: clang-tidy and cppcheck on the library, shellcheck on shell scripts and tests, ruff on python. For inclusion by the Makefile.
 # What is switched off stands here, and for ruff in ruff.js, with the reason.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // ruff.js FILE...   what ruff has to say of python files, a line each. Status 1: something.
 // Run in the folder where npm has put ruff.
 const { createRequire } = require("module");

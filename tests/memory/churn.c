@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One thread: sizes that drift while as much stays live, arrays that grow. Fragmentation would show as memory that rises although
  * the program holds no more than before. */
 #include "load.h"

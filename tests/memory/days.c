@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* 24 hours in miniature: a server whose load rises in the morning, bursts at noon and falls in the evening, day after day. A day costs
  * what it costs, and the next one no more; and at night, when little is live, memory is what one day left. */
 #include "load.h"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What would hold up a machine with many processors: cache lines that go from thread to thread, per thousand calls, counted (tests/bench/counts.c). Threads take turns,
 # so a figure is the same in each run but for some per cent.
 . "$(dirname "$0")/../tap.sh"

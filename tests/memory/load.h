@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Loads whose memory has to stay bounded, and the one assertion about them.
  *
  * A load is a function that does the same work every time it is called: a round. It holds at most `live` bytes at once. Some rounds let

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Threads: objects that others free, pools that come and go and leave objects behind. */
 #include "load.h"
 

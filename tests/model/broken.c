@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A heap with one fault, for the test of the model test: preloaded before the library, whose call it spoils. OSMEM_BROKEN names the
  * fault. */
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See calls.h. */
 #include "calls.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What an operation asks for: its decoding, the table of all entry points, the answer that each owes, and its line of C. No state. */
 #ifndef CALLS_H
 #define CALLS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Random operations. Each is eight random bytes, bent to the mood of the moment: uniform bytes alone would hold every heap at the same
  * medium fill with all sizes mixed, and never see a burst of one size, a heap that drains, or a hot place. */
 #include "../../src/geometry.h"

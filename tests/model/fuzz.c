@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The model test as a fuzzer's target: the input is a list of operations, so that a finding is a replay file and any list a seed.
  *
  * The fuzzer itself works with the heap under test, and that goes on from input to input; so each run begins with a trim and judges only

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # make fuzz, make fuzz-afl: the model test driven by libFuzzer, by AFL++, for FUZZ_SECONDS. What they find lies below build/fuzz,
 # and is shown minimised, as lines of C. The corpus in build/fuzz/corpus grows from run to run.
 FUZZ_SECONDS ?= 60

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The model test's program.
  *
  *   model [--seed S] [--ops N]   random operations; the seed is printed, and taken from the clock unless told. What fails is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See minimise.h. Delta debugging: parts of the list are left out, large ones first, and stay out if what is left still fails. */
 #include "minimise.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Runs of the model in a child process, and a failing list of operations made short. */
 #ifndef MINIMISE_H
 #define MINIMISE_H

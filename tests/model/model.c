@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See model.h. The shadow lives in static memory, never in the heap under test.
  *
  * What must be so after each call: NULL or not, errno, alignment, enough usable bytes and not many more, no overlap with another

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The model test: operations on the heap, each judged by a shadow of what must be so.
  *
  * An operation is eight bytes, and any eight bytes are one. So a pseudo-random generator (chance.c), libFuzzer and AFL++ (fuzz.c) and

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Random operations on every entry point, judged by a shadow of the heap, in one thread and several; and that the model test
 # itself finds faults, repeats them and makes them short.
 . "$(dirname "$0")/../tap.sh"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How fuzzers change a list of operations: whole ones, removed, repeated elsewhere, changed in themselves. */
 #include "model.h"
 

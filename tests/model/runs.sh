@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced after tap.sh by what runs a model: $model, on behalf of a heap that is $heap ("" or "tiny: "). What failed stays below build/.
 
 # runs WHAT OPTION...: the model agrees. Otherwise what it says is shown.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The kernel's part in a model run, where it is in the test's hands: tests/tiny/weather.c. Elsewhere these are all NULL, and the weather
  * is always fair. */
 #ifndef WEATHER_H

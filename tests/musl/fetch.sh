@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # fetch.sh DIR PACKAGE...: the sources of Debian packages, patched, as DIR/PACKAGE. What is there is not fetched again. It wants no root
 # and leaves what apt knows of the machine's own lists as it is. Fails when one could not be had.
 set -u

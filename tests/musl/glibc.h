@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the C tests ask for that glibc's headers have and musl's do not, for verbs.h. The library has most of it on musl, too; a test that is about the rest is
  * built, and left out by name (tests/musl/left-out). */
 #ifndef GLIBC_H

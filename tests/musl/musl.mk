@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Tests on musl: the C tests, built by musl's compiler, and programs of Debian's, built from their sources, which tests/musl/fetch.sh gets. For inclusion by the Makefile.
 musl := build/musl
 musl_src := $(musl)/src

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced after tap.sh by the tests on musl: the library for musl, programs that were built for it, and other tests run again there.
 programs=$top/build/musl/programs
 lib=$top/build/musl/libosmem.so

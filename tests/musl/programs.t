@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Programs built for musl print the same with the library as without: preloaded, linked with it, and wholly static. The shell around them is
 # busybox, so that each process is one of musl's.
 . "$(dirname "$0")/../tap.sh"

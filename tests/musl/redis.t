@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # redis built for musl: the same load as the machine's, and its own tests of commands.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/musl/musl.sh"

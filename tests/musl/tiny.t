@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The tiny heap on musl: all short sequences of operations, and the model.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/musl/musl.sh"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // Calls every form of operator new and delete and says what came of it, while the operators of replaces.cc say which of them were
 // reached. Built into a program and, with -DCALLS=library_calls, into a library beside it.
 #include <dlfcn.h>

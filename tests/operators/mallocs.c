@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The malloc family of somebody else, as glibc's manual says that a program may have one, and aligned_alloc: linked into a program, or preloaded before
  * us. Who is given what it never gave says so and ends, so that new, delete, malloc and free must all have come here. */
 #include <errno.h>

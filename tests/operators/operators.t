@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # C++ operators replaced by the program, each alone and in sets, in the executable, in a library, in a plugin; with osmem preloaded,
 # linked and linked statically; with another malloc before it. Which operators are reached, what they return and throw must be what it is
 # without us: then all that are not replaced are libstdc++'s.

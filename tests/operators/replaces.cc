@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // One operator, by -DOPERATOR=N, replaced: says that it was reached, and does what the library's own does, but throws a bad_alloc of its own.
 #include <unistd.h>
 

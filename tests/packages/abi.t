@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What programs were built with stays: the exported names and the types of osmem.h, compared with the dump that `make abi` last made, and with Debian's list.
 # tests/programs/names.t says which names these may be.
 . "$(dirname "$0")/../tap.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # make apk: the APKBUILD, read as abuild reads it. Its functions are run here, on this libc; what abuild's own functions take for -static, -dev and -doc is taken
 # by their rules.
 . "$(dirname "$0")/../tap.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # make deb: what the packages hold, what lintian says, and that it works from a root into which they were only unpacked. tests/packages/root.t installs them.
 . "$(dirname "$0")/../tap.sh"
 needs dpkg-buildpackage dh dh_python3

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The files of scripts/examples, read by the programs that they are for. tests/packages/root.t runs programs by them.
 . "$(dirname "$0")/../tap.sh"
 examples=$top/scripts/examples

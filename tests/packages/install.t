@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What make install puts there, used by a small project of each kind: pkg-config, CMake, Meson (installed, and as a subproject), Rust; and the completions of
 # each shell, which must know what the command knows.
 rustup=${RUSTUP_HOME:-$HOME/.rustup}

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A Rust program on os_malloc and its like, as its global allocator: rustc -L LIBDIR -l osmem osmem.rs
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering};

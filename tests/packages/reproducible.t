@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The same sources make the same files, to the byte, in whatever folder, under whatever umask and in whatever order the folder lists them.
 . "$(dirname "$0")/../tap.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # make test-packages: the packages installed, used, upgraded and purged in a root of their own, and each way to switch osmem on that the examples show.
 . "$(dirname "$0")/../tap.sh"
 bare=$top/build/packages/bookworm

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # make rpm: what rpmlint says, which package has what, and that it works from a root into which it is unpacked.
 . "$(dirname "$0")/../tap.sh"
 needs rpmbuild rpm2cpio cpio

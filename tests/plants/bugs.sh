@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced by plants.t: the bugs, by class. The lines of src/ are found by what they say, so a bug whose line has changed is reported as
 # one that cannot be planted.
 

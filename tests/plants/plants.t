@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # make plants: bugs planted by hand, one line each, in a copy of the tree; the test named must fail and say so. Before that, it must pass
 # without. What was planted and what it was caught by goes into build/plants/planted.md; the copy in tests/plants must list the same bugs.
 # plants.t CLASS: only those of one class, of which the lines go into build/plants/CLASS.md.

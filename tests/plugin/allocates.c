@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A plugin that allocates from its constructor to its destructor, and in thread-local memory of its own. */
 #include <stdlib.h>
 #include <string.h>

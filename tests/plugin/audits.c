@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A library for LD_AUDIT, which allocates in each of its callbacks and looks after what it has. It lives in a namespace of its own,
  * with a libc of its own, and runs before anything that is preloaded. OSMEM_TEST_AUDIT names a file for what it has seen. */
 #ifndef _GNU_SOURCE

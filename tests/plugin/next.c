@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A library that keeps libc's functions for itself, to be free of a program's wrappers: opened, so it stands behind the allocator. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1

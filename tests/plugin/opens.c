@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A plugin that opens another one by its bare name: ld.so finds that through the RUNPATH of the *calling* object, so
  * whoever stands between must not become the caller. */
 #ifndef _GNU_SOURCE

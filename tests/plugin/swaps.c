@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A plugin that frees what it is given and gives what the caller shall free. Loaded with RTLD_DEEPBIND its malloc and
  * free would be libc's own, whatever is preloaded. */
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // A C++ plugin for C programs: operator new and its exceptions where the program itself knows no libstdc++.
 #include <cstdint>
 #include <new>

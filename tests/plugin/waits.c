@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A plugin whose constructor, which runs under the loader's lock, waits for somebody: it writes a byte to the descriptor that OSMEM_TEST_WAITS names
  * and goes on when it can read one. */
 #include <stdlib.h>

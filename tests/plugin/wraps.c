@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What profilers, checkers of locks and fakes of time or of the system preload beside an allocator: the malloc family by way of dlsym(RTLD_NEXT), and
  * functions that an allocator may call, too, which here take a mutex and allocate under it, as libfaketime's clock does and mutrace's mutexes do.
  * OSMEM_TEST_WRAPS names a file for how often. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Alignments from 8 bytes to 1 GiB at sizes from nothing to large, in every call that takes one. */
 #include "verbs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whatever stands in a live object or block, it is live: no content of it is taken for what the library writes into what is free. The contents
  * are those that come nearest to that in correct programs: what was found in fresh memory, which may be links, keys and headers; addresses of
  * itself and its neighbours, as they are and combined; small integers, which the difference of two near addresses is; zero. Who frees it: its

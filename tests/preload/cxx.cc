@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // The C++ operators: every form of new and delete, the new handler, exceptions, and what C++ programs do with them.
 extern "C" {
 #include "verbs.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Objects that come and go, and memory that crosses between allocators: plugins, RTLD_DEEPBIND, libc's own blocks. */
 #include "verbs.h"
 #include "../../src/libc.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* fork: from threaded programs, twice at once, out of a signal handler, inside of a fork, beside stdio, with handlers that allocate or
  * lock. (What needs certain moments is in ../fault/fork.c.) */
 #include "steps.h"

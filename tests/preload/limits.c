@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a hostile environment does to the heap: limits, filters, neighbours. vm.overcommit_memory=2 is a setting of
  * the whole machine and has no test of its own: what it does, refusing memory early, the limits here do as well. */
 #include "filter.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What each call of the malloc family means: results, errno, alignment of plain blocks, sizes that cannot be. */
 #include "verbs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Signals: a handler that reports a crash allocates, though it should not; it must not hang for ever. */
 #include "verbs.h"
 #include <sys/time.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first and the last calls of a process: before any constructor, in constructors, at exit, with nothing open. */
 #include "verbs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Threads: born, dying, dead; first and last operations; blocks that change hands. "Memory stays bounded" is always
  * asserted beside a planted leak that the same measure has to see. */
 #include "steps.h"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What else is loaded, linked or preloaded beside the library: auditors, wrappers, other allocators, emulators; and the library linked in.
 . "$(dirname "$0")/../tap.sh"
 needs python3

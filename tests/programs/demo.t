@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # make demo, as somebody new runs it: to its end, also where TMPDIR leads nowhere.
 . "$(dirname "$0")/../tap.sh"
 (cd "$top" && TMPDIR=$tmp/none scripts/demo.sh) >shown 2>&1

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Processes that are left alone: by OSMEM_OPTIONS=off=1, by a line of /etc/osmem/exempt.conf under /etc/ld.so.preload, or since there can be no
 # heap. They do as without the library, and whoever looks from outside is told so.
 . "$(dirname "$0")/../tap.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Interpreters and virtual machines: threads, processes, containers, plugins.
 . "$(dirname "$0")/../tap.sh"
 needs python3 perl

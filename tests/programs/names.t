@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Which names the libraries define for others: the public ones and no more; and which of others they use. A program may have any other for itself.
 . "$(dirname "$0")/../tap.sh"
 needs nm

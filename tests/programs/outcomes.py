@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """outcomes.py FOLDER: the cases that passed, one a line, sorted. A test suite left files there: JUnit's XML (regrtest, pytest), or TAP,
 whose cases get the file's name in front. A skipped, expected or missing failure is no pass; neither is half a file."""
 import pathlib

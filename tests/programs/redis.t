@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # A server that Debian links to libjemalloc: loaded from a script, put under load from 20 clients, stopped by its own command.
 . "$(dirname "$0")/../tap.sh"
 

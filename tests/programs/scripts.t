@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The scripts and the install as users meet them: through links, with wrong arguments, interrupted, under any umask.
 . "$(dirname "$0")/../tap.sh"
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # How processes are started: short of memory, without a break, without descriptors, through ld.so, preloaded twice.
 . "$(dirname "$0")/../tap.sh"
 needs python3 strace

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Programs' own test suites, as Debian ships them, on osmem: what passes without the library has to pass with it, case by case. Only
 # cases that wait for a clock ("timeout") are left out: they say more about the machine than about us. No case is tried twice.
 . "$(dirname "$0")/../tap.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Compilers, version control, databases and the text tools, on material large enough to matter.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/fixtures.sh"

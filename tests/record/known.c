@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* known NAME: programs whose allocations have exact numbers, for the recorder to find. They print what they did themselves,
  * as `name value` lines, and allocate nothing else: a C program starts without a call of malloc, and there is no stream. */
 #include "../verbs.h"

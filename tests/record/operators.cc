@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // Every form of operator new and delete, 100 times each: 400 of them aligned.
 #include <cstdio>
 #include <new>

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The recorder writes down every call of a program and disturbs nothing; the replayer reads that back, the damaged too.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/fixtures.sh"

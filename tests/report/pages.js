@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 'use strict';
 // pages.js FOLDER SHOTS: opens the pages in FOLDER in Chromium, with no network, and compares them with what the other files there say. A line each:
 // `ok WHAT` or `no WHAT: WHY`; last `end`. Pictures of them go into SHOTS.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The pages that scripts/osmem writes work in a browser: pages.js looks at them. Here they are made, of programs that hold still.
 . "$(dirname "$0")/../tap.sh"
 needs python3 node chromium "$top/build/npm-tests/node_modules/playwright-core"

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """adds_up.py MAP PID|CORE: the signs of a map as text are as many as its legend says, and its bytes those that a look finds."""
 
 import os

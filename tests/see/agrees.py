@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """agrees.py COUNTED LOOK [--sums]: does what `osmem stats --json` saw agree with what the
 program itself counted (os_get_stats)? Differences are printed. --sums: only that it adds
 up, for a program that goes on meanwhile."""

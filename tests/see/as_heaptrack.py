@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """as_heaptrack.py HEAPTRACK OSMEM [RATE]: do two lists of folded stacks with bytes at the highest moment agree? The sum, by no more than a 64th, and all bytes that are at
 other sites, together: no more than a 32nd. So the ten largest sites, too, differ by less.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Asks for known sums from known places: who of these functions has asked for how much is what a profile must say. The argument is how it ends. */
 #define _GNU_SOURCE
 #include <fcntl.h>

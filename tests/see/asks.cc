@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // The same in C++: a member of a template, into which the function that asks is inlined.
 #include <cstddef>
 

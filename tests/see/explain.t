@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # `osmem explain`, and gdb's commands on the same walker: what an address is.
 . "$(dirname "$0")/../tap.sh"
 needs python3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Under gdb: the offset and the size of each field that src/layout.h names, as the debug
 information has them, in the order of osmem_heap.py's table."""
 

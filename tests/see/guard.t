@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The guard pool: each misuse told, with where it happened, who asked for the block and who freed it; and nothing told, or hurt, of what is right.
 . "$(dirname "$0")/../tap.sh"
 needs python3

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is wrong with memory, each by its name, until a block of the guard pool is met (guard.t); and what is right. */
 #define _GNU_SOURCE
 #include <pthread.h>

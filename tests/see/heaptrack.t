@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # `osmem profile --peak` of real programs beside what heaptrack says of the same: it counts every byte of every call, by other means. as_heaptrack.py says what is
 # compared, and where the two differ for a reason.
 . "$(dirname "$0")/../tap.sh"

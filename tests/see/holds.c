@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A program that holds some of everything, says how much the library counts, and waits until stdin ends. With an argument other threads go on
  * allocating meanwhile. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced by tests of scripts/osmem after tap.sh: the command, and programs that hold still while it looks at them.
 osmem=$top/scripts/osmem
 

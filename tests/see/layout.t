@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What the library tells readers outside about its layout (src/layout.h) is so, and changes together with its version.
 . "$(dirname "$0")/../tap.sh"
 needs python3 gdb

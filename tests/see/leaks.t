@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # `osmem leaks` and `osmem explain`: what is lost of programs that lose or keep memory in one way each, beside what LeakSanitizer and valgrind say of the same.
 . "$(dirname "$0")/../tap.sh"
 needs python3

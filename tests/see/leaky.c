@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* leaky NAME [wait]: one way to lose memory, or to keep it; as many blocks as its line says. At its end it ends by exit(), or says so and waits. Compiled without
  * optimisation: what it keeps in a variable stays there, and what it has forgotten is in none. */
 #include <pthread.h>

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The command `osmem` as its users meet it, and that what it sees from outside is what the program counts itself.
 . "$(dirname "$0")/../tap.sh"
 needs python3

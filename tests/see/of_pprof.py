@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """of_pprof.py TYPE: what protoc has decoded, from stdin, as folded stacks of that sample type; on stderr the head of it."""
 import collections
 import json

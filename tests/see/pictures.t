@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # `osmem map` and `osmem watch`, as far as no browser is wanted: the text, how they end, and what cannot be. tests/report looks at the pages.
 . "$(dirname "$0")/../tap.sh"
 needs python3

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* places [twice|overflow|wild]: says where it has what, a line each; makes that mistake; waits until stdin ends. */
 #include <stdint.h>
 #include <stdio.h>

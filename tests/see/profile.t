@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # `osmem profile` and `osmem diff`: functions, and how much each asked for, of programs that ask for known sums; and the same in every form it is written in.
 . "$(dirname "$0")/../tap.sh"
 needs python3

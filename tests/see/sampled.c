@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Programs that are looked at while samples are taken, each known by its name (samples.t). */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Samples: what they add up to is what is there, by whichever call it was asked for; the highest moment, lifetimes; and that nothing is lost or harmed by them.
 . "$(dirname "$0")/../tap.sh"
 needs python3 gdb ps

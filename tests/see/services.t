@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Servers that answer under load while each verb of scripts/osmem looks at them from outside: the answers stay right and complete, what is said is of that
 # server, nothing of it is lost, and it ends by its own command. redis (Debian links it to libjemalloc), nginx (a master and a worker), mariadb (threads, and
 # workers of io_uring), postgres (a process for each client). All on sockets in the test's folder.

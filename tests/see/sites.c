@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Known mixtures of sizes, each asked for by one function: what samples of them must add up to (samples.t). Says of each on stdout
  *
  *   NAME START COUNT BYTES VARIANCE

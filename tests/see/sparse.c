@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A heap of which much is free: pinned by few objects, given back, or kept. It says where one object lies that is alone in its slab, and waits until stdin ends. */
 #include <stdint.h>
 #include <stdio.h>

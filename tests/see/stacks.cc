@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 // Stacks of many kinds, with a malloc at the end of each (unwind.t).
 #include <alloca.h>
 #include <csetjmp>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Are the profiles right? `unbiased.py SAID PROFILE [SAID PROFILE...]`: pairs of what sites.c said, and
 the profile that was written when it ended. Prints a line for each site: its name, and
 "within" or by how much its estimate, the mean over all runs, is off.

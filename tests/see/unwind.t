@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The frames that src/unwind.c finds are those of libgcc's unwinder: in stacks of all kinds, compiled in several ways, and in real programs.
 . "$(dirname "$0")/../tap.sh"
 needs g++ python3 perl

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Preloaded on glibc's malloc: at every so many calls of malloc, are the frames that src/unwind.c finds those that libgcc's unwinder does? What differs stands in the file
  * that UNWINDS names, and how many were compared (unwind.t). */
 #include "../../src/unwind.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Threads that wait in each way the kernel has, or compute, until stdin ends. Whoever interrupts them for a moment changes nothing of it: no call fails, no signal is lost
  * or comes twice, no register changes. epoll_wait() alone may return EINTR. Says what is wrong, or how often each went round. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Arrays by calloc: the product counts, rounded up; nothing and an overflow are NULL. */
 #include "snippet.h"
 

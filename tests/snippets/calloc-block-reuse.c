@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Freed blocks are used again, the smallest that is large enough, and zeroed. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Arrays of all element sizes: each length rounded up, one behind the other; the large one is mapped. */
 #include "snippet.h"
 

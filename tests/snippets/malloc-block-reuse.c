@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Freed blocks are used again: the smallest that is large enough, not the first. */
 #include "snippet.h"
 

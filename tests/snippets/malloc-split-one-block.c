@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The rest is the smallest that can be a block, and serves. */
 #include "snippet.h"
 

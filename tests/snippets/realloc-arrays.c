@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Two arrays that double in turns: each is in the other one's way, until they use what they left. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block grows over free neighbours no further than it must: what it leaves is a block, until it is needed too. */
 #include "snippet.h"
 

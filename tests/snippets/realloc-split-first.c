@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* realloc splits the block it is given: the first of three shrinks, and its rest is used. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* realloc splits the block it is given: the last one shrinks, and its rest joins the free end of the heap. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* realloc splits the block it is given: the one in the middle shrinks, and its rest is used. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Shrinking leaves the smallest possible block, which serves. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A vector of blocks that all shrink in place; then the rests are used. */
 #include "snippet.h"
 

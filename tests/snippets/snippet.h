@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* For every traced snippet: a mark in the trace, and checks of contents that a trace cannot show.
  *
  * tests/snippets holds the programs that show the same thing on both cores, textbook/ and engine/ those made for one. Each core's

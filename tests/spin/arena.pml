@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The lock of src/lock.h and the deferred frees of src/block.c, one access to shared memory a step.
  *
  * THREADS threads, each with BLOCKS blocks to free and as many times to enter the arena and leave it (what malloc does). A free

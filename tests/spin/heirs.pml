@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a fork left behind (src/heirs.h): slabs of gone heaps are taken over, then the heaps are renewed, and then nobody asks any more. Who frees an object
  * meanwhile posts the slab to its owner: never to a heap that was gone, which may be another thread's by then.
  *

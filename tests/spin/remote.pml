@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The cross-thread free of src/slab.c, one access to shared memory a step.
  *
  * One thread heap with one size class, SLABS slabs of OBJECTS objects. Any thread may hold the heap, one at a time (the robust mutex

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # What threads agree on, as models that spin searches whole: what src/ does holds in every interleaving, and each bug planted in a model is
 # found by the assertion that is there for it. A search that is cut short (depth, memory) counts as failed.
 . "$(dirname "$0")/../tap.sh"

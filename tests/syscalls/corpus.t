@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Everyday commands never need more memory system calls than under glibc, in sum fewer,
 # and no kind of call that a seccomp filter written for glibc would not expect.
 . "$(dirname "$0")/../tap.sh"

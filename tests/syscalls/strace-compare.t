@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # scripts/strace-compare.sh itself: its verdicts, and that it never takes no answer for a good one.
 . "$(dirname "$0")/../tap.sh"
 needs python3

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # tests/run-tests.py itself: it must not pass what is wrong. One snippet, its reference spoilt in every way that should be noticed.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/traces.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The verbs of tap.sh: each of them can fail, and does when it should.
 . "$(dirname "$0")/../tap.sh"
 

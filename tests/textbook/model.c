@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The model test: the same random operations on two cores, compared answer by answer.
  *
  *   cc -std=gnu11 -O2 tests/textbook/model.c -o model -ldl

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The same random operations on the textbook core and on the real one: contents, zeroing, NULLs, return rules.
 . "$(dirname "$0")/../tap.sh"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The textbook core, rule by rule: exact addresses, positions of the break, system calls.
  *
  * Build (the core's object and this file in one program, its system calls through the counters below):

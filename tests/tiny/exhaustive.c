@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* All sequences of operations up to a length, from some starting states, on the tiny heap with the kernel of world.h under it.
  *
  *   exhaustive [--steps N] [SCENARIO...]   each scenario to its depth, or deeper and deeper until N operations were carried out;

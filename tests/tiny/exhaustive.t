@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # All sequences of operations up to a length, from several starting states: see exhaustive.c.
 . "$(dirname "$0")/../tap.sh"
 needs "$top/build/tiny/exhaustive"

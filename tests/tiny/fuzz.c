@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A fuzzer's target on the tiny heap: the model's (../model/fuzz.c, there under its own name), each input on a heap that nobody has used. The
  * fuzzer itself is on libc's malloc: the names of ours are others here (tiny.mk). */
 #include "state.h"

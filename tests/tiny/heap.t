@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The contract, faults and other kernels, on the tiny heap.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/tiny/tiny.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Random operations on the tiny heap, with a kernel that refuses, strangers that move the break, and limits (weather.c): see ../model/model.t.
 . "$(dirname "$0")/../tap.sh"
 needs "$top/build/tiny/model"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The tiny heap under programs: threads, forks, signals, the meaning of each call.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/tiny/tiny.sh"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # Real programs on the tiny heap print what they print without. Small inputs: to this heap they are large.
 . "$(dirname "$0")/../tap.sh"
 . "$top/tests/tiny/tiny.sh"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* See state.h. A copy is the parts, one after the other, then the pages that are mapped, in order. */
 #include "state.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The whole state of the heap of world.h, copied and put back: the library's variables (gathered by the linker, see tiny.mk), its memory, what it
  * has in this thread. Only where no other thread lives. */
 #ifndef STATE_H

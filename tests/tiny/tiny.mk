@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The tests of the tiny geometry (src/geometry.h): programs that have that heap in them. For inclusion by the Makefile.
 tiny_test_flags := $(test_flags) -DOSMEM_TINY -D_GNU_SOURCE
 tiny_fault_tests := $(fault_tests:build/tests/%=build/tiny/%)

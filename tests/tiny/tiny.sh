@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced after tap.sh by the tests of the tiny geometry (src/geometry.h): other tests, run again on that heap. EXCEPTed is what is about sizes
 # of the normal one.
 lib=$top/build/tiny/libosmem.so

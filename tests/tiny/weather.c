@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The model's weather: see ../model/weather.h. */
 #include "../model/weather.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A small world for the tiny heap: the whole library in one object (world.c), and under it a kernel that is a range of memory in the
  * test's hands. What the real one promises holds, and no more:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The gate of the library that is built with ThreadSanitizer. From libc's mmap() and munmap(), which it wraps, ThreadSanitizer learns that memory is
  * new: what is written there is no race with whoever had the address before. */
 #include "../real_kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Under ThreadSanitizer, linked with build/tsan/libosmem.so: whatever one thread writes into a block or into the heap's own records must be
  * ordered before another's use of the same memory. TSan's own malloc serves everybody else in this process, so
  * it takes our memory for plain memory, and a block that comes back without an order between its two users is a report.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: MIT
 # The stress under ThreadSanitizer: no report. And that it would report: with one memory order of the library weakened it must.
 . "$(dirname "$0")/../tap.sh"
 needs /usr/include/cmocka.h

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every statement of include/osmem.h about the os_* functions. */
 #include "verbs.h"
 

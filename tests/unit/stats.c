@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* os_get_stats: each field moves when what it counts does, and returns when that is gone. */
 #include "verbs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The strategies of the heap, each with a test that fails without it: preallocation, splitting, coalescing, best fit, tiers by
  * size, reuse, growth in place, giving back. Every test begins on an untouched heap. */
 #include "verbs.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the model test (tests/model) does not look at: heaps in waves, and how little is left afterwards. */
 #include "verbs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* In cmocka's place, where there is none for the processor: the names of the cases are printed, for who runs them one by one (cross.t). An emulated process cannot start
  * itself anew, which verbs.h has cmocka do for each. */
 #include <stdio.h>

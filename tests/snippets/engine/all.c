@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Everything once: nothing, small and medium blocks, mappings, moves between them, splits, growth, and all of it freed. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Three of a kind and one that is larger become as large a block as calloc can take from the heap; it is zeroed, old headers too. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block that is freed between two free ones becomes one with both; the headers inside are zeroed like the rest. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block grew at the heap's end, was dirtied and freed; a larger one begins there, reaches beyond it into new memory, and is zero in
  * both. */
 #include "snippet.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* calloc has malloc's threshold. A fresh mapping is zero; a freed one is kept, used again and zeroed by hand. */
 #include "snippet.h"
 

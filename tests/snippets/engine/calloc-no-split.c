@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A rest of 16 bytes has no room for a header and the two links: the whole block is used. */
 #include "snippet.h"
 

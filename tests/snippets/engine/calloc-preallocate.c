@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* calloc's first block brings as much as malloc's, and can use it to the last byte. All of it is zero as the kernel gave it. */
 #include "snippet.h"
 

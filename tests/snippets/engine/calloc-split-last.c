@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Of three free blocks the last is the best fit: it is split, and its rest is used; both are zeroed. */
 #include "snippet.h"
 

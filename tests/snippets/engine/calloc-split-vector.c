@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A vector of equal free blocks: the one freed last is split first; the rests are used the same way; all are zeroed. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Dirty memory of each tier is used again by calloc, and zeroed: a cached block, a slab's object, a kept mapping. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* An aligned block is cut out of the top; what stays before it is a free block. An aligned slab object needs no more than its class. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Blocks of one bin differ in size: of the four freed last the smallest that fits is taken, not the newest. An older one is not looked
  * at, were it the exact fit; nor is the top, as long as any block fits. What is freed here is what shrunken blocks leave: no cache takes it. */
 #include "snippet.h"

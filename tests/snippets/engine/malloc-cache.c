@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Medium blocks wait in the thread's cache, uncoalesced and newest first. Full, at 256 KiB here, it gives some up; before fresh memory is
  * touched, all but an eighth of that; trimmed, all. */
 #include "snippet.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* All blocks are freed, the even ones first, and become one with the top: all that the first brk brought is whole again. */
 #include "snippet.h"
 

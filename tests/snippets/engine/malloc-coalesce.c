@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A freed block becomes one with the free block before it, with the one behind it, and with both. */
 #include "snippet.h"
 

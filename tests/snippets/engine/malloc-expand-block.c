@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A free block that ends the heap is its top again, and when the top is too short the heap grows under it: the block begins where
  * the free one did. */
 #include "snippet.h"

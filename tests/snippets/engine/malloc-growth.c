@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The heap grows fourfold, by 4 MiB at most, up to the end of its first chunk of 8 MiB; the next chunk begins with records of its own,
  * and what was left of the first is a free block. */
 #include "snippet.h"

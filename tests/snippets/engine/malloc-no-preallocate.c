@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From 128 KiB on a block has a mapping of its own, in whole pages, and the heap is never touched. */
 #include "snippet.h"
 

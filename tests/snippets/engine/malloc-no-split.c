@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A rest of 16 bytes has no room for a header and the two links: the whole block is used, all of it by its owner. */
 #include "snippet.h"
 

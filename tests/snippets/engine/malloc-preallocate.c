@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first block brings 128 KiB and room for slabs with one brk; they serve to the last byte, then the heap grows fourfold. */
 #include "snippet.h"
 

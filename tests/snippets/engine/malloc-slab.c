@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first eight of a size class are blocks. The ninth brings a slab: a granule of objects without headers. What the slab's
  * alignment left before it is a free block. */
 #include "snippet.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Freed mappings are kept for reuse, cut or grown to fit; what is kept beyond 32 MiB goes back at once. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A vector of equal free blocks: the one freed last is split first; the rests, freed in that order, are used the same way. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Somebody else moves the break: the heap leaves that memory alone and goes on behind it, on the next edge of 8 MiB. */
 #include "snippet.h"
 

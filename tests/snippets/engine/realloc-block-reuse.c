@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block that cannot grow moves into the smallest free one that is large enough; its own place is used next. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* All neighbours are one free block, and still too little: the block moves, and the place it leaves is one with them. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block grows where it is: into a part of the free neighbour, into all of it; then it must move, and grows into the top. */
 #include "snippet.h"
 

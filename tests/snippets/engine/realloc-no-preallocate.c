@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A mapping grows by mremap, an eighth further than asked; shrunk, its tail is kept and serves another block without a call. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Shrinking by 16 bytes, or growing into a block that leaves 16: the rest cannot be a block and stays with it. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* realloc's first block brings as much as malloc's. The last block grows to its last byte where it is, and by one more with a brk. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block that outgrows the heap moves into a mapping; that shrinks where it is, until half of 128 KiB is too much for so little. */
 #include "snippet.h"
 

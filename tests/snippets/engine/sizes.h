@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The engine (src/block_meta.h): a granule of records, then blocks side by side. A block takes the request, 8 bytes, and what is
  * missing to a multiple of 16; payloads lie as far apart as their blocks are long, the first is at HeapStart + 0x8000.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is free at the top goes back by brk; it is zero when it comes again. */
 #include "snippet.h"
 

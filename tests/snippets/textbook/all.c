@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Everything once: nothing, the heap, mappings, moves between the two, splits, and all of it freed. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Many small blocks become one as large as a heap block of calloc can be (4,056), zeroed. */
 #include "snippet.h"
 

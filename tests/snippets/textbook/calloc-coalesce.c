@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Three free neighbours become one before the search; headers inside are zeroed like the rest. */
 #include "snippet.h"
 

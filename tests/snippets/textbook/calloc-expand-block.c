@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Nothing fits and the heap ends with a free block: the heap grows by just what that block lacks; all is zeroed. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* For calloc the threshold is a page: from there on a mapping, and the heap is never touched. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A rest of 32 bytes cannot hold a header and 8 bytes: the whole block is used. */
 #include "snippet.h"
 

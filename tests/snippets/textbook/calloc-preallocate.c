@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first heap block brings 128 KiB, also when calloc asks; 4,056 bytes are the largest heap block it makes. */
 #include "snippet.h"
 

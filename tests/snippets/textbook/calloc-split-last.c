@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Of three free blocks the last, which ends the heap, is the best fit: it is split, and its rest is used. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A vector of equal free blocks: the first of them is split each time; then the equal rests are used in order. */
 #include "snippet.h"
 

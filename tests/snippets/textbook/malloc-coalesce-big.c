@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* All blocks are freed and become one with the end of the heap: the 128 KiB are whole again. */
 #include "snippet.h"
 

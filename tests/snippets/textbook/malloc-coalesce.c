@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Three free neighbours become one before the search, in whatever order they were freed. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From 128 KiB on, header included, a block has a mapping of its own and the heap is never touched. */
 #include "snippet.h"
 

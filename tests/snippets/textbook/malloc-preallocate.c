@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first heap block brings 128 KiB at once, later ones use them up to the last byte. */
 #include "snippet.h"
 

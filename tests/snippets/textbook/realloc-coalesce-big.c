@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block merges all its free neighbours in vain: it moves, and the place it leaves is one block with them. */
 #include "snippet.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A block grows where it is: into the free block behind it, and at the end of the heap with it. */
 #include "snippet.h"
 

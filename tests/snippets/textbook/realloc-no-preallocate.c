@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* realloc as malloc, and every change of a mapped block, by a new mapping: no mremap, no heap. */
 #include "snippet.h"
 

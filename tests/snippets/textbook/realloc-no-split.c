@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Shrinking by 32 bytes, or growing into a block that leaves 32: the rest cannot be a block and stays. */
 #include "snippet.h"
 

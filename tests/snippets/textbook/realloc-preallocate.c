@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first heap block brings 128 KiB, also when realloc asks; then the last block grows by the missing 8 bytes only. */
 #include "snippet.h"
 

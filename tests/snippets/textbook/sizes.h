@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The textbook core: a block of `size` bytes takes HEADER + size, the first payload is at HeapStart + HEADER. */
 enum {
   HEADER = 32,
