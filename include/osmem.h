@@ -110,7 +110,7 @@ void os_get_stats(struct os_stats *out, size_t out_size) OSMEM_ATTR(nothrow, non
 
 /* Walk the whole heap and verify every invariant (boundary tags, bins, slabs, registry of mappings). True if it is sound; else
  * one line on stderr says what was found first. For tests and debugging, in a moment when no other
- * thread allocates. O(heap). */
+ * thread allocates, frees or ends (libc frees on its way out). O(heap). */
 bool os_check(void) OSMEM_ATTR(nothrow);
 
 /* The version of the library that runs, "major.minor.patch": compare with the macros above. */

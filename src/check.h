@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* True if every invariant of every tier holds; else one line on stderr. No other thread may allocate meanwhile. */
+/* True if every invariant of every tier holds; else one line on stderr. No other thread may allocate, free or end meanwhile. */
 bool heap_check(void);
 
 #endif
