@@ -1,6 +1,16 @@
 # SPDX-License-Identifier: MIT
 # Sourced after tap.sh by tests that run other tests again, on another heap or libc: $heap names that, below $where they were built.
 
+# relay FILE [TITLE]: what a test said there are cases of this one.
+relay() {
+  while read -r line; do
+    case $line in
+      ok*) pass "${2-}${line#ok * - }" ;;
+      'not ok'*) fail "${2-}${line#not ok * - }" ;;
+    esac
+  done <"$1"
+}
+
 # all_of TEST [EXCEPT...]: every case of a C test but those EXCEPTed; they must be there.
 all_of() {
   test=$1
@@ -12,10 +22,5 @@ all_of() {
   grep -v -e '^ok' -e '^# ok' -e '^1\.\.' all.out | diag
   grep -c -e '^ok' -e '^not ok' all.out >count
   is "$heap: $test: as many cases as it has" "$(cat count)" "$(sed -n 's/^1\.\.//p' all.out)"
-  while read -r line; do
-    case $line in
-      ok*) pass "$heap: $test: ${line#ok * - }" ;;
-      'not ok'*) fail "$heap: $test: ${line#not ok * - }" ;;
-    esac
-  done <all.out
+  relay all.out "$heap: $test: "
 }

@@ -3,6 +3,7 @@
 musl := build/musl
 musl_src := $(musl)/src
 musl_cc := $(MUSL_CC) -idirafter $(CURDIR)/$(musl)/include
+musl_lib := /usr/lib/$(shell uname -m)-linux-musl
 
 # What that compiler does not see, headers of the kernel, are the machine's.
 $(musl)/include/linux:
@@ -34,9 +35,9 @@ musl-tree: $(musl)/tree/Makefile $(musl)/cmocka/libcmocka.a
 
 # ---- programs: -O1, since the time it takes to build them is most of the time of these tests -----------------------------------------------------
 
-musl_packages := cmocka lua5.4 sqlite3 redis busybox libzstd mimalloc
-musl_programs := $(addprefix $(musl)/programs/,lua lua-linked lua-static sqlite3 redis busybox zstd libmimalloc.so patterns)
-$(addprefix $(musl)/programs/,lua sqlite3 busybox zstd libmimalloc.so patterns): | $(musl)/programs
+musl_packages := cmocka lua5.4 sqlite3 redis busybox libzstd perl mimalloc
+musl_programs := $(addprefix $(musl)/programs/,lua lua-linked lua-static sqlite3 redis busybox zstd perl libmimalloc.so patterns)
+$(musl_programs): | $(musl)/programs
 $(musl)/programs: $(musl)/include/linux
 	@mkdir -p $@
 
@@ -82,6 +83,14 @@ $(musl)/programs/zstd: $(musl_src)/libzstd
 	$(MAKE) -s -C $(musl)/zstd/programs zstd CC='$(musl_cc)' CFLAGS=-O1 BUILD_DIR=$(CURDIR)/$(musl)/zstd/objects ZSTD_LEGACY_SUPPORT=0 HAVE_ZLIB=0 HAVE_LZMA=0 HAVE_LZ4=0
 	cp $(musl)/zstd/programs/zstd $@
 
+# perl without its modules in C. Configure looks for things where the machine's compiler would, if it is not told.
+$(musl)/programs/perl: $(musl_src)/perl
+	rm -rf $(musl)/perl && cp -r $< $(musl)/perl
+	cd $(musl)/perl && sh ./Configure -des -Dcc='$(musl_cc)' -Doptimize=-O1 -Dosname=linux -Uusedl -Dlibs=-lm -Dlocincpth= -Dloclibpth= -Dlibpth='$(musl_lib)' \
+	  -Dlibc=$(musl_lib)/libc.a -Dusrinc=$(musl_lib:/usr/lib/%=/usr/include/%) >log 2>&1 </dev/null
+	$(MAKE) -s -C $(musl)/perl miniperl >>$(musl)/perl/log 2>&1
+	cp $(musl)/perl/miniperl $@
+
 # To compare with in make bench.
 $(musl)/programs/libmimalloc.so: $(musl_src)/mimalloc
 	$(musl_cc) -O2 -DNDEBUG -DMI_MALLOC_OVERRIDE -DMI_SHARED_LIB -DMI_SHARED_LIB_EXPORT -fPIC -ftls-model=initial-exec -fvisibility=hidden -shared -I$</include $</src/static.c -o $@
@@ -93,14 +102,15 @@ $(musl)/programs/patterns: tests/bench/patterns.c
 musl-programs: musl
 	scripts/setup.sh musl
 	-tests/musl/fetch.sh $(musl_src) $(musl_packages)
-	-$(MAKE) --no-print-directory --keep-going $(musl_programs)
+	-$(MAKE) --no-print-directory --jobs=2 --keep-going $(musl_programs)
 .PHONY: musl-programs
 
 test-musl: all musl-programs
-	-$(MAKE) --no-print-directory --keep-going musl-tree
+	-$(MAKE) --no-print-directory --jobs=2 --keep-going musl-tree
 	tests/run.sh tests/musl/
 .PHONY: test-musl
 
+# The same programs and tests/bench/patterns.c, under musl's own malloc, osmem and mimalloc.
 bench-musl: musl-programs
 	scripts/setup.sh bench
 	scripts/bench.py --set musl

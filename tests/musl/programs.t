@@ -64,6 +64,26 @@ if can sqlite3 test -x "$programs/sqlite3"; then
   same 'sqlite3: a file, with little cache' "rm -f base; $programs/sqlite3 -cmd 'pragma cache_size = 50' base <work.sql; cksum <base"
 fi
 
+cat >work.pl <<'PERL'
+my (%deep, @lists);
+for my $i (1 .. 100_000) {
+  $deep{"key" . $i * 7919 % 50021}{$i % 13} .= "value $i ";
+  push @{$lists[$i % 97]}, $i if $i % 3;
+  delete $deep{"key" . $i * 104729 % 50021} if $i % 5 == 0;
+}
+my $sum = 0;
+for my $key (sort keys %deep) { $sum = ($sum * 31 + length join ",", map { $deep{$key}{$_} } sort keys %{$deep{$key}}) % 1000003 }
+print scalar(keys %deep), " $sum ", join(",", map { scalar @$_ } @lists), "\n";
+my $text = "abc " x 200_000;
+(my $copy = $text) =~ s/b(c)/$1$1/g;
+print length $copy, "\n";
+for my $n (1 .. 20) { my $pid = fork // die; if (!$pid) { my %mine = map { $_ => 1 } 1 .. 1000; exit $n } waitpid $pid, 0; print $? >> 8, " " }
+PERL
+if can perl test -x "$programs/perl"; then
+  active perl "$programs/perl" -e 'open F, "/proc/self/maps"; print <F>'
+  same 'perl: hashes, regular expressions, forks' "$programs/perl work.pl"
+fi
+
 if can zstd test -x "$programs/zstd"; then
   like 'the library is active in zstd' "$(OSMEM_OPTIONS=stats=1 preloaded "$programs/zstd" -q -c text 2>&1 >/dev/null)" 'osmem: statistics'
   same 'zstd: threads' "for level in 1 9 19; do $programs/zstd -q -c -T3 -B100000 -\$level text | cksum; done; tar cf - tree text | $programs/zstd -q -c --ultra -22 --long | $programs/zstd -q -d -c | tar tf - | cksum"

@@ -8,12 +8,7 @@ needs "$programs/redis/src/redis-server" tclsh
 export OSMEM_LIB="$lib" PATH="$programs/redis/src:$PATH"
 sh "$top/tests/programs/redis.t" >load.out 2>load.err
 is "redis under load: ends well" $? 0
-while read -r line; do
-  case $line in
-    ok*) pass "${line#ok * - }" ;;
-    'not ok'*) fail "${line#not ok * - }" ;;
-  esac
-done <load.out
+relay load.out
 diag <load.err
 
 # The tests start src/redis-server from where they are, and nothing else that they start is a program for musl.
@@ -30,5 +25,5 @@ port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)
 units='type/string type/incr type/hash type/set scan sort multi protocol'
 ok "redis's own tests of $units" timeout "$patience" tclsh tests/test_helper.tcl --clients 2 --baseport "$port" $(for unit in $units; do echo "--single unit/$unit"; done)
 like 'they are many' "$(grep -c '\[.*ok.*\]:' ok.out)" '^[2-9][0-9]{2}$'
-like 'the library is active in what they start' "$(src/redis-server --version; OSMEM_OPTIONS=stats=1 src/redis-server --version 2>&1)" 'osmem: statistics'
+like 'the library is active in what they start' "$(OSMEM_OPTIONS=stats=1 src/redis-server --version 2>&1)" 'osmem: statistics'
 finish
