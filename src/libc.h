@@ -134,6 +134,11 @@ enum { ROBUST_MUTEX_KIND = 16 | 128 };
 #define ROBUST_MUTEX_INITIALIZER {.__data = {.__kind = ROBUST_MUTEX_KIND}}
 #define ROBUST_MUTEX_KIND_OF(mutex) ((mutex)->__data.__kind)
 
+/* Before 2.34 the lists of such are made by what comes into a wholly static program with the start of threads only, and without it the first lock ends in a SIGSEGV. */
+#if defined OSMEM_ARCHIVE && !__GLIBC_PREREQ(2, 34)
+static void *const libc_makes_lists __attribute__((used)) = (void *)pthread_create;
+#endif
+
 /* In the child of a fork, before a mutex that this thread held is made anew: its list of them is empty there. */
 static inline void libc_let_go_in_child(pthread_mutex_t *mutex) { (void)mutex; }
 
