@@ -101,8 +101,8 @@ in_plugin 'that is bound to itself, preloaded' bound executable-none "$lib"
 in_plugin 'that is bound to itself, linked' bound linked-none
 
 # The C++ library in the program instead of beside it: linked with ours it has no operators of its own, not even the one that catches.
-g++ -static-libstdc++ -DUNCAUGHT "$here/calls.cc" -o within $with_ours -ldl
-g++ -DUNCAUGHT "$here/calls.cc" -o without -ldl
+g++ -std=c++17 -static-libstdc++ -DUNCAUGHT "$here/calls.cc" -o within $with_ours -ldl
+g++ -std=c++17 -DUNCAUGHT "$here/calls.cc" -o without -ldl
 is 'linked with -static-libstdc++' "$(./within 2>&1)" "$(./without)"
 cat >error.cc <<'C'
 #include <dlfcn.h>
@@ -136,13 +136,13 @@ verdict
 trying 'replaced in a program at a fixed address that has the address of malloc, another malloc preloaded before'
 echo 'void *(*volatile where)(unsigned long) = malloc; void (*volatile whereto)(void *) = free;' >fixed.inc
 for set in $few; do
-  g++ -no-pie -fno-pic -include cstdlib -include "$tmp/fixed.inc" "$here/calls.cc" $(objects "$set") -o fixed -ldl
+  g++ -std=c++17 -no-pie -fno-pic -include cstdlib -include "$tmp/fixed.inc" "$here/calls.cc" $(objects "$set") -o fixed -ldl
   try "$set" "executable-$set.wanted" LD_PRELOAD="$tmp/mallocs.so:$lib" ./fixed
 done
 verdict
 trying 'replaced in a program linked with libosmem.a, preloaded'
 for set in $few; do
-  g++ calls.o $(objects "$set") "$archive" -o own -ldl
+  g++ calls.o $(objects "$set") "$archive" -o own -pthread -ldl
   try "$set" "executable-$set.wanted" LD_PRELOAD="$lib" ./own
 done
 verdict
@@ -171,7 +171,7 @@ int main(int argc, char **argv)
 }
 C
 cc host.c -o host -ldl
-g++ -fPIC -shared -static-libstdc++ "$top/tests/plugin/throws.cc" -o throws.so
+g++ -std=c++17 -fPIC -shared -static-libstdc++ "$top/tests/plugin/throws.cc" -o throws.so
 is 'a C program, and a plugin with -static-libstdc++' "$(preloaded ./host ./throws.so 2>&1)" none
 is 'the same, another malloc preloaded before' "$(LD_PRELOAD="$tmp/mallocs.so:$lib" ./host ./throws.so 2>&1)" none
 finish
