@@ -27,7 +27,7 @@ comm -23 ours public >private
 { sed "/[.]/d; s/.*/int own_& __asm__(\"&\");/" private; echo '#include <stdlib.h>'; echo 'int main(void) { free(malloc(10)); return 0; }'; } >own.c
 like 'private names are many' "$(wc -l <private)" '^[1-9][0-9]'
 for how in '' -static -static-pie; do
-  ok "a program with functions of the same names links with libosmem.a $how" sh -c "cc $how -w own.c '$archive' -o own && ./own"
+  ok "a program with functions of the same names links with libosmem.a $how" sh -c "cc $how -w own.c '$archive' -pthread -o own && ./own"
 done
 
 # Where no function of libc's is found by name, sbrk() hears of our growth all the same.
@@ -43,7 +43,7 @@ int main(void)
   return 0;
 }
 C
-ok 'sbrk() goes on behind our growth in a wholly static program' sh -c "cc -static -w behind.c '$archive' -o behind && ./behind"
+ok 'sbrk() goes on behind our growth in a wholly static program' sh -c "cc -static -w behind.c '$archive' -pthread -o behind && ./behind"
 
 # What is used of libc has names that are reserved (C11, 7.1.3: _*, str*, mem*, what the standard defines), but for these: no other way leads there.
 # (dl_iterate_phdr only where there is no _dl_find_object: in wholly static programs, and before glibc 2.35.)
