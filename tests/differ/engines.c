@@ -25,7 +25,7 @@ static const struct {
 };
 _Static_assert(COUNT(NAMES) * sizeof(function *) == sizeof(struct engine), "all of them");
 
-/* Newer than this glibc: each is to mean free(). */
+/* Newer than this glibc: each is to mean free(); and figures that add up. */
 static void sized_as_free(void *block, size_t size)
 {
   (void)size;
@@ -38,6 +38,8 @@ static void aligned_as_free(void *block, size_t alignment, size_t size)
   (void)size;
   free(block);
 }
+
+static struct mallinfo2 no_figures(void) { return (struct mallinfo2){0}; }
 
 static bool in_one_object(function *one, function *other)
 {
@@ -59,7 +61,7 @@ static const char *bind(struct engine *engine, void *handle)
 
 const char *engines_open(const char *path)
 {
-  engines[GLIBC] = (struct engine){.free_sized = sized_as_free, .free_aligned_sized = aligned_as_free};
+  engines[GLIBC] = (struct engine){.free_sized = sized_as_free, .free_aligned_sized = aligned_as_free, .mallinfo2 = no_figures};
   void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
   if (!libc) return dlerror();
   const char *missing = bind(&engines[GLIBC], libc);

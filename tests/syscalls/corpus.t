@@ -82,7 +82,8 @@ exactly 'awk' "$(command -v mawk || echo awk)" '{ seen[$2 $4]++ } END { for (key
 exactly 'sed' sed -E 's/(heap|page) ([a-z]+)/\2 \1/; /free/d' text
 exactly 'xz' xz -c -T1 -1 text
 exactly 'perl, hashes' perl words.pl text
-exactly 'python3, imports' "$python" -c 'import json, subprocess; print(json.dumps({"a": list(range(99))}))'
+# From 3.14 on it reads its own maps, where we are, too.
+at_most 'python3, imports' "$python" -c 'import json, subprocess; print(json.dumps({"a": list(range(99))}))'
 at_most 'python3, a child' "$python" -c 'import subprocess; print(subprocess.run(["ls", "-l"], capture_output=True).stdout)'
 at_most 'git log' git -C repo log --stat --all
 at_most 'gcc -c' gcc -O1 -c numbers.c -o numbers.o
