@@ -56,7 +56,9 @@ traced() { # NAME PRELOAD-SETTING CMD...
   wait "$tracing"
 }
 
-traced glibc LD_PRELOAD "$@"
+# What the library needs beside libc (before glibc 2.34 libpthread and libdl) has to be mapped in both.
+beside=$(ldd "$lib" | awk '$2 == "=>" && $1 !~ /^libc[.]/ { printf "%s%s", sep, $3; sep = ":" }')
+traced glibc "LD_PRELOAD${beside:+=$beside}" "$@"
 glibc_status=$?
 [ -n "$(ls "$traces/glibc")" ] || {
   [ "$view" = verbose ] || cat "$traces/stderr" >&2
