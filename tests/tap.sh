@@ -96,6 +96,11 @@ can() {
   return 1
 }
 
+# glibc_from VERSION: is the C library glibc, that or a later one?
+glibc_from() {
+  [ "$(printf '%s\n' "$(getconf GNU_LIBC_VERSION)" "glibc $1" | sort -V | head -n 1)" = "glibc $1" ]
+}
+
 # needs PROGRAM|/FILE...: without one of these nothing in this test file can run, which is one skip.
 needs() {
   for need; do

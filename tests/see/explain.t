@@ -42,7 +42,8 @@ if can 'gdb' command -v gdb; then
   gdb -nx -batch -ex 'set confirm off' -ex "set environment LD_PRELOAD $lib" -ex run -ex 'generate-core-file dead' --args ./places twice >crash 2>&1
   second=$(sed -n 's/^osmem: free(): double free of //p' crash)
   like 'a core: by the message' "$(grep '^osmem:' crash | "$osmem" explain dead - | head -n 1)" "^$second: free, a small object"
-  is 'a core of an abort has no address' "$("$osmem" explain dead)" 'no address is known that the signal was at'
+  # (A register may still have one: glibc 2.31 leaves it there.)
+  like 'a core of an abort has no address' "$("$osmem" explain dead)" "^(no address is known that the signal was at|in a register: $second: .*)\$"
   gdb -nx -batch -ex 'set confirm off' -ex "set environment LD_PRELOAD $lib" -ex run -ex 'generate-core-file wild' --args ./places wild >crash 2>&1
   like 'a core: where it ended' "$("$osmem" explain wild)" '^SIGSEGV at 0x10: nothing is mapped here'
   like 'gdb on a core' "$(gdb -nx -batch -ex "source $top/scripts/osmem-gdb.py" -ex "osmem block $second" ./places dead 2>&1 | tr '\n' ' ')" "$second: free, a small object"

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../tap.sh"
 needs python3 gdb ps
 cc=${CC:-cc}
-build() { $cc -O1 -g -pthread "$top/tests/see/$1.c" -o "$2" -lm "$3"; }
+build() { $cc -O1 -g -pthread "$top/tests/see/$1.c" -o "$2" -lm -ldl "$3"; }
 { build sites sites -fno-optimize-sibling-calls && build sampled sampled -pie && build sampled fixed -no-pie; } || { echo 'Bail out! no fixture'; exit 1; }
 
 # sampled PREFIX RATE CMD...

@@ -78,8 +78,7 @@ exactly 'ls -lR' ls -lR tree
 exactly 'find' find tree -name 'file-1*' -size +0 -newer text
 exactly 'grep -r' grep -rc 'block.*9' tree
 # Before 2.32 glibc does not say that a program has no threads: what is large goes back in two steps, as beside others.
-says_of_threads() { [ "$(printf '%s\n' "$(getconf GNU_LIBC_VERSION)" 'glibc 2.32' | sort -V | head -n 1)" = 'glibc 2.32' ]; }
-can 'sort, as one thread' says_of_threads && exactly 'sort' sort --parallel=1 -k2,2 -k4,4n text
+can 'sort, as one thread' glibc_from 2.32 && exactly 'sort' sort --parallel=1 -k2,2 -k4,4n text
 exactly 'awk' "$(command -v mawk || echo awk)" '{ seen[$2 $4]++ } END { for (key in seen) print key, seen[key] }' text
 exactly 'sed' sed -E 's/(heap|page) ([a-z]+)/\2 \1/; /free/d' text
 exactly 'xz' xz -c -T1 -1 text
