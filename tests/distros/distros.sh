@@ -13,6 +13,7 @@ most_needed=2.28 # the glibc that the library of the oldest may ask for: RHEL 8 
 tests='unit/ preload/ model/ crimes/ operators/ differ/ record/ programs/starting programs/languages programs/names syscalls/
   see/look see/leaks see/layout see/explain see/guard see/profile see/samples see/unwind'
 own_tests='fault/ tiny/'
+[ -z "${DISTROS_TESTS-}" ] || tests=$DISTROS_TESTS own_tests= # for a part of it
 
 # in_root RELEASE SECONDS CMD...: in a root by itself: processes, mounts and network end with CMD. The shell stays, to reap what CMD leaves.
 in_root() {
