@@ -17,6 +17,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 
@@ -264,8 +265,11 @@ def ask(path, addresses, seconds):
     if not command or seconds <= 0:
         return {}
     try:
-        done = subprocess.run(command, input="".join(f"{each:#x}\n" for each in addresses), timeout=seconds, encoding="utf-8",
-                              errors="replace", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment())
+        with tempfile.TemporaryFile() as asked:  # no pipe: one that ends at a broken file would end us by SIGPIPE
+            asked.write("".join(f"{each:#x}\n" for each in addresses).encode())
+            asked.seek(0)
+            done = subprocess.run(command, stdin=asked, timeout=seconds, encoding="utf-8", errors="replace", stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, env=environment())
         return parsed(done.stdout)
     except subprocess.TimeoutExpired:
         warn(f"{path}: {command[0]} has no answer in time: its lines are unknown")
