@@ -78,7 +78,7 @@ static void large_blocks_are_counted(void)
   release(20);
   struct os_stats after = stats();
   require(after.large_live_count == before.large_live_count && after.mapped_bytes == before.mapped_bytes);
-  require(after.cached_bytes <= before.cached_bytes + 20 * (1000000 + 8 * KB));
+  require(after.cached_bytes <= before.cached_bytes + 20 * (1000000 + 2 * page_size()));
   os_trim(0);
   require(stats().cached_bytes == 0);
   require(stats().calls_munmap > during.calls_munmap);
