@@ -173,7 +173,7 @@ static inline bool libc_single_threaded(void) { return false; }
 extern char **__environ;
 static inline char **libc_environment(char **given) { return (void)given, __environ; }
 
-/* It holds a lock of its own from before the first handler until after the last, and allocates under it by its own malloc. Nothing is ever unloaded. */
+/* It holds a lock of its own from before the first handler until after the last, and allocates before it takes that, by our malloc. Nothing is ever unloaded. */
 static inline int libc_register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
   (void)library;
   return pthread_atfork(prepare, parent, child);
