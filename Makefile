@@ -24,7 +24,7 @@ flags := -std=gnu11 -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden -ftls-mo
 # crashed at its start), and loses names that .symver gives.
 no_lto := -fno-lto
 # Built elsewhere they are the same to the byte.
-anywhere := -ffile-prefix-map=$(CURDIR)=.
+anywhere := -ffile-prefix-map='$(CURDIR)=.'
 link := -shared -Wl,-soname,$(soname) -Wl,--version-script=src/libosmem.map \
   -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,noseparate-code -Wl,--eh-frame-hdr
 
