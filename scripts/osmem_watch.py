@@ -86,7 +86,7 @@ def watch(options):
                 show_progress(samples.kept[-1], samples.seen)
             due = max(due + options.every, time.monotonic())
             left = begun + options.for_ - due
-            if left < 0:
+            if left < -1e-6:  # five fifths are not always one
                 time.sleep(max(0, begun + options.for_ - time.monotonic()))
                 return samples, "the time is over"
             time.sleep(max(0, due - time.monotonic()))

@@ -95,7 +95,7 @@ if can 'C++' build asks.cc boxes -O2 -g; then
       *) like "$tool: inlined, and demangled" "$(names)" '^shop::Box<int>::fill\(int\);[^;]+ $' ;; # whose name binutils 2.40 has wrong
     esac
     is "$tool: no name that only stands before it" "$(grep -c '__throw_ios_failure' folded)" 0
-    like "$tool: lines of both" "$(said table)" 'called from .*  asks[.]cc:6 +shop::Box<int>::fill\(int\)  asks[.]cc:1[01] +main  asks[.]cc:17 '
+    like "$tool: lines of both" "$(said table)" 'called from .*  asks[.]cc:7 +shop::Box<int>::fill\(int\)  asks[.]cc:1[12] +main  asks[.]cc:18 '
   done
   only
   PATH=$tmp/tools profile --rate 1 -o table --folded folded "$tmp/boxes"
