@@ -6,16 +6,18 @@
 #include <malloc.h>
 #include <unistd.h>
 
-#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 33)
+#ifdef __GLIBC__
+#if !__GLIBC_PREREQ(2, 33)
 #include "../src/libc.h" /* struct mallinfo2 */
 extern struct mallinfo2 mallinfo2(void) __attribute__((weak));
 #endif
 
-#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 34)
+#if !__GLIBC_PREREQ(2, 34)
 static inline int close_range(unsigned first, unsigned last, int flags)
 {
   return (int)syscall(436 /* on every machine */, first, last, flags);
 }
+#endif
 #endif
 
 #endif
