@@ -64,6 +64,7 @@ set -- $sums
 near 'the first: 10 MB' "$1" 10000000 0.01
 near 'its child: 15 MB' "$2" 15000000 0.01
 near 'and the child of that' "$3" 15000000 0.01
+: >enough
 is 'threads that are interrupted all the time' "$(sampled i 1 ./sampled is_interrupted)" done
 is 'forks beside threads, of which each call is a sample' "$(sampled i 1 ./sampled forks_beside_threads)" done
 is 'at another rate' "$(sampled i 1000 ./sampled is_interrupted)" done
@@ -173,6 +174,7 @@ wait $shell
 is 'and ends well' "$(cat told.out)" done
 
 # Small and large ones of each thread, while samples are switched on and off all the time.
+rm -f enough
 LD_PRELOAD=$lib ./sampled is_interrupted >told.out &
 pid=$! switches=0
 while "$osmem" profile --on --rate 100 $pid && "$osmem" profile --off $pid; do
