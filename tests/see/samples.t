@@ -193,7 +193,7 @@ if can 'bpftrace listens to them' bpftrace -e 'BEGIN { exit(); }'; then
   asking profile_rate=1 ./sampled
   timeout -s INT 20 bpftrace -p "$pid" "$top/scripts/osmem.bt" >traced 2>&1 &
   tracer=$!
-  until grep -q 'Attaching' traced; do sleep 0.1; done
+  until grep -q 'Attaching' traced || ! kill -0 $tracer 2>/dev/null; do sleep 0.1; done
   sleep 1
   kill -INT $(ps -o pid= --ppid $tracer)
   wait $tracer
