@@ -67,9 +67,14 @@ void *foreign_function(const char *name) { return left_alone ? symbol_next(name)
  * lock, under which a plugin's constructor may be waiting for the very thread that frees. (A wholly static program has no other malloc.) */
 static bool libc_holds_memory(void) {
   info_function *info = (info_function *)symbol_of_libc("mallinfo2");
+  if (info) {
+    struct mallinfo2 libc = info();
+    return libc.arena + libc.hblkhd > 0;
+  }
   old_info_function *old_info = (old_info_function *)symbol_of_libc("mallinfo"); /* before glibc 2.33; its numbers are short */
-  if (info) return info().arena != 0 || info().hblkhd != 0;
-  return !old_info || old_info().arena != 0 || old_info().hblkhd != 0;
+  if (!old_info) return true;
+  struct mallinfo libc = old_info();
+  return libc.arena != 0 || libc.hblkhd != 0;
 }
 
 /* Once true it stays so: mallinfo2() walks all that libc's heap has free, and 40,000 frees that asked it each time took 42 s. */

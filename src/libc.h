@@ -80,14 +80,13 @@ extern int __sigaction(int number, const struct sigaction *action, struct sigact
 #define LIBC_SIGACTION __sigaction
 
 /* No other thread was ever started, and so nothing need be atomic. Before 2.32 nobody says so. */
-extern char __libc_single_threaded __attribute__((weak));
-static inline bool libc_single_threaded(void) {
 #if __GLIBC_PREREQ(2, 32)
-  return __libc_single_threaded;
+#include <sys/single_threaded.h>
+static inline bool libc_single_threaded(void) { return __libc_single_threaded; }
 #else
-  return &__libc_single_threaded && __libc_single_threaded;
+extern char __libc_single_threaded __attribute__((weak));
+static inline bool libc_single_threaded(void) { return &__libc_single_threaded && __libc_single_threaded; }
 #endif
-}
 
 /* It is told where the break is (__curbrk), so we may share that. */
 #define LIBC_SHARES_BREAK true

@@ -42,7 +42,7 @@ void *symbol_of_libc(const char *name);
 /* What would serve if we were not there: that of who is preloaded or linked behind us, or libc's. */
 void *symbol_next(const char *name);
 
-/* Does the image that an address lies in come after ours? Of what is in no image: no. */
+/* Does the image that an address lies in come after ours? Of what is in no image: no; yes, where only images of the start are known. */
 bool symbol_stands_behind_us(const void *address);
 
 /* Is `name` ours for the whole process? Not where somebody stands before us, and not where we were loaded later, or into a namespace of its own. */

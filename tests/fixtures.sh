@@ -88,3 +88,40 @@ int main() {
 }
 CPP
 }
+
+# make_perl FILE: hashes and lists that come and go, a long text, and children; make_lua FILE: tables, strings, coroutines. Both print sums.
+make_perl() {
+  cat >"$1" <<'PERL'
+my (%deep, @lists);
+for my $i (1 .. 200_000) {
+  $deep{"key" . $i * 7919 % 50021}{$i % 13} .= "value $i ";
+  push @{$lists[$i % 97]}, $i if $i % 3;
+  delete $deep{"key" . $i * 104729 % 50021} if $i % 5 == 0;
+}
+my $sum = 0;
+for my $key (sort keys %deep) { $sum = ($sum * 31 + length join ",", map { $deep{$key}{$_} } sort keys %{$deep{$key}}) % 1000003 }
+print scalar(keys %deep), " $sum ", join(",", map { scalar @$_ } @lists), "\n";
+my $text = "abc " x 200_000;
+(my $copy = $text) =~ s/b(c)/$1$1/g;
+print length $copy, "\n";
+for my $n (1 .. 20) { my $pid = fork // die; if (!$pid) { my %mine = map { $_ => 1 } 1 .. 1000; exit $n } waitpid $pid, 0; print $? >> 8, " " }
+print "\n";
+PERL
+}
+
+make_lua() {
+  cat >"$1" <<'LUA'
+local tree, parts = {}, {}
+for i = 1, 200000 do
+  tree["k" .. i * 7919 % 30011] = { i, tostring(i):rep(i % 20), tree[i % 100] and {} or nil }
+  if i % 100 == 0 then parts[#parts + 1] = string.format("%d:%s", i, ("x"):rep(i % 511)) end
+end
+local sum, count = 0, 0
+for _, node in pairs(tree) do sum, count = sum + node[1] + #node[2], count + 1 end
+collectgarbage()
+local threads = {}
+for i = 1, 2000 do threads[i] = coroutine.wrap(function(n) while true do n = n + coroutine.yield(("y"):rep(n % 90)) end end) end
+for i = 1, 2000 do sum = sum + #threads[i](i) + #threads[i](7) end
+print(sum, count, #table.concat(parts), #string.rep("long", 3000000))
+LUA
+}

@@ -26,7 +26,7 @@ for filter in "${@:-.}"; do
 done
 tests=$(printf '%s\n' $tests | awk '!seen[$0]++')
 files=$(printf '%s\n' $tests | wc -l)
-[ $# -gt 0 ] || echo "$files files of tests, two at a time: some ten minutes on two cores."
+[ $# -gt 0 ] || echo "$files files of tests, two at a time: some fifteen minutes on two cores."
 # In a session of their own, which ends with us: who ends only this script, or make, would have the tests go on.
 session='setsid; open F, ">", shift; print F $$; close F; $SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec @ARGV'
 signal() { # timeout(1) has a group of its own, which pkill finds

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The library on other processors. For inclusion by the Makefile.
 
-# Half an hour, and 300 MB from Debian's mirror once: a whole machine, emulated (tests/arm64/run.sh). `make test-arm64-16k`: with larger pages.
+# Hours on two cores, and 300 MB from Debian's mirror once: a whole machine, emulated (tests/arm64/run.sh). `make test-arm64-16k`: with larger pages.
 test-arm64 test-arm64-16k:
 	scripts/setup.sh arm64
 	PAGES=$(if $(findstring 16k,$@),16k,4k) tests/arm64/run.sh

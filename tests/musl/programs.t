@@ -22,20 +22,7 @@ same 'dc, factor' 'echo "20k 2v p 3 400 ^ p" | dc; factor 600851475143 900719925
 same 'diff' 'sed s/5/6/ text >changed; diff text changed | cksum'
 same 'sh: variables, substitutions, forks' 'i=0; while [ $i -lt 300 ]; do eval "v$i=\"\$v$i$(echo $i | tr 0-9 a-j)$i\""; i=$((i + 1)); done; set | grep "^v[0-9]" | cksum'
 
-cat >work.lua <<'LUA'
-local tree, parts = {}, {}
-for i = 1, 200000 do
-  tree["k" .. i * 7919 % 30011] = { i, tostring(i):rep(i % 20), tree[i % 100] and {} or nil }
-  if i % 100 == 0 then parts[#parts + 1] = string.format("%d:%s", i, ("x"):rep(i % 511)) end
-end
-local sum, count = 0, 0
-for _, node in pairs(tree) do sum, count = sum + node[1] + #node[2], count + 1 end
-collectgarbage()
-local threads = {}
-for i = 1, 2000 do threads[i] = coroutine.wrap(function(n) while true do n = n + coroutine.yield(("y"):rep(n % 90)) end end) end
-for i = 1, 2000 do sum = sum + #threads[i](i) + #threads[i](7) end
-print(sum, count, #table.concat(parts), #string.rep("long", 3000000))
-LUA
+make_lua work.lua
 if can lua test -x "$programs/lua"; then
   active lua "$programs/lua" -e 'print(io.open("/proc/self/maps"):read("a"))'
   same 'lua' "$programs/lua work.lua"
@@ -64,21 +51,7 @@ if can sqlite3 test -x "$programs/sqlite3"; then
   same 'sqlite3: a file, with little cache' "rm -f base; $programs/sqlite3 -cmd 'pragma cache_size = 50' base <work.sql; cksum <base"
 fi
 
-cat >work.pl <<'PERL'
-my (%deep, @lists);
-for my $i (1 .. 100_000) {
-  $deep{"key" . $i * 7919 % 50021}{$i % 13} .= "value $i ";
-  push @{$lists[$i % 97]}, $i if $i % 3;
-  delete $deep{"key" . $i * 104729 % 50021} if $i % 5 == 0;
-}
-my $sum = 0;
-for my $key (sort keys %deep) { $sum = ($sum * 31 + length join ",", map { $deep{$key}{$_} } sort keys %{$deep{$key}}) % 1000003 }
-print scalar(keys %deep), " $sum ", join(",", map { scalar @$_ } @lists), "\n";
-my $text = "abc " x 200_000;
-(my $copy = $text) =~ s/b(c)/$1$1/g;
-print length $copy, "\n";
-for my $n (1 .. 20) { my $pid = fork // die; if (!$pid) { my %mine = map { $_ => 1 } 1 .. 1000; exit $n } waitpid $pid, 0; print $? >> 8, " " }
-PERL
+make_perl work.pl
 if can perl test -x "$programs/perl"; then
   active perl "$programs/perl" -e 'open F, "/proc/self/maps"; print <F>'
   same 'perl: hashes, regular expressions, forks' "$programs/perl work.pl"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Interpreters and virtual machines: threads, processes, containers, plugins.
 . "$(dirname "$0")/../tap.sh"
+. "$top/tests/fixtures.sh"
 needs python3 perl
 
 cat >work.py <<'PY'
@@ -46,37 +47,11 @@ same 'python3: threads, json, subprocesses' "$python work.py"
 same 'python3: a pool of threads and a pool of forks' "$python pool.py"
 same 'python3: an exit status of its own' "$python -c 'raise SystemExit(3)'; echo \$?"
 
-cat >work.pl <<'PERL'
-use strict;
-my (%deep, @lists);
-for my $i (1 .. 200_000) {
-  $deep{"key" . $i * 7919 % 50021}{$i % 13} .= "value $i ";
-  push @{$lists[$i % 97]}, $i if $i % 3;
-  delete $deep{"key" . $i * 104729 % 50021} if $i % 5 == 0;
-}
-my $sum = 0;
-for my $key (sort keys %deep) { $sum = ($sum * 31 + length join ",", map { $deep{$key}{$_} } sort keys %{$deep{$key}}) % 1000003 }
-print scalar(keys %deep), " $sum ", join(",", map { scalar @$_ } @lists), "\n";
-my $text = "abc " x 200_000;
-(my $copy = $text) =~ s/b(c)/$1$1/g;
-print length $copy, "\n";
-for my $n (1 .. 20) { my $pid = fork // die; if (!$pid) { my %mine = map { $_ => 1 } 1 .. 1000; exit $n } waitpid $pid, 0; print $? >> 8, " " }
-print "\n";
-PERL
+make_perl work.pl
 active perl perl -e 'open F, "/proc/self/maps"; print <F>'
-same 'perl: hashes, regular expressions, forks' 'perl work.pl'
+same 'perl: hashes, regular expressions, forks' 'perl -Mstrict work.pl'
 
-cat >work.lua <<'LUA'
-local tree, parts = {}, {}
-for i = 1, 200000 do
-  tree["k" .. i * 7919 % 30011] = { i, tostring(i):rep(i % 20), tree[i % 100] and {} or nil }
-  if i % 100 == 0 then parts[#parts + 1] = string.format("%d:%s", i, ("x"):rep(i % 511)) end
-end
-local sum, count = 0, 0
-for _, node in pairs(tree) do sum, count = sum + node[1] + #node[2], count + 1 end
-collectgarbage()
-print(sum, count, #table.concat(parts))
-LUA
+make_lua work.lua
 if can 'lua' command -v lua; then
   active lua lua -e 'print(io.open("/proc/self/maps"):read("a"))'
   same 'lua: tables and strings' 'lua work.lua'
