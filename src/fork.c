@@ -54,7 +54,7 @@ static void enter_stdio(void) {
 }
 
 static void leave_stdio(void) {
-  if (stdio_held == 0) return;
+  if (stdio_held == 0 || !libc_has_stdio_lock()) return;
   stdio_held--;
   libc_unlock_stdio();
 }

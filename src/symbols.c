@@ -222,6 +222,6 @@ static bool needs(const struct link_map *map, const char *file_name) {
 
 bool symbol_image_is_needed(void) {
   const struct link_map *ours = image_of_ours().map, *map = first_of(ours);
-  while (map && !needs(map, symbol_file_name(ours->l_name))) map = map->l_next;
+  while (ours && map && !needs(map, symbol_file_name(ours->l_name))) map = map->l_next;
   return map;
 }

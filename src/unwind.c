@@ -443,13 +443,13 @@ static uintptr_t without_signature(uintptr_t address) {
  * rt_sigreturn, and the call. What was interrupted lies on the stack then, behind the siginfo_t. */
 #if defined(__aarch64__)
 static const uint32_t to_kernel[2] = {0xd2801168, 0xd4000001};
-enum { SIGNAL_REGISTERS = offsetof(ucontext_t, uc_mcontext.regs), SIGNAL_PC = 32 };
+enum { SIGNAL_REGISTERS = offsetof(ucontext_t, uc_mcontext.regs), SIGNAL_COUNT = 32, SIGNAL_PC = 32 };
 #elif defined(__riscv)
 static const uint32_t to_kernel[2] = {0x08b00893, 0x00000073};
-enum { SIGNAL_REGISTERS = offsetof(ucontext_t, uc_mcontext.__gregs), SIGNAL_PC = 0 };
+enum { SIGNAL_REGISTERS = offsetof(ucontext_t, uc_mcontext.__gregs), SIGNAL_COUNT = 32, SIGNAL_PC = 0 };
 #else
 static const uint32_t to_kernel[2];
-enum { SIGNAL_REGISTERS, SIGNAL_PC };
+enum { SIGNAL_REGISTERS, SIGNAL_COUNT = 0, SIGNAL_PC = 0 };
 #endif
 
 static bool is_to_kernel(uintptr_t pc) {
@@ -459,7 +459,7 @@ static bool is_to_kernel(uintptr_t pc) {
 static bool step_out_of_handler(struct registers *registers, struct view *view) {
   uintptr_t at = registers->value[STACK_POINTER] + sizeof(siginfo_t) + SIGNAL_REGISTERS;
   bool failed = false;
-  for (unsigned i = 0; i < 32; i++) registers->value[i] = load_word(at + i * sizeof(uintptr_t), view, &failed);
+  for (int i = 0; i < SIGNAL_COUNT; i++) registers->value[i] = load_word(at + (size_t)i * sizeof(uintptr_t), view, &failed);
   registers->pc = load_word(at + SIGNAL_PC * sizeof(uintptr_t), view, &failed);
   return !failed;
 }

@@ -112,7 +112,7 @@ needs() {
 }
 
 # run PREFIX PRELOAD SCRIPT: SCRIPT in a shell of its own; PREFIX.out, .err and .status keep the end of it.
-shell=sh
+shell='sh'
 run() {
   timeout -k 5 "$patience" env ${2:+"LD_PRELOAD=$2"} $shell -c "$3" </dev/null >"$1.out" 2>"$1.err"
   echo $? >"$1.status"

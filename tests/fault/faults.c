@@ -395,8 +395,10 @@ static size_t unaccounted(const struct os_stats *stats)
 
 #ifdef __GLIBC__
 enum { HELD_BY_LIBC = 0 };
+static const enum kind GROWTH = BRK;
 #else
 enum { HELD_BY_LIBC = 1 }; /* by musl's pthread_atfork() */
+static const enum kind GROWTH = MMAP;
 #endif
 
 /* Nothing lives but the records of threads, and nothing is lost. */
@@ -537,7 +539,7 @@ static void race_for_the_records(enum kind kind)
 {
   if (!pthread_equal(pthread_self(), main_thread)) {
     if (race == RUN && kind == WAIT) sem_post(&waits);
-  } else if (race == TO_GROW && kind == BRK) {
+  } else if (race == TO_GROW && kind == GROWTH) {
     race = TO_MAP;
     require(raise(SIGUSR1) == 0);
   } else if (race == TO_MAP && kind == MMAP) {
