@@ -6,7 +6,8 @@
 # prove reports the file as failed. Whatever a case needs and the machine lacks
 # is a visible skip (`can`), never a silent pass.
 set -u
-top=$(readlink -f -- "$(dirname -- "$0")/../..")
+# OSMEM_TREE: what was built elsewhere, for another libc, from these very files, to which it has a link.
+top=${OSMEM_TREE:-$(readlink -f -- "$(dirname -- "$0")/../..")}
 lib=${OSMEM_LIB:-$top/libosmem.so}
 [ -f "$lib" ] || { echo "Bail out! no library at $lib: run make"; exit 1; }
 # /proc/self/maps and strace show the file itself, not the links to it.

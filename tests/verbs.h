@@ -57,15 +57,20 @@ static const size_t SIZES[] = {1,     8,     16,     24,     100,    255,     25
                                2000,  5000,  16384,  60000,  100000, 131071,  131072, 131073, 200000, 1000000,  10 * MB};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* realloc(p, 0) frees, with glibc; with musl it leaves a block, as malloc(0) makes one, which goes here. */
+/* An alignment that is no power of two is rounded up by glibc; with musl it is EINVAL. realloc(p, 0) frees, with glibc; with musl it leaves a
+ * block, as malloc(0) makes one, */
+#ifdef __GLIBC__
+static const bool ODD_ALIGNMENTS_ARE_ROUNDED = true, REALLOC_TO_NOTHING_FREES = true;
+#else
+static const bool ODD_ALIGNMENTS_ARE_ROUNDED = false, REALLOC_TO_NOTHING_FREES = false;
+#endif
+
+/* which goes here. */
 static inline bool is_left_of_nothing(void *left)
 {
-#ifdef __GLIBC__
-  return !left;
-#else
+  if (REALLOC_TO_NOTHING_FREES) return !left;
   free(left);
   return left != NULL;
-#endif
 }
 
 /* ---- saying no ---- */

@@ -212,8 +212,9 @@ struct request request_of(const struct op *op, size_t old)
 int owed_error(const struct call *call, const struct request *request)
 {
   size_t alignment = request->alignment;
-  bool power_of_two = alignment && (alignment & (alignment - 1)) == 0;
-  if (call->rules & CHECKS_ALIGNMENT && !power_of_two) return EINVAL;
+  bool is_odd = alignment & (alignment - 1);
+  if (call->rules & CHECKS_ALIGNMENT && (is_odd || !alignment)) return EINVAL;
+  if (call->rules & ROUNDS_ALIGNMENT && is_odd && !ODD_ALIGNMENTS_ARE_ROUNDED) return EINVAL;
   if (call->rules & CHECKS_WORD && alignment % sizeof(void *)) return EINVAL;
   if (call->rules & ROUNDS_ALIGNMENT && alignment > SIZE_MAX / 2 + 1) return EINVAL;
   if (call->rules & NULL_FOR_NOTHING && request->bytes == 0) return 0;

@@ -18,7 +18,7 @@ enum rule {
   NULL_FOR_NOTHING = 2,  /* no bytes: NULL, not a block of its own */
   CHECKS_ALIGNMENT = 4,  /* EINVAL unless a power of two */
   CHECKS_WORD = 8,       /* EINVAL unless a multiple of a pointer's size */
-  ROUNDS_ALIGNMENT = 16, /* up to a power of two */
+  ROUNDS_ALIGNMENT = 16, /* up to a power of two; libc decides */
   WHOLE_PAGES = 32,      /* aligned to a page */
   MUST_SUCCEED = 64      /* would throw: not to be asked for the impossible */
 };

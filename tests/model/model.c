@@ -300,7 +300,8 @@ static void resize(struct party *me, struct block *block, const struct op *op)
     inspect(&old);
     forget(me, block);
   }
-  bool frees = request.bytes == 0 && old.at, owes_null = error || frees || (request.bytes == 0 && call->rules & NULL_FOR_NOTHING);
+  bool is_null = request.bytes == 0 && call->rules & NULL_FOR_NOTHING;
+  bool frees = old.at && (is_null || (request.bytes == 0 && REALLOC_TO_NOTHING_FREES)), owes_null = error || frees || is_null;
   struct sky before = sky_now();
   errno = UNTOUCHED;
   void *at = call->by(old.at, &request);

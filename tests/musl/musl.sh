@@ -23,5 +23,5 @@ on_musl() {
 # in_tree TEST: a test that is a script, as it is there.
 in_tree() {
   needs "$where/libosmem.so"
-  exec sh "$where/tests/$1"
+  OSMEM_TREE=$where exec sh "$where/tests/$1"
 }
