@@ -319,7 +319,7 @@ COLD size_t slab_purge(struct theap *heap) {
 
 /* ---- by age --------------------------------------------------------------------------------------------------------- */
 
-static uint64_t forked_at; /* atomic: the last time that this process did, by sys_coarse_time() */
+static uint64_t forked_at; /* atomic: the last time that this process did, by sys_coarse_time(); 0: never */
 static size_t inherited;   /* bytes, when it began as the child of one */
 
 static size_t bytes_in_memory(void) {
@@ -334,8 +334,8 @@ void slab_note_fork(bool child) {
 /* Sweeping writes to the pages that stay, which a parent or a child would have copied, and what goes is still theirs. (Redis, 300,000 keys of which one in 20 is left, saved
  * in a child: 125 MB copied, and 1 without.) So a parent waits, for as long as most children live, */
 static bool has_forked_lately(uint64_t now) {
-  int64_t since_s = (int64_t)((now - __atomic_load_n(&forked_at, __ATOMIC_RELAXED)) / 1000000000);
-  return since_s < SHARED_FOR_S;
+  uint64_t then = __atomic_load_n(&forked_at, __ATOMIC_RELAXED);
+  return then && (int64_t)((now - then) / 1000000000) < SHARED_FOR_S; /* the clock may be of a machine that has just started */
 }
 
 /* and a child until most of its memory is its own. */

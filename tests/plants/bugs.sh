@@ -481,6 +481,9 @@ plant purging 'long runs wait until all short ones were looked at' purge.c \
 plant purging 'each thread gives in each tick' due.c \
   's/if (is_first_in(now)) give(now);/give(now);/' \
   'not so: kernel.discarded == after' $fault/giving.c in_a_tick_one_thread_gives_for_all
+plant purging 'on a machine that has just started, who never forked did so just now' slab.c \
+  's/return then \&\& (int64_t)/return (int64_t)/' \
+  'not so: kernel.discarded > SURVIVORS' $fault/giving.c a_slab_that_serves_again_is_whole
 plant purging 'who comes and goes reads the clock at each free' slab.c \
   's/due_was_busy() \&\& slab_used/due_is_busy() \&\& slab_used/' \
   'not so: looks > 30' $fault/giving.c an_object_that_comes_and_goes_alone_reads_no_clock
