@@ -234,13 +234,13 @@ def explain(options):
     texts = [sys.stdin.read() if text == "-" else text for text in options.address]
     wanted = addresses_in(texts)
     if texts and not wanted:
-        osmem_run.refuse("in what was given there is no address: 0x and hexadecimal digits")
+        raise osmem_heap.Unreadable("in what was given there is no address: 0x and hexadecimal digits")
     memory = osmem_heap.open_memory(options.what)
     try:
         heap = osmem_heap.Heap(memory)
         if not texts:
             if not isinstance(memory, osmem_heap.Core):
-                osmem_run.refuse("of a process that runs an address is to be given, or a text with some in it")
+                raise osmem_heap.Unreadable("of a process that runs an address is to be given, or a text with some in it")
             print("\n".join(of_core(memory, heap)) or "no address is known that the signal was at")
         for address in wanted:
             print("\n".join(describe(heap, memory, address)))

@@ -346,11 +346,11 @@ def add_verbs(verbs):
     each = verbs.add_parser("leaks", help="memory that nothing points to any more")
     each.add_argument("command", nargs=argparse.REMAINDER, metavar="PID|CORE|CMD...")
     each.add_argument("--all", action="store_true", help="a line for each block")
-    each.add_argument("--top", type=osmem_profile.positive, default=LINES_SHOWN, metavar="N", help=f"sorts of lost blocks that are shown (default {LINES_SHOWN})")
+    each.add_argument("--top", type=osmem_run.positive, default=LINES_SHOWN, metavar="N", help=f"sorts of lost blocks that are shown (default {LINES_SHOWN})")
     each.add_argument("--stacks", action="store_true", help="who asked for what is lost: of a command, which is slower"
                       " then (a process has them of blocks that samples were taken of: osmem profile --on)")
-    each.add_argument("--looks", type=osmem_profile.positive, default=3, metavar="N",
+    each.add_argument("--looks", type=osmem_run.positive, default=3, metavar="N",
                       help="at a process: what each of them finds leaks (default 3)")
-    each.add_argument("--every", type=osmem_profile.seconds, default=1, metavar="SECONDS",
+    each.add_argument("--every", type=osmem_run.seconds, default=1, metavar="SECONDS",
                       help="between them (default 1)")
     each.set_defaults(act=leaks)

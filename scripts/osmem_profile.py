@@ -640,22 +640,6 @@ def size(words):
     return bytes_
 
 
-def seconds(words):
-    try:
-        found = float(words)
-    except ValueError:
-        found = -1
-    if not 0 <= found < 1e7:
-        raise argparse.ArgumentTypeError(f"{words!r} is not a number of seconds")
-    return found
-
-
-def positive(words):
-    if not words.isdigit() or int(words) == 0:
-        raise argparse.ArgumentTypeError(f"{words!r} is not a number above 0")
-    return int(words)
-
-
 def outputs(options):
     return [path for path in (options.folded, options.pprof, options.html, options.heap, options.o) if path]
 
@@ -665,8 +649,7 @@ def check_outputs(options):
     if options.heap and options.children:
         raise NoProfile("--heap keeps the profile of one process: not with --children; OSMEM_OPTIONS=profile=PREFIX keeps all")
     if options.html and not osmem_report.has("speedscope.js"):
-        osmem_run.say("speedscope.js is not there: no page is written; run make report in osmem's tree, which fetches it by npm")
-        options.html = None
+        raise NoProfile("no page without speedscope.js: run make report in osmem's tree, which fetches it by npm")
     options.base = read(options.diff_base) if options.diff_base else None
     for path in outputs(options):
         osmem_report.check_writable(path)
@@ -758,7 +741,7 @@ def add_verbs(verbs):
                       help="asked for between two samples, on average: more samples are more exact and cost more (default 512K; 1: every block)")
     each.add_argument("--peak", action="store_true", help="what was in use at the highest moment, not at the end")
     switch = each.add_mutually_exclusive_group()
-    switch.add_argument("--seconds", type=seconds, metavar="N", help=f"samples of a process are on for so long (default {SECONDS}, unless they are on;"
+    switch.add_argument("--seconds", type=osmem_run.seconds, metavar="N", help=f"samples of a process are on for so long (default {SECONDS}, unless they are on;"
                         " 0: only what is on record)")
     switch.add_argument("--on", action="store_true", help="only switch samples of a process on, and leave them on")
     switch.add_argument("--off", action="store_true", help="switch them off; what is on record stays so until it is freed")
@@ -766,7 +749,7 @@ def add_verbs(verbs):
     which.add_argument("--all", action="store_true", help="all that was ever asked for, not what is in use")
     which.add_argument("--churn", action="store_true", help="what was freed soon, by how long it lived, and who freed it")
     each.add_argument("--children", action="store_true", help="each process of the command, the largest first, not its own alone")
-    each.add_argument("--top", type=positive, default=ROWS_SHOWN, metavar="N", help=f"rows of the table (default {ROWS_SHOWN})")
+    each.add_argument("--top", type=osmem_run.positive, default=ROWS_SHOWN, metavar="N", help=f"rows of the table (default {ROWS_SHOWN})")
     each.add_argument("--diff-base", metavar="FILE", help="what changed since that profile, as `osmem diff` shows it")
     each.add_argument("-o", metavar="FILE", help="the table goes there")
     for name, words in (("folded", "`outer;inner bytes` lines, for flamegraph.pl and others"), ("pprof", "for `go tool pprof`: a .pb.gz"),

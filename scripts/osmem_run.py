@@ -5,6 +5,7 @@ Standard library only.
 
 import argparse
 import contextlib
+import ctypes
 import glob
 import os
 import shutil
@@ -29,6 +30,40 @@ def refuse(text, status=EXIT_MISUSE):
     sys.exit(status)
 
 
+# ---- numbers as arguments ---------------------------------------------------------------
+
+def seconds(words, least=0):
+    try:
+        found = float(words)
+    except ValueError:
+        found = -1
+    if not least <= found < 1e7:
+        raise argparse.ArgumentTypeError(f"{words!r} is not a number of seconds" + (f" from {least} on" if least else ""))
+    return found
+
+
+def period(words):
+    return seconds(words, 0.01)
+
+
+def count(words, least=0):
+    if not words.isdecimal() or int(words) < least:
+        raise argparse.ArgumentTypeError(f"{words!r} is not a number from {least} on")
+    return int(words)
+
+
+def positive(words):
+    return count(words, 1)
+
+
+def process(words):
+    if not words.isdecimal():
+        refuse(f"{words}: not the number of a process", EXIT_NO_ANSWER)
+    return words
+
+
+# ---- the library, and a command on it ---------------------------------------------------
+
 def prefix():
     """The tree, or where this was installed: into PREFIX/share/osmem."""
     above = os.path.dirname(HERE)
@@ -50,8 +85,23 @@ def library():
         os.path.join(prefix(), "libosmem.so"), *installed()]
     for path in known:
         if os.path.isfile(path):
+            if not has_note(path):
+                refuse(f"{path}: not osmem's library")
             return os.path.realpath(path)
     refuse(f"no library at {known[0]}: run make, or name one by OSMEM_LIB")
+
+
+def has_note(path):
+    """Of a file: its name is in the note that leads to its layout (src/layout.h), which lies near the start."""
+    with open(path, "rb") as file:
+        return b"osmem\0" in file.read(4096)
+
+
+def version():
+    """What os_version() answers."""
+    os_version = ctypes.CDLL(library()).os_version
+    os_version.restype = ctypes.c_char_p
+    return os_version().decode()
 
 
 def start(command):
@@ -136,8 +186,6 @@ def run(options):
 
 
 def verify(options):
-    if not options.pid.isdecimal():
-        refuse(f"{options.pid}: not the number of a process", EXIT_NO_ANSWER)
     is_ours, whose = osmem_loader.malloc_of(options.pid)
     if is_ours:
         try:
@@ -154,7 +202,7 @@ def add_verbs(verbs):
     each.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD")
     each.set_defaults(act=run)
     each = verbs.add_parser("verify", help="is osmem active in a process?")
-    each.add_argument("pid", metavar="PID")
+    each.add_argument("pid", metavar="PID", type=process)
     each.set_defaults(act=verify)
     for verb, act, words in (("record", record, "write down what a command asks of malloc"),
                              ("replay", replay, "make the calls of such a trace again")):

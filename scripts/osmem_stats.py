@@ -12,7 +12,7 @@ import time
 import osmem_heap
 import osmem_profile
 from osmem_heap import LINES, active_bytes
-from osmem_run import EXIT_ANSWER_NO, EXIT_NO_ANSWER, refuse
+from osmem_run import EXIT_NO_ANSWER, count, period, process, refuse
 
 SCHEMA = 1  # of --json; counted up when a name goes or changes its meaning
 
@@ -157,8 +157,7 @@ def look_or_none(pid):
         return None
 
 
-def show_top(pids):
-    found = [(pid, look) for pid in pids for look in [look_or_none(pid)] if look]
+def show_top(found):
     found.sort(key=lambda each: -active_bytes(each[1]))
     print("    PID        RESIDENT          IN USE   ACTIVE/USE      CACHED       PURGED  COMMAND")
     for pid, look in found[:max(1, shutil.get_terminal_size().lines - 3)]:
@@ -166,7 +165,7 @@ def show_top(pids):
         purged = look.sum["blocks_clean"] + look.sum["slab_purged"]
         print(f"{pid:>7} {look.resident_bytes or 0:>15,} {used:>15,} {total / used if used else 0:>12.2f}"
               f" {look.sum['caches']:>11,} {purged:>12,}  {name_of(pid)}")
-    return len(found)
+    sys.stdout.flush()
 
 
 def top(options):
@@ -174,13 +173,15 @@ def top(options):
     rounds = 0
     while True:
         each = pids or [entry for entry in os.listdir("/proc") if entry.isdigit()]
+        found = [(pid, look) for pid in each for look in [look_or_none(pid)] if look]
+        if pids and not found and rounds:
+            return 0  # they have ended
+        if pids and not found:
+            refuse("none of them is on osmem, or may be looked into", EXIT_NO_ANSWER)
         if sys.stdout.isatty() and rounds:
             print("\x1b[H\x1b[2J", end="")
-        found = show_top(each)
-        sys.stdout.flush()
+        show_top(found)
         rounds += 1
-        if not found and pids:
-            refuse("none of them is on osmem, or may be looked into", EXIT_ANSWER_NO)
         if options.rounds and rounds >= options.rounds:
             return 0
         time.sleep(options.every)
@@ -200,7 +201,7 @@ def add_verbs(verbs):
     each.add_argument("after", metavar="B")
     each.set_defaults(act=diff)
     each = verbs.add_parser("top", help="all processes on osmem, the largest first")
-    each.add_argument("pid", nargs="*", metavar="PID")
-    each.add_argument("--every", type=float, default=2, metavar="SECONDS")
-    each.add_argument("--rounds", type=int, default=0, metavar="N", help="0: until ^C")
+    each.add_argument("pid", nargs="*", metavar="PID", type=process)
+    each.add_argument("--every", type=period, default=2, metavar="SECONDS")
+    each.add_argument("--rounds", type=count, default=0, metavar="N", help="0: until ^C")
     each.set_defaults(act=top)

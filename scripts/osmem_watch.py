@@ -3,7 +3,6 @@
 It is not stopped; the watch ends with the process, after --for, or with ^C.
 """
 
-import argparse
 import json
 import math
 import shutil
@@ -13,6 +12,7 @@ import time
 
 import osmem_heap
 import osmem_report as report
+import osmem_run
 
 SCHEMA = 1       # of --json
 SAMPLES_MAX = 4000  # then each second one goes, and from there on each second one is kept
@@ -211,18 +211,11 @@ def run(options):
     return 0
 
 
-def seconds(words):
-    value = float(words)
-    if not (math.isfinite(value) and value >= 0.01):
-        raise argparse.ArgumentTypeError(f"{words}: a hundredth of a second is the least")
-    return value
-
-
 def add_verbs(verbs):
     each = verbs.add_parser("watch", help="a process over time")
     each.add_argument("pid", metavar="PID")
-    each.add_argument("--every", type=seconds, default=1, metavar="SECONDS")
-    each.add_argument("--for", type=seconds, default=math.inf, metavar="SECONDS", dest="for_",
+    each.add_argument("--every", type=osmem_run.period, default=1, metavar="SECONDS")
+    each.add_argument("--for", type=osmem_run.period, default=math.inf, metavar="SECONDS", dest="for_",
                       help="until ^C, or until the process ends, where it is not given")
     each.add_argument("--html", metavar="FILE", help="a page with curves for a browser, in one file")
     each.add_argument("--json", metavar="FILE", help=f"all samples, schema {SCHEMA}")

@@ -29,7 +29,7 @@ esac
 case $name in /*) ;; *) name=$PWD/$name ;; esac
 folder=${name%/*} file=${name##*/}
 [ -n "$file" ] && ! [ -d "$name" ] || refuse "$name: a folder; -o wants the name of the traces"
-[ -d "$folder/" ] && [ -w "$folder/" ] || refuse "$folder: no folder that you may write to"
+probe=$(mktemp "$folder/.osmem-XXXXXX" 2>/dev/null) && rm -f -- "$probe" || refuse "$folder: no folder that you may write to"
 find_program "$1"
 case $1 in *=*) refuse "$1: env would take that for a variable; try sh -c" ;; esac
 env --default-signal=INT true 2>/dev/null || refuse 'wants an env that knows --default-signal (coreutils 8.31)'

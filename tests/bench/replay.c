@@ -78,7 +78,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void refuse(const char *f
     dprintf(STDERR_FILENO, "replay: %s: ", trace.path);
     vdprintf(STDERR_FILENO, format, rest);
     dprintf(STDERR_FILENO, "\n");
-    exit(1);
+    exit(2);
 }
 
 static void *reserve(uint64_t count, size_t each)

@@ -124,6 +124,8 @@ by_zsh() {
     words=(osmem "$@") CURRENT=$(($# + 1)) PREFIX=${@[-1]}
     _osmem' "$inst" "$@"
 }
+is 'bash offers files alone where an option wants one' "$(by_bash profile --html readli)" ''
+is 'and commands behind one that wants nothing' "$(by_bash profile --peak readli | grep -cx readlink)" 1
 for shell in bash zsh fish; do
   if can "the completion of $shell" command -v "$shell"; then knows "$shell" "by_$shell"; fi
 done

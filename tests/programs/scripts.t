@@ -102,6 +102,7 @@ is 'record.sh: children in other folders record where they were told' "$(record 
 is 'and nowhere else' "$(ls sub)" ''
 is 'record.sh: %p in the name of a folder' "$(record -o %p/x%p perl -e 1 2>&1 | grep -c '^%p/x[0-9]*: .*perl, [1-9]')" 1
 like 'record.sh: no such folder, told before the run' "$(answer record -o none/x sh -c 'echo it ran')" '^125 record.sh: .*/none: no folder that you may write to $'
+like 'record.sh: a folder that takes no file, though it is writable' "$(answer record -o /proc/x sh -c 'echo it ran')" '^125 record.sh: /proc: no folder that you may write to $'
 like 'record.sh: -o alone' "$(answer record -o)" '^125 record.sh: -o wants'
 is 'record.sh hands standard input on' "$(echo text | record -o in%p cat 2>/dev/null)" text
 like 'record.sh: python is told of its own pool' "$(PYTHONMALLOC='' record -o py "$python" -c 1 2>&1 | tr '\n' ' ')" 'with PYTHONMALLOC=malloc'

@@ -181,7 +181,7 @@ refused() {
   what=$1
   shift
   is "$what" "$(replay "$@" 2>&1 >/dev/null; echo "status $?")" "replay: ${wanted:-}
-status 1"
+status 2"
 }
 hand '\041\001\142\144'
 wanted='hand: damaged: event 2 names no live object' refused 'freed twice' hand

@@ -28,8 +28,10 @@ like 'nothing' "$(explained nowhere)" '^0x10: nothing is mapped here'
 like 'a message' "$("$osmem" explain "$pid" "osmem: free(): double free of $(at small)" | head -n 1)" "^$(at small): in use"
 like 'a message on stdin' "$(echo "free(): $(at small)," | "$osmem" explain "$pid" - | head -n 1)" "^$(at small): in use"
 like 'what points to it' "$("$osmem" explain --pointers "$pid" "$(at medium)" | tr '\n' ' ')" ' 1 words point to it: +0x[0-9a-f]+: not the heap.s: places\+0x'
-is 'no address' "$("$osmem" explain "$pid" nothing 2>&1)" 'osmem: in what was given there is no address: 0x and hexadecimal digits'
-is 'of a process, none given' "$("$osmem" explain "$pid" 2>&1)" 'osmem: of a process that runs an address is to be given, or a text with some in it'
+is 'no address' "$("$osmem" explain "$pid" nothing 2>&1; echo $?)" 'osmem: in what was given there is no address: 0x and hexadecimal digits
+2'
+is 'of a process, none given' "$("$osmem" explain "$pid" 2>&1; echo $?)" 'osmem: of a process that runs an address is to be given, or a text with some in it
+2'
 
 if can 'gdb' command -v gdb; then
   asked() { gdb -nx -batch -p "$pid" -ex "source $top/scripts/osmem-gdb.py" "$@" 2>&1 | tr '\n' ' '; }

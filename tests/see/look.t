@@ -62,6 +62,8 @@ is 'run' "$(answer "$osmem" run -- sh -c 'exit 7')" '7 '
 like 'run: it is under it' "$(answer "$osmem" run cat /proc/self/maps)" '^0 .*libosmem'
 like 'run: no such command' "$(answer "$osmem" run no-such-command)" '^127 osmem: no-such-command: no such command'
 like 'run: what is no program' "$(answer "$osmem" run /etc/passwd)" '^126 osmem: /etc/passwd: '
+like 'which version' "$(answer "$osmem" --version)" "^0 osmem $("$python" -c 'import ctypes, sys; v = ctypes.CDLL(sys.argv[1]).os_version; v.restype = ctypes.c_char_p; print(v().decode())' "$lib") $"
+like 'run: a library that is not ours' "$(OSMEM_LIB=$(readlink -f "$python") answer "$osmem" run true)" "^125 osmem: .*: not osmem's library"
 like 'run: no library' "$(OSMEM_LIB=$tmp/none.so answer "$osmem" run true)" "^125 osmem: no library at $tmp/none.so"
 like 'run what?' "$(answer "$osmem" run)" '^125 .*which command'
 like 'no verb' "$(answer "$osmem")" '^2 .*VERB'
@@ -71,7 +73,9 @@ like 'a process that is not there' "$(answer "$osmem" stats 999999999)" '^2 osme
 sleep 60 &
 like 'a process that is not on osmem' "$(answer "$osmem" stats $!)" "^2 osmem: process $! is not on osmem"
 like 'verify: no' "$(answer "$osmem" verify $!)" "^1 process $!: osmem is not active"
-like 'top of nothing' "$(answer "$osmem" top --rounds 1 $!)" '^1 .*none of them is on osmem'
+like 'top of less than no rounds' "$(answer "$osmem" top --rounds -1)" '^2 .*--rounds: .-1. is not a number from 0 on'
+like 'top of what is no process' "$(answer "$osmem" top --rounds 1 zzz)" '^2 osmem: zzz: not the number of a process'
+like 'top of nothing' "$(answer "$osmem" top --rounds 1 $!)" '^2 osmem: none of them is on osmem'
 kill $!
 like 'a core that is none' "$(answer "$osmem" stats "$osmem")" '^2 osmem: .*: not a core file'
 like 'a core that is not there' "$(answer "$osmem" stats none.core)" '^2 osmem: none.core: No such file'
