@@ -426,6 +426,9 @@ static const uint32_t OF_THE_PROGRAM[] = {SYS_exit, SYS_exit_group, SYS_rt_sigpr
 #ifdef SYS_fork /* by musl, where there is one */
                                          SYS_fork,
 #endif
+#ifdef __aarch64__ /* its vDSO has none; the manual says so below its list */
+                                         SYS_getcpu,
+#endif
 };
 
 static uint32_t number_of_call(const char *name)
