@@ -104,11 +104,12 @@ is 'ld.so.preload is for all programs' "$(maps env)" "libosmem.so.$version"
 is 'also for setuid ones' "$(someone A=1)" "libosmem.so.$version setuid-cat "
 is 'the package that it names can be changed under it' "$(put old; put new; cat old.out new.out | grep -c 'cannot be preloaded'; maps env)" "0
 libosmem.so.$version"
-rm root/etc/ld.so.preload
 
 # ---- and off ----
 
 ok 'purged' inside dpkg -P $packages
+like 'which says that the file names it still' "$(cat ok.out)" 'libosmem0: /etc/ld.so.preload names the library, which goes'
+rm root/etc/ld.so.preload
 rm -r root/smoke root/usr/local/bin/setuid-cat
 files >after
 is 'and nothing is left' "$(diff before after)" ''
