@@ -59,6 +59,12 @@ static void leave_stdio(void) {
   libc_unlock_stdio();
 }
 
+/* (Of a process with one thread glibc 2.31 left it as it was: held by us, for good. The first thread of the child that opened a file hung, of any daemon.) */
+static void reset_stdio(void) {
+  if (stdio_held > 0 && libc_has_stdio_lock()) libc_reset_stdio();
+  stdio_held = 0;
+}
+
 /* Stdio's lock and the heap's. False: the patience is used up, and some may be missing. */
 static bool enter_heap(uint32_t patience) {
   enter_stdio();
@@ -124,7 +130,7 @@ COLD static void after_fork_in_parent(void) {
 }
 
 COLD static void after_fork_in_child(void) {
-  stdio_held = 0; /* libc made its locks anew */
+  reset_stdio();
   leave_heap(true);
   lock_leave_after_fork(&atfork_lock, true);
   lock_free_orphan(&atfork_lock);

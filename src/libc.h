@@ -122,9 +122,13 @@ extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (
 /* The lock of the list of all stdio streams: recursive, and taken by fork() itself after the prepare handlers. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
-static inline bool libc_has_stdio_lock(void) { return _IO_list_lock && _IO_list_unlock; }
+extern void _IO_list_resetlock(void) __attribute__((weak));
+static inline bool libc_has_stdio_lock(void) { return _IO_list_lock && _IO_list_unlock && _IO_list_resetlock; }
 static inline void libc_lock_stdio(void) { _IO_list_lock(); }
 static inline void libc_unlock_stdio(void) { _IO_list_unlock(); }
+
+/* In the child of a fork. fork() does it where it knows of several threads; before 2.32 nobody else is told of them, and the lock is taken here of a process with one, too. */
+static inline void libc_reset_stdio(void) { _IO_list_resetlock(); }
 
 /* A robust mutex, as pthread_mutex_init() makes one: PTHREAD_MUTEX_ROBUST_NORMAL_NP, which has had that number since 2006 (glibc 2.4), and the bit
  * of those that processes share, since the kernel wakes for a dead thread as if it were one. Written down, since the calls that say it have names which
@@ -187,6 +191,7 @@ static inline int libc_register_atfork(void (*prepare)(void), void (*parent)(voi
 static inline bool libc_has_stdio_lock(void) { return false; }
 static inline void libc_lock_stdio(void) {}
 static inline void libc_unlock_stdio(void) {}
+static inline void libc_reset_stdio(void) {}
 
 /* As above; musl's numbers, which programs have in them since 1.1 (2014): static programs are made with one, and run with that. */
 enum { ROBUST_MUTEX_KIND = 4 | 128 };

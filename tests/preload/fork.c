@@ -1154,6 +1154,25 @@ static void *forks_for_ever(void *unused)
   return unused;
 }
 
+static void *opens_and_closes_a_file(void *unused)
+{
+  FILE *file = fopen("/dev/null", "w");
+  require(file && fclose(file) == 0);
+  return unused;
+}
+
+static void lives_as_a_daemon(void)
+{
+  for (int i = 0; i < 4; i++) join(spawn(opens_and_closes_a_file, NULL));
+  require(fate_of(use_each_tier) == 0); /* and its children */
+}
+
+/* Of a process that has one thread: before glibc 2.32 its lock of stdio's list was held in the child, for good. */
+static void a_daemon_has_threads_that_open_files(void)
+{
+  require(fate_of(lives_as_a_daemon) == 0);
+}
+
 static void *churns_for_ever(void *unused)
 {
   for (uint32_t dice = 7;;) replace(&dice, random_size(&dice));
@@ -1274,6 +1293,7 @@ int main(int argc, char **argv)
       TEST(forks_out_of_handlers_in_a_storm),
       TEST(a_handler_forks_out_of_a_trim),
       TEST(a_handler_forks_out_of_a_trim_and_has_threads),
+      TEST(a_daemon_has_threads_that_open_files),
       TEST(exit_while_another_thread_forks),
       TEST(vfork_spawn_and_system),
       TEST(a_debugger_goes_on_in_a_child),
