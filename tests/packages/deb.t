@@ -14,7 +14,7 @@ mkdir control
 for deb in $debs; do dpkg-deb -x "$deb" root && dpkg-deb -e "$deb" "control/$(dpkg-deb -f "$deb" Package)"; done
 
 # A script would be one more thing to go wrong: ldconfig is dpkg's own trigger.
-is 'no script runs, but for the byte code of the tools' "$(cd control && ls -d ./*/*inst ./*/*rm | tr '\n' ' ')" './osmem-tools/postinst ./osmem-tools/prerm '
+is 'no script runs, but for the byte code of the tools and a word when the library goes' "$(cd control && ls -d ./*/*inst ./*/*rm | tr '\n' ' ')" './libosmem0/prerm ./osmem-tools/postinst ./osmem-tools/prerm '
 is 'dpkg runs ldconfig' "$(grep -v '^#' control/libosmem0/triggers)" 'activate-noawait ldconfig'
 is 'the soname leads to the version' "$(readlink "root/usr/lib/$kind/libosmem.so.0")" "libosmem.so.$version"
 is "each installed file is in a package" "$(cd "$top/build/deb/osmem-$version/debian/tmp" && find . ! -type d ! -path './usr/share/doc/*' | sed 's/\.[1-9]$/&.gz/' | while read -r file; do [ -e "$tmp/root/$file" ] || [ -L "$tmp/root/$file" ] || echo "$file"; done)" ''
