@@ -146,23 +146,32 @@ static void forks_in_handlers_of_a_single_thread(void)
   one_fork_is_forks_nest();
 }
 
+/* Before 2.36 glibc holds a lock of its own while handlers run, where there were threads: with its own malloc, too, a fork out of one hangs. */
+static void begin_threaded(void)
+{
+#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 36)
+  skip_test("glibc before 2.36 hangs by itself in a fork that a handler of one makes");
+#endif
+  run_thread(has_a_life, NULL);
+}
+
 static void forks_in_prepare_handlers(void)
 {
-  run_thread(has_a_life, NULL);
+  begin_threaded();
   in_prepare = raises_twice;
   one_fork_is_forks_nest();
 }
 
 static void forks_in_parent_handlers(void)
 {
-  run_thread(has_a_life, NULL);
+  begin_threaded();
   in_parent = raises_twice;
   one_fork_is_forks_nest();
 }
 
 static void forks_in_child_handlers(void)
 {
-  run_thread(has_a_life, NULL);
+  begin_threaded();
   in_child = raises_twice;
   one_fork_is_forks_nest();
 }
