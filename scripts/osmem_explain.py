@@ -10,7 +10,6 @@ import sys
 import osmem_heap
 import osmem_leaks
 import osmem_profile
-import osmem_run
 import osmem_samples
 import osmem_symbols
 import osmem_trace
