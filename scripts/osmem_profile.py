@@ -703,7 +703,7 @@ def is_file(options):
     if options.is_command:
         return False
     if is_profile(what) and not is_one:
-        osmem_run.refuse(f"{what} is a profile: options stand before it")
+        raise NoProfile(f"{what} is a profile: options stand before it")
     is_called_so = what.endswith(".heap") and not shutil.which(what)
     return is_one and (is_profile(what) or is_called_so or os.path.isfile(what) and not os.access(what, os.X_OK))
 

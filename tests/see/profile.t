@@ -297,7 +297,7 @@ is 'what is no program' "$(answer "$osmem" profile -- /etc/passwd)" '126 osmem: 
 like 'no library' "$(OSMEM_LIB=$tmp/none.so answer "$osmem" profile ./asks)" "^125 osmem: no library at $tmp/none.so"
 like 'what is no profile' "$(answer "$osmem" profile /etc/passwd)" '^2 osmem: /etc/passwd: not a heap profile'
 like 'no such file' "$(answer "$osmem" profile none.heap)" '^2 osmem: none.heap: No such file or directory $'
-like 'options behind the file' "$(answer "$osmem" profile asks.heap --all)" '^125 osmem: asks.heap is a profile: options stand before it'
+like 'options behind the file' "$(answer "$osmem" profile asks.heap --all)" '^2 osmem: asks.heap is a profile: options stand before it'
 sed '1s/heapprofile/heap_v2\/524288/' asks.heap >others.heap
 like 'a profile of another kind' "$(answer "$osmem" profile others.heap)" '^2 osmem: others.heap: a heap profile of another kind'
 sed '3s/.*/nonsense/' asks.heap >spoilt.heap
