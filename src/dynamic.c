@@ -16,6 +16,7 @@
 #include "heap.h"
 #include "libc.h"
 #include "options.h"
+#include "start.h"
 #include "symbols.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -123,9 +124,10 @@ EXPORT void *dlvsym(void *handle, const char *name, const char *version) {
 
 /* ---- fork --------------------------------------------------------------------------------------------------------------- */
 
-/* What pthread_atfork() of every library comes to, ours too: see fork.c. */
+/* What pthread_atfork() of every library comes to, ours too, which come first: see fork.c. */
 EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
   static void *next; /* atomic */
+  start();
   return fork_register((fork_registrar *)next_function(&next, "__register_atfork"), prepare, parent, child, library);
 }
 #endif /* __GLIBC__ */

@@ -2,10 +2,10 @@
 /* See fork.h.
  *
  * Ours must be the innermost handlers: those of another library take its own locks, whose holders may wait for the heap. So we register
- * before anybody else can. The shared library is linked with -z initfirst, and its constructors run before all others, those of the executable's
- * preinit_array included; in a program that libosmem.a is linked into, ours has the earliest priority. Whoever is earlier all
- * the same (another initfirst library, the preinit_array of a static program) has handlers that run while we hold every lock: they may
- * allocate, but not wait for a thread that does.
+ * before anybody else can: whoever registers some under the shared library comes to our __register_atfork(), and that begins with ours. (By -z initfirst our constructors run
+ * before all others, those of the executable's preinit_array included, but for one library alone, the last loaded: before glibc 2.34 that was libpthread, and in every threaded
+ * program there ours came after those of all libraries.) In a program that libosmem.a is linked into, ours has the earliest priority; what its preinit_array registers is
+ * earlier all the same, and has handlers that run while we hold every lock: they may allocate, but not wait for a thread that does.
  *
  * glibc has a lock of its own for the list of handlers. It is free while a handler runs, and taken again after ours, with the heap held; who
  * registers a handler holds it while the list grows, by our malloc. So nobody registers one while we fork: fork_register() holds a lock that

@@ -55,6 +55,11 @@ build/tests/plugin/%.so: tests/plugin/%.cc
 	@mkdir -p $(@D)
 	$(CXX) -std=gnu++17 $(test_flags) -fPIC -shared -Wl,-rpath,'$$ORIGIN' $< -o $@
 
+# There ours is not the library whose constructors run first of all.
+build/tests/plugin/first.so: test_flags += -Wl,-z,initfirst
+build/tests/preload/fork: build/tests/plugin/first.so
+build/tests/preload/fork: test_libs += -Wl,--no-as-needed -Lbuild/tests/plugin -l:first.so -Wl,-rpath,'$$ORIGIN/../plugin'
+
 build/tests/preload/fork build/tests/preload/threads: tests/steps.h
 build/tests/preload/fork: test_libs += -Wl,--export-dynamic-symbol=__pthread_mutex_unlock # stands before libc's, by the name that the library calls
 

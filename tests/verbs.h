@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -345,7 +346,8 @@ struct test {
 #define TEST(body) {#body, body, NULL}
 #define TEST_AFTER(prepare, body) {#body "_after_" #prepare, body, prepare}
 
-/* Run this program again as `PROGRAM argument`; gives its wait status. What it writes to stdout lands in `said`. */
+/* Run this program again as `PROGRAM argument`; gives its wait status. What it writes to stdout lands in `said`. Its children end with it, at the latest: those of a test that is
+ * given up would go on for ever, with prove waiting for what they might say. */
 static inline int rerun(const char *argument, test_body *prepare, char *said, size_t said_bytes)
 {
   int pipe_ends[2];
@@ -353,12 +355,17 @@ static inline int rerun(const char *argument, test_body *prepare, char *said, si
   fflush(stdout);
   pid_t pid = fork();
   if (pid == 0) {
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(pipe_ends[1], STDOUT_FILENO);
     if (prepare) prepare();
     execl("/proc/self/exe", program_invocation_name, argument, (char *)NULL);
     blame(__FILE__, __LINE__, "execl");
   }
   close(pipe_ends[1]);
+  siginfo_t end;
+  require(waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT) == 0);
+  kill(-pid, SIGKILL);
   size_t length = 0;
   for (ssize_t got; (got = read(pipe_ends[0], said + length, said_bytes - 1 - length)) > 0;) length += (size_t)got;
   said[length] = 0;

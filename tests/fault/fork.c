@@ -147,6 +147,7 @@ static void forks_in_handlers_of_a_single_thread(void)
 }
 
 /* Before 2.36 glibc holds a lock of its own while handlers run, where there were threads: with its own malloc, too, a fork out of one hangs. */
+/* A process with threads, in which a fork's handler may fork. */
 static void begin_threaded(void)
 {
 #if defined __GLIBC__ && !__GLIBC_PREREQ(2, 36)
@@ -339,12 +340,14 @@ static void another_unmaps(void)
 
 /* ---- out of a handler, on top of a fork that is at its end ---- */
 
-/* fork's parent leaves stdio's lock: the library's call comes here, libc's own does not. */
+/* fork's parent leaves stdio's lock: the library's call comes here, libc's own does not. (Looked up in advance: glibc's dlsym takes memory, before 2.34.) */
+static void (*libcs_unlock)(void);
+static __attribute__((constructor)) void look_up(void) { libcs_unlock = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock"); }
+
 void _IO_list_unlock(void)
 {
   meet(WAIT);
-  void (*real)(void) = (void (*)(void))dlsym(RTLD_NEXT, "_IO_list_unlock");
-  real();
+  libcs_unlock();
 }
 
 static pid_t first_born;
@@ -357,6 +360,7 @@ static void fork_once(void)
 /* It knows that it is on top of one, and goes without the lock that another keeps: who waits for stdio's, with that one's lock in hand, would never come on. */
 static void a_fork_leaves_while_another_gives_pages_back(void)
 {
+  begin_threaded();
   fork_in_the_middle(fork_once, WAIT, gives_pages_back, MADVISE);
   if (born == 0) is_a_whole_process();
   require(wait_for(first_born) == 0);

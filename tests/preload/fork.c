@@ -976,8 +976,12 @@ static void unlock_late(void) { unlock_library(&late); }
 
 /* Nobody's, so they stay: those of an image go from the list when it is finished, and glibc (2.36) aborts where another thread's fork is in one of them just then ("array
  * index 1 not less than array length 1", with and without us). */
+extern int runs_first; /* see plugin/first.c */
+static bool others_ran_first;
+
 static void register_early(void)
 {
+  others_ran_first = runs_first;
   extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
   __register_atfork(lock_early, unlock_early, unlock_early, NULL);
   __register_atfork(allocating_handler, allocating_handler, allocating_handler, NULL);
@@ -998,6 +1002,7 @@ static void *allocates_under_its_lock(void *library)
 static void locks_of_others_may_be_taken_by_who_allocates(void)
 {
   enum { FORKS = 100 };
+  require(others_ran_first);
   require(pthread_atfork(lock_late, unlock_late, unlock_late) == 0);
   early.in_use = late.in_use = true;
   pthread_t threads[] = {spawn(allocates_under_its_lock, &early), spawn(allocates_under_its_lock, &late)};

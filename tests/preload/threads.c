@@ -520,7 +520,7 @@ static void orphaned_memory_serves_other_sizes(void)
 
 /* ---- heaps number little more than threads that live at once ---- */
 
-enum { IDLE = 200, LATER = 2000, STACKS = 512, STACK = 64 * KB };
+enum { IDLE = 200, LATER = 2000, STACKS = 512, STACK = 256 * KB };
 static pthread_barrier_t used, measured;
 
 static void *idles(void *unused)
