@@ -7,9 +7,11 @@
  * program there ours came after those of all libraries.) In a program that libosmem.a is linked into, ours has the earliest priority; what its preinit_array registers is
  * earlier all the same, and has handlers that run while we hold every lock: they may allocate, but not wait for a thread that does.
  *
- * glibc has a lock of its own for the list of handlers. It is free while a handler runs, and taken again after ours, with the heap held; who
+ * glibc has a lock of its own for the list of handlers. Since 2.36 it is free while a handler runs, and taken again after ours, with the heap held; who
  * registers a handler holds it while the list grows, by our malloc. So nobody registers one while we fork: fork_register() holds a lock that
- * comes before all others. (The archive has no way to stand before glibc's function: there that deadlock remains.)
+ * comes before all others. (The archive has no way to stand before glibc's function: there that deadlock remains.) Before 2.36 it was held by who forks from before the first
+ * handler on, and who registered waited for it with our lock in hand: so a fork goes without ours there after some milliseconds. (Where both are done, in a 2.34 with what 2.36
+ * has, that leaves a deadlock with who takes longer than that to have the list grow.)
  *
  * All locks are taken in one order, stdio's list lock first, as glibc itself does for its own malloc: a heap lock held while fork waits
  * for stdio, and stdio for the heap, would be a deadlock. What a fork holds is written in the locks (lock.h), so forks may nest: a
@@ -95,7 +97,7 @@ static bool holds_any(void) {
 
 /* (Who interrupted a fork that waits cannot give up what that one has.) */
 COLD static void enter_all(bool interrupted) {
-  uint32_t patience = interrupted ? PATIENCE_MS : LOCK_FOREVER;
+  uint32_t patience = interrupted || !libc_registers_in_forks() ? PATIENCE_MS : LOCK_FOREVER;
   lock_enter_for_fork(&atfork_lock, &patience);
   if (retired) {
     lock_leave_after_fork(&atfork_lock, false);

@@ -48,6 +48,7 @@ enum { STATX_TYPE = 0x1, STATX_INO = 0x100, STATX_BTIME = 0x800 };
 #endif
 
 #ifdef __GLIBC__
+#include <gnu/libc-version.h>
 
 /* The version of glibc's oldest names, malloc's among them. */
 #if defined(__x86_64__)
@@ -115,6 +116,11 @@ static inline char **libc_environment(char **given) {
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
 #define LIBC_REGISTER_ATFORK __register_atfork
 
+/* May others register handlers while one of a fork runs? Since 2.36 they need not wait for the end of the fork; nor in what distributions made of some that are older, but nobody
+ * says of which. */
+extern int __strverscmp(const char *one, const char *other);
+static inline bool libc_registers_in_forks(void) { return __strverscmp(gnu_get_libc_version(), "2.36") >= 0; }
+
 /* What programs for this libc know its functions to do: realloc(p, 0) frees; an alignment that is no power of two is rounded up to one. (From 2.38 on aligned_alloc() refuses such.) */
 #define LIBC_LEAST_REALLOC 0
 #define LIBC_ROUNDS_ALIGNMENTS true
@@ -176,7 +182,9 @@ static inline bool libc_single_threaded(void) { return false; }
 extern char **__environ;
 static inline char **libc_environment(char **given) { return (void)given, __environ; }
 
-/* It holds a lock of its own from before the first handler until after the last, and allocates before it takes that, by our malloc. Nothing is ever unloaded. */
+/* It holds a lock of its own from before the first handler until after the last, and allocates before it takes that, by our malloc: nobody has a lock of ours then. Nothing is ever
+ * unloaded. */
+static inline bool libc_registers_in_forks(void) { return true; }
 static inline int libc_register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
   (void)library;
   return pthread_atfork(prepare, parent, child);

@@ -24,7 +24,7 @@ same 'bash: arrays and strings' 'bash -c "declare -A map; for i in {1..20000}; d
 
 if can 'g++' command -v g++; then
   make_cpp templates.cpp
-  same 'g++ -O1: the same object file' 'g++ -O1 -g -c templates.cpp -o templates.o && cksum templates.o'
+  same 'g++ -O1: the same object file' 'g++ -std=c++17 -O1 -g -c templates.cpp -o templates.o && cksum templates.o'
   cat >lto.c <<'C'
 #include <stdio.h>
 #include <stdlib.h>

@@ -88,7 +88,7 @@ at_most 'python3, imports' "$python" -c 'import json, subprocess; print(json.dum
 at_most 'python3, a child' "$python" -c 'import subprocess; print(subprocess.run(["ls", "-l"], capture_output=True).stdout)'
 at_most 'git log' git -C repo log --stat --all
 at_most 'gcc -c' gcc -O1 -c numbers.c -o numbers.o
-at_most 'g++ -c' g++ -c templates.cpp -o templates.o
+at_most 'g++ -c' g++ -std=c++17 -c templates.cpp -o templates.o
 can 'sqlite3' command -v sqlite3 && exactly 'sqlite3' sqlite3 -init rows.sql :memory: .quit
 at_most 'tar | gzip' sh -c 'tar cf - tree | gzip -c'
 at_most 'bash, forks' bash -c 'for i in {1..50}; do x=$(echo $i); y=$(ls tree); done; ls $x'

@@ -30,7 +30,7 @@ same 'bash' 'bash -c "declare -A m; for i in {1..3000}; do m[k\$((i * 7919 % 503
 same 'perl' "perl -e 'for my \$i (1..30000) { \$d{\$i*7919%5021}{\$i%13} .= \"value \$i \"; push @{\$l[\$i%97]}, \$i } print join(q(,), map { scalar @\$_ } @l), length join q(), map { values %{\$d{\$_}} } sort keys %d'"
 same 'python3: threads, json' "$python work.py"
 can 'lua' command -v lua5.4 && same 'lua' "lua5.4 -e 'local t = {} for i = 1, 30000 do t[i * 7919 % 5003] = (t[i * 7919 % 5003] or \"\") .. i end local n = 0 for _, s in pairs(t) do n = n + #s end print(n)'"
-same 'g++: the same object file' 'g++ -O1 -c templates.cpp -o templates.o && cksum templates.o'
+same 'g++: the same object file' 'g++ -std=c++17 -O1 -c templates.cpp -o templates.o && cksum templates.o'
 can 'sqlite3' command -v sqlite3 && same 'sqlite3' 'sqlite3 :memory: "create table t(k integer primary key, v text); with recursive i(x) as (select 1 union all select x + 1 from i where x < 20000) insert into t select x, hex(x * 7919) from i; create index b on t(v); select count(*), max(v) from t; delete from t where k % 3 = 0; select length(group_concat(v)) from t; pragma integrity_check"'
 can 'git' command -v git && same 'git: log, gc, fsck' 'rm -rf clone; git clone -q --mirror repo clone && cd clone && git log --all --stat | cksum; git -c pack.threads=2 gc -q --prune=now && git fsck --full --strict && git rev-list --all --objects | sort | cksum'
 finish
