@@ -42,7 +42,7 @@ make_root() {
   apt own install -y --download-only '?essential' $packages
   rm -rf "$work/root" && mkdir -p "$work/root/osmem"
   for package in "$work"/apt-own/cache/archives/*.deb; do dpkg-deb -x "$package" "$work/root"; done
-  ln -s gawk "$work/root/usr/bin/awk"
+  for link in awk=gawk lua=lua5.4 php=php8.2; do ln -s "${link#*=}" "$work/root/usr/bin/${link%=*}"; done
   echo 'root:x:0:0:root:/root:/bin/sh' >"$work/root/etc/passwd"
   echo 'root:x:0:' >"$work/root/etc/group"
   mke2fs -q -t ext4 -L root -d "$work/root" "$work/root.img" 2G

@@ -135,10 +135,10 @@ EOT
 )" True
 like 'twice on: says so' "$("$osmem" profile --seconds 1 "$pid" 2>&1)" 'samples are on already, one for each 1 bytes'
 "$osmem" profile --off "$pid"
-"$osmem" profile --seconds 0 --folded folded --pprof pprof.gz --heap kept.heap "$pid" >/dev/null 2>said || diag <said
-like 'kept, and shown again' "$("$osmem" profile kept.heap)" '(asks_until_told|take)  sampled.c:'
+"$osmem" profile --all --seconds 0 --folded folded --pprof pprof.gz --heap kept.heap "$pid" >/dev/null 2>said || diag <said
+like 'kept, and shown again' "$("$osmem" profile --all kept.heap)" '(asks_until_told|take)  sampled.c:'
 like 'its folded stacks' "$(cat folded)" 'main;asks_until_told(;take)? [0-9]+'
-gcore -o core "$pid" >/dev/null 2>&1 && like 'of a core, too' "$("$osmem" profile core.$pid)" '(asks_until_told|take)  sampled.c:'
+if can 'of a core, too' gcore -o core "$pid"; then like 'of a core, too' "$("$osmem" profile --all "core.$pid")" '(asks_until_told|take)  sampled.c:'; fi
 told
 is 'the process has not noticed' "$(cat told.out)" done
 
