@@ -37,9 +37,10 @@ mirror() {
 }
 
 # By apt: debootstrap knows nothing of packages that provide others.
+has_root() { [ -d "$roots/$1/usr" ]; }
 make_root() {
-  [ ! -d "$roots/$1" ] || return 0
-  rm -rf "$roots/$1.new" && timeout 900 nice -n 10 debootstrap --variant=minbase "$1" "$roots/$1.new" "$(mirror)" && mkdir "$roots/$1.new/osmem" &&
+  has_root "$1" && return
+  rm -rf "$roots/$1" "$roots/$1.new" && timeout 900 nice -n 10 debootstrap --variant=minbase "$1" "$roots/$1.new" "$(mirror)" && mkdir "$roots/$1.new/osmem" &&
     network='' in_root "$1.new" 900 env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages &&
     mv "$roots/$1.new" "$roots/$1"
 }
@@ -75,7 +76,7 @@ own() {
 
 of_oldest() { # RELEASE OLDEST
   folder=$roots/$1/osmem/build/$2
-  mkdir -p "$folder" && cp -d "$roots/$2"/osmem/libosmem.so* "$folder" || return
+  has_root "$1" && mkdir -p "$folder" && cp -d "$roots/$2"/osmem/libosmem.so* "$folder" || return
   test_in "$1" "/osmem/build/$2/libosmem.so" $tests
 }
 
