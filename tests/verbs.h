@@ -53,6 +53,9 @@ enum {
 #define PATIENCE_S 60 /* a test that takes longer hangs: SIGALRM ends it */
 #endif
 
+/* What is done so often that it takes seconds on any machine: there minutes. */
+#define OFTEN(times) (PATIENCE_S > 60 ? (times) / 5 : (times))
+
 /* One of each tier, the edges between them, and some in between. */
 static const size_t SIZES[] = {1,     8,     16,     24,     100,    255,     256,    500,    1000,   1023,     1024,      1025,
                                2000,  5000,  16384,  60000,  100000, 131071,  131072, 131073, 200000, 1000000,  10 * MB};

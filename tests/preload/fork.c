@@ -78,7 +78,7 @@ static void a_thousand_forks_among_busy_threads(void)
 {
   pthread_t busy[BUSY];
   start_busy(busy);
-  for (int i = 0; i < 1000; i++) fork_and_check();
+  for (int i = 0; i < OFTEN(1000); i++) fork_and_check();
   stop_busy(busy);
   use_each_tier();
 }
@@ -92,7 +92,7 @@ static void *forks_often(void *times)
 /* glibc does not serialise forks of several threads: their handlers interleave. */
 static void two_threads_fork_at_once(void)
 {
-  pthread_t one = spawn(forks_often, (void *)300), two = spawn(forks_often, (void *)300);
+  pthread_t one = spawn(forks_often, (void *)OFTEN(300)), two = spawn(forks_often, (void *)OFTEN(300));
   join(one);
   join(two);
 }
@@ -101,13 +101,13 @@ static void several_threads_fork_among_busy_ones(void)
 {
   pthread_t busy[BUSY], forkers[4];
   start_busy(busy);
-  for (size_t i = 0; i < COUNT(forkers); i++) forkers[i] = spawn(forks_often, (void *)50);
+  for (size_t i = 0; i < COUNT(forkers); i++) forkers[i] = spawn(forks_often, (void *)OFTEN(50));
   for (size_t i = 0; i < COUNT(forkers); i++) join(forkers[i]);
   stop_busy(busy);
 }
 
 /* All work, all pause, two fork in the same moment, and nobody was inside malloc: the children own a heap in which nothing is amiss. */
-enum { ROUNDS = 60, WORKERS = 4 };
+enum { ROUNDS = OFTEN(60), WORKERS = 4 };
 static pthread_barrier_t paused, forked;
 
 static void *works_and_forks(void *seed)
@@ -152,7 +152,7 @@ static void children_have_threads_and_children(void)
 {
   pthread_t busy[BUSY];
   start_busy(busy);
-  for (int i = 0; i < 60; i++) {
+  for (int i = 0; i < OFTEN(60); i++) {
     pid_t pid = fork();
     if (pid == 0) {
       alarm(PATIENCE_S);
@@ -755,7 +755,7 @@ static void fork_out_of_a_handler(void)
   struct itimerval often = {{0, 1000}, {0, 1000}}; /* not inherited by children */
   require(setitimer(ITIMER_VIRTUAL, &often, NULL) == 0);
   uint32_t dice = 1;
-  while (forks_in_handler >= 0 && forks_in_handler < 150) replace(&dice, random_size(&dice));
+  while (forks_in_handler >= 0 && forks_in_handler < OFTEN(150)) replace(&dice, random_size(&dice));
   if (forks_in_handler < 0) {
     for (int i = 0; i < 1000; i++) replace(&dice, random_size(&dice));
     require(heap_is_sound());
@@ -764,7 +764,7 @@ static void fork_out_of_a_handler(void)
   memset(&often, 0, sizeof often);
   setitimer(ITIMER_VIRTUAL, &often, NULL);
   int status;
-  for (int i = 0; i < 150; i++) {
+  for (int i = 0; i < OFTEN(150); i++) {
     require(wait(&status) > 0);
     require(status == 0);
   }
@@ -926,7 +926,7 @@ static void fork_beside_getline_and_fclose(void)
 {
   pthread_t readers[3];
   for (size_t i = 0; i < COUNT(readers); i++) readers[i] = spawn(reads_lines, NULL);
-  for (int i = 0; i < 300; i++) {
+  for (int i = 0; i < OFTEN(300); i++) {
     pid_t pid = fork();
     if (pid == 0) {
       alarm(PATIENCE_S);
@@ -1004,7 +1004,7 @@ static void *allocates_under_its_lock(void *library)
 
 static void locks_of_others_may_be_taken_by_who_allocates(void)
 {
-  enum { FORKS = 100 };
+  enum { FORKS = OFTEN(100) };
   require(others_ran_first);
   require(pthread_atfork(lock_late, unlock_late, unlock_late) == 0);
   early.in_use = late.in_use = true;
@@ -1065,7 +1065,7 @@ static void registers_among_forks(void)
 
 static void handlers_are_registered_while_others_fork(void)
 {
-  for (int i = 0; i < 40; i++) require(fate_of(registers_among_forks) == 0);
+  for (int i = 0; i < OFTEN(40); i++) require(fate_of(registers_among_forks) == 0);
 }
 
 /* ---- heaps that are made anew in a child ---- */
@@ -1144,7 +1144,7 @@ static void a_heap_made_anew_is_one_threads(void)
   pthread_barrier_init(&paused, NULL, LEFT_BEHIND + 1);
   for (size_t i = 0; i < LEFT_BEHIND; i++) spawn(stays_behind, NULL);
   pthread_barrier_wait(&paused);
-  for (int i = 0; i < 40; i++) require(fate_of(makes_heaps_anew) == 0);
+  for (int i = 0; i < OFTEN(40); i++) require(fate_of(makes_heaps_anew) == 0);
 }
 
 /* ---- the relatives of fork ---- */
@@ -1190,7 +1190,7 @@ static void *churns_for_ever(void *unused)
 /* A process ends while one of its threads forks: what the fork holds it must leave all the same. */
 static void exit_while_another_thread_forks(void)
 {
-  enum { PROCESSES = 100, WELL = 7 };
+  enum { PROCESSES = OFTEN(100), WELL = 7 };
   for (int i = 0; i < PROCESSES; i++) {
     pid_t process = fork();
     if (process == 0) {
@@ -1209,7 +1209,7 @@ static void vfork_spawn_and_system(void)
   pthread_t busy[BUSY];
   start_busy(busy);
   char *const arguments[] = {(char *)"true", NULL};
-  for (int i = 0; i < 50; i++) {
+  for (int i = 0; i < OFTEN(50); i++) {
     pid_t pid;
     require(posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environ) == 0);
     require(wait_for(pid) == 0);
