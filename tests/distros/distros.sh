@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# distros.sh [RELEASE...]: the library built and tested in a root of each Debian release, oldest first, and what the oldest built tested on all the
+# distros.sh [RELEASE...]: the library built and tested in a root of each Debian release (or focal, jammy: of Ubuntu's), oldest first, and what the oldest built tested on all the
 # newer: a table, and a last line as run.sh prints it. Two releases are busy at a time. The roots, RELEASE.own and RELEASE.oldest with all that was said
 # stay in build/distros; only making a root needs the network.
 set -u
@@ -40,7 +40,11 @@ mirror() {
 has_root() { [ -d "$roots/$1/usr" ]; }
 make_root() {
   has_root "$1" && return
-  rm -rf "$roots/$1" "$roots/$1.new" && timeout 900 nice -n 10 debootstrap --variant=minbase "$1" "$roots/$1.new" "$(mirror)" && mkdir "$roots/$1.new/osmem" &&
+  options='' from=$(mirror)
+  case $1 in
+    focal | jammy) options='--no-check-gpg --components=main,universe' from=http://archive.ubuntu.com/ubuntu ;; # (Debian 12 has no key of theirs)
+  esac
+  rm -rf "$roots/$1" "$roots/$1.new" && timeout 900 nice -n 10 debootstrap $options --variant=minbase "$1" "$roots/$1.new" "$from" && mkdir "$roots/$1.new/osmem" &&
     network='' in_root "$1.new" 900 env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages &&
     mv "$roots/$1.new" "$roots/$1"
 }

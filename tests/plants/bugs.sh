@@ -277,6 +277,9 @@ plant 'mail protocol' 'the mail of sleepers is not looked through' thread.c \
 plant 'fork handler' 'handlers are registered during a fork' fork.c \
   's/  bool entered = lock_enter(&atfork_lock);/  bool entered = false;/' \
   'hangs|ended by' $preload/fork.c handlers_are_registered_while_others_fork
+plant 'fork handler' 'who registers before our constructor runs is inside of ours' dynamic.c \
+  's/^  start();$//' \
+  'hangs' $preload/fork.c locks_of_others_may_be_taken_by_who_allocates
 plant 'fork handler' 'births look at what is gone when all heaps are used up' thread.c \
   's/  if (few) inherit/  if (heap \&\& !heap->generation) inherit/' \
   'not so: thread_heaps' $preload/fork.c a_long_line_of_forks_beside_sleepers
