@@ -9,6 +9,7 @@
 #include "dynamic.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stddef.h>
 
 #include "foreign.h"
@@ -128,7 +129,8 @@ EXPORT void *dlvsym(void *handle, const char *name, const char *version) {
 EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library) {
   static void *next; /* atomic */
   start();
-  return fork_register((fork_registrar *)next_function(&next, "__register_atfork"), prepare, parent, child, library);
+  fork_registrar *registrar = (fork_registrar *)next_function(&next, "__register_atfork");
+  return registrar ? fork_register(registrar, prepare, parent, child, library) : ENOMEM; /* before glibc 2.35 nothing is found in another namespace */
 }
 #endif /* __GLIBC__ */
 #endif /* __SANITIZE_THREAD__ */

@@ -23,21 +23,17 @@
  * it any more, an arena serves nobody and takes what is freed without looking at it. */
 #include "fork.h"
 
-#include <link.h>
-#include <sys/auxv.h>
-
 #include "arena.h"
 #include "budget.h"
 #include "foreign.h"
 #include "guard.h"
-#include "kernel.h"
-
 #include "large.h"
 #include "libc.h"
 #include "purge.h"
 #include "region.h"
 #include "samples.h"
 #include "slab.h"
+#include "symbols.h"
 #include "thread.h"
 
 enum { PATIENCE_MS = 20, PATIENCE_MAX_MS = 320, LET_IN_NS = 1000 * 1000 };
@@ -154,17 +150,14 @@ int fork_register(fork_registrar *registrar, void (*prepare)(void), void (*paren
 static void *whose_end_they_share(void) {
 #ifdef OSMEM_ARCHIVE
   extern void *__dso_handle __attribute__((visibility("hidden")));
-  extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
-  bool in_program = (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff == kernel_auxval(AT_PHDR);
-  return in_program ? NULL : &__dso_handle;
-#else
-  return NULL; /* the shared library is never unloaded (-z nodelete) */
+  if (image_of_ours_may_go()) return &__dso_handle;
 #endif
+  return NULL;
 }
 
 #ifdef OSMEM_ARCHIVE
 static __attribute__((destructor)) void retire(void) {
-  if (!whose_end_they_share()) return;
+  if (!image_of_ours_may_go()) return;
   bool entered = lock_enter(&atfork_lock);
   retired = true;
   if (entered) lock_leave(&atfork_lock);

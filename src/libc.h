@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "kernel.h"
+#include "symbols.h"
 
 #ifndef DLFO_STRUCT_HAS_EH_DBASE /* of <dlfcn.h>, since glibc 2.35 */
 struct dl_find_object {
@@ -59,6 +60,10 @@ enum { STATX_TYPE = 0x1, STATX_INO = 0x100, STATX_BTIME = 0x800 };
 #define LIBC_VERSION "GLIBC_2.17" /* aarch64 */
 #endif
 
+/* Is it of that version, or newer? */
+extern int __strverscmp(const char *one, const char *other);
+static inline bool libc_is_from(const char *version) { return __strverscmp(gnu_get_libc_version(), version) >= 0; }
+
 /* A function of pthread's by the reserved name that glibc has for it, in this version alone. (Not in the archive: the libc of a wholly static program has no versions. Nor for
  * ThreadSanitizer, which has to see them.) */
 #if !defined OSMEM_ARCHIVE && !defined __SANITIZE_THREAD__
@@ -80,13 +85,23 @@ struct sigaction;
 extern int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
 #define LIBC_SIGACTION __sigaction
 
-/* No other thread was ever started, and so nothing need be atomic. Before 2.32 nobody says so. */
+/* No other thread was ever started, and so nothing need be atomic. Before 2.32 nobody says so but, on x86-64, the word in each thread's head by which libc itself decides it (what is that old
+ * is not changed any more): who starts the first thread has it set behind the clone, in which it allocates nothing. */
 #if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
 static inline bool libc_single_threaded(void) { return __libc_single_threaded; }
 #else
 extern char __libc_single_threaded __attribute__((weak));
-static inline bool libc_single_threaded(void) { return &__libc_single_threaded && __libc_single_threaded; }
+static inline bool libc_single_threaded(void) {
+  if (&__libc_single_threaded) return __libc_single_threaded;
+#ifdef __x86_64__
+  uint32_t multiple_threads;
+  __asm__ volatile("movl %%fs:0x18, %0" : "=r"(multiple_threads) : : "memory");
+  return !multiple_threads;
+#else
+  return false;
+#endif
+}
 #endif
 
 /* It is told where the break is (__curbrk), so we may share that. */
@@ -98,16 +113,19 @@ static inline bool libc_single_threaded(void) { return &__libc_single_threaded &
 /* The name of the executable in the base namespace. */
 #define LIBC_EXECUTABLE_HAS_NO_NAME true
 
-/* `given` to a constructor, which is called with what main() will be called with, and before libc has noted down any of it. Still earlier ld.so alone knows where the kernel has
- * put it: behind the arguments, of which the number comes first, and a NULL. In a wholly static program libc knows it before anything else, and that name means another place. (A
- * library that names it has it under the names that are not reserved, too.) */
+/* `given` to a constructor, which is called with what main() will be called with. Else what libc has noted down; and before it has (ours is the first constructor; ld.so asks for memory), ld.so
+ * alone knows where the kernel has put it: behind the arguments, of which the number comes first, and a NULL. (Not later: called as a command with options it may move its stack up over them, and
+ * write there: glibc 2.31 did. In a wholly static program, that name means another place.) A library that names the variable has it under the names that are not reserved, too: so it is looked for. */
 extern void *__libc_stack_end __attribute__((weak));
 static inline char **libc_environment(char **given) {
+  if (given) return given;
 #ifdef OSMEM_ARCHIVE
   extern char **__environ;
-  if (__environ) return __environ;
+  char ***noted = &__environ;
+#else
+  char ***noted = symbol_of_all("__environ");
 #endif
-  if (given || !&__libc_stack_end) return given;
+  if ((noted && *noted) || !&__libc_stack_end) return noted ? *noted : NULL;
   char **arguments = (char **)__libc_stack_end + 1;
   return arguments + (uintptr_t)arguments[-1] + 1;
 }
@@ -118,8 +136,7 @@ extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (
 
 /* May others register handlers while one of a fork runs? Since 2.36 they need not wait for the end of the fork; nor in what distributions made of some that are older, but nobody
  * says of which. */
-extern int __strverscmp(const char *one, const char *other);
-static inline bool libc_registers_in_forks(void) { return __strverscmp(gnu_get_libc_version(), "2.36") >= 0; }
+static inline bool libc_registers_in_forks(void) { return libc_is_from("2.36"); }
 
 /* What programs for this libc know its functions to do: realloc(p, 0) frees; an alignment that is no power of two is rounded up to one. (From 2.38 on aligned_alloc() refuses such.) */
 #define LIBC_LEAST_REALLOC 0
@@ -133,7 +150,7 @@ static inline bool libc_has_stdio_lock(void) { return _IO_list_lock && _IO_list_
 static inline void libc_lock_stdio(void) { _IO_list_lock(); }
 static inline void libc_unlock_stdio(void) { _IO_list_unlock(); }
 
-/* In the child of a fork. fork() does it where it knows of several threads; before 2.32 nobody else is told of them, and the lock is taken here of a process with one, too. */
+/* In the child of a fork. fork() does it where it knows of several threads; before 2.32 nobody else may be told of them, and the lock is taken here of a process with one, too. */
 static inline void libc_reset_stdio(void) { _IO_list_resetlock(); }
 
 /* A robust mutex, as pthread_mutex_init() makes one: PTHREAD_MUTEX_ROBUST_NORMAL_NP, which has had that number since 2006 (glibc 2.4), and the bit
@@ -143,10 +160,16 @@ enum { ROBUST_MUTEX_KIND = 16 | 128 };
 #define ROBUST_MUTEX_INITIALIZER {.__data = {.__kind = ROBUST_MUTEX_KIND}}
 #define ROBUST_MUTEX_KIND_OF(mutex) ((mutex)->__data.__kind)
 
-/* Before 2.34 the lists of such are made by what comes into a wholly static program with the start of threads only, and without it the first lock ends in a SIGSEGV. */
-#if defined OSMEM_ARCHIVE && !__GLIBC_PREREQ(2, 34)
-static void *const libc_makes_lists __attribute__((used)) = (void *)pthread_create;
-#endif
+/* Can one be locked? Before 2.34 the list that it goes into is made by a constructor of libpthread's, which others come before, where there is a libpthread: without a list the lock ended in a
+ * SIGSEGV. Threads that are started have one. */
+static inline bool libc_has_robust_list(void) {
+  static bool known; /* atomic */
+  uintptr_t head = 0, bytes;
+  if (__atomic_load_n(&known, __ATOMIC_RELAXED)) return true;
+  bool has = libc_is_from("2.34") || KERNEL(SYS_get_robust_list, 0, (uintptr_t)&head, (uintptr_t)&bytes) < 0 || head;
+  __atomic_store_n(&known, has, __ATOMIC_RELAXED);
+  return has;
+}
 
 /* In the child of a fork, before a mutex that this thread held is made anew: its list of them is empty there. */
 static inline void libc_let_go_in_child(pthread_mutex_t *mutex) { (void)mutex; }
@@ -205,6 +228,7 @@ static inline void libc_reset_stdio(void) {}
 enum { ROBUST_MUTEX_KIND = 4 | 128 };
 #define ROBUST_MUTEX_INITIALIZER {.__u = {.__i = {ROBUST_MUTEX_KIND}}}
 #define ROBUST_MUTEX_KIND_OF(mutex) ((mutex)->__u.__i[0])
+static inline bool libc_has_robust_list(void) { return true; }
 
 /* The list stays, the thread has another number. Made anew where it is a mutex would lead to itself there, and the thread's end go round for ever: so it is let go, as by its
  * holder. (One that a fork out of a handler caught half way into the list is in none.) */

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "block_meta.h"
+#include "kernel.h"
 #include "libc.h"
 
 /* ---- images --------------------------------------------------------------------------------------------------------- */
@@ -22,38 +23,52 @@ static const struct image *known_image(const void *address) {
   return NULL;
 }
 
-/* What the loader tells debuggers of: all of its list. */
-static const struct link_map *map_of(const void *dynamic) {
-  const struct link_map *map = dynamic && libc_debug() ? libc_debug()->r_map : NULL;
-  while (map && (const void *)map->l_ld != dynamic) map = map->l_next;
-  return map;
-}
-
-static int note_image(struct dl_phdr_info *info, size_t size, void *data) {
-  (void)size;
-  (void)data;
-  struct image image = {NULL, UINTPTR_MAX, 0, NULL};
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-    uintptr_t base = info->dlpi_addr + segment->p_vaddr;
-    if (segment->p_type == PT_GNU_EH_FRAME) image.frames = (const uint8_t *)base;
-    if (segment->p_type == PT_DYNAMIC) image.map = map_of((const void *)base);
-    if (segment->p_type != PT_LOAD) continue;
+static bool note_image(const struct link_map *map, uintptr_t loaded_at, const ElfW(Phdr) *segments, size_t count) {
+  struct image image = {map, UINTPTR_MAX, 0, NULL};
+  for (size_t i = 0; i < count; i++) {
+    uintptr_t base = loaded_at + segments[i].p_vaddr;
+    if (segments[i].p_type == PT_GNU_EH_FRAME) image.frames = (const uint8_t *)base;
+    if (segments[i].p_type != PT_LOAD) continue;
     if (base < image.start) image.start = base;
-    if (base + segment->p_memsz > image.end) image.end = base + segment->p_memsz;
+    if (base + segments[i].p_memsz > image.end) image.end = base + segments[i].p_memsz;
   }
-  if (image.end == 0 || known_image((const void *)image.start)) return 0;
+  if (image.end == 0 || known_image((const void *)image.start)) return true;
   uint32_t slot = __atomic_fetch_add(&image_slots, 1, __ATOMIC_ACQ_REL);
-  if (slot >= KNOWN_IMAGES) return 1;
+  if (slot >= KNOWN_IMAGES) return false;
   images[slot].map = image.map;
   images[slot].start = image.start;
   images[slot].frames = image.frames;
   __atomic_store_n(&images[slot].end, image.end, __ATOMIC_RELEASE);
-  return 0;
+  return true;
 }
 
+static int note_image_of(struct dl_phdr_info *info, size_t size, void *data) {
+  (void)size;
+  (void)data;
+  return !note_image(NULL, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum);
+}
+
+/* Where it is loaded, if its header lies there, which is sure if the same page has one of its tables: what was linked for another address has nothing there. */
+static const ElfW(Ehdr) *header_of(const struct link_map *map) {
+  enum { SMALLEST_PAGE = 4096 };
+  for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
+    if (entry->d_tag != DT_SYMTAB && entry->d_tag != DT_STRTAB && entry->d_tag != DT_HASH && entry->d_tag != DT_GNU_HASH) continue;
+    uintptr_t table = entry->d_un.d_ptr < map->l_addr ? map->l_addr + entry->d_un.d_ptr : entry->d_un.d_ptr; /* relocated or not, see below */
+    if (table - map->l_addr < SMALLEST_PAGE) return (const ElfW(Ehdr) *)map->l_addr;
+  }
+  return NULL;
+}
+
+/* By what the loader tells debuggers. dl_iterate_phdr() may be the program's own, which asks dlsym(), that is us, for libc's (Seastar has one; ThreadSanitizer's is not to be called before its start). */
 COLD void symbols_note_images(void) {
-  if (!_dl_find_object) dl_iterate_phdr(note_image, NULL);
+  if (_dl_find_object) return;
+  const struct link_map *map = libc_debug() ? libc_debug()->r_map : NULL;
+  if (!map) dl_iterate_phdr(note_image_of, NULL); /* a wholly static program */
+  else note_image(map, map->l_addr, (const ElfW(Phdr) *)kernel_auxval(AT_PHDR), kernel_auxval(AT_PHNUM));
+  while (map && (map = map->l_next)) {
+    const ElfW(Ehdr) *header = header_of(map);
+    if (header && !note_image(map, map->l_addr, (const ElfW(Phdr) *)((uintptr_t)header + header->e_phoff), header->e_phnum)) return;
+  }
 }
 
 struct image image_of(const void *address) {
@@ -70,6 +85,15 @@ struct image image_of(const void *address) {
 struct image image_of_ours(void) {
   static const char here;
   return image_of(&here);
+}
+
+bool image_of_ours_may_go(void) {
+#ifdef OSMEM_ARCHIVE
+  extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
+  return (uintptr_t)&__ehdr_start + __ehdr_start.e_phoff != kernel_auxval(AT_PHDR);
+#else
+  return false; /* -z nodelete */
+#endif
 }
 
 /* ---- tables --------------------------------------------------------------------------------------------------------- */
@@ -201,8 +225,9 @@ bool symbol_stands_behind_us(const void *address) {
 bool symbol_is_ours(const char *name) {
   struct image ours = image_of_ours();
   const struct link_map *first = first_of(ours.map);
-  if (first == ours.map) return true; /* with libosmem.a; or there are no maps */
+  if (!first) return !libc_debug() || !libc_debug()->r_map; /* there are no maps, of anybody; or, where those of the first namespace alone are known, this is another one */
   if (LIBC_EXECUTABLE_HAS_NO_NAME && first->l_name && *first->l_name) return false; /* another namespace */
+  if (first == ours.map) return true; /* with libosmem.a */
   return lies_in(ours, symbol_of_all(name));
 }
 

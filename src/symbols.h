@@ -28,6 +28,9 @@ void symbols_note_images(void);
 /* The one that this library is in: libosmem.so, or the program that has libosmem.a in it. */
 struct image image_of_ours(void);
 
+/* May dlclose() take it away? Where libosmem.a is in a plugin. */
+bool image_of_ours_may_go(void);
+
 static inline bool lies_in(struct image image, const void *address) {
   return (uintptr_t)address >= image.start && (uintptr_t)address < image.end;
 }

@@ -30,6 +30,7 @@
 #include "libc.h"
 #include "slab.h"
 #include "start.h"
+#include "symbols.h"
 
 enum { HOMES = 1 << HOMES_LOG };
 
@@ -62,9 +63,10 @@ LIBC_BY_RESERVED_NAME(pthread_mutex_unlock);
 
 /* ---- birth ---------------------------------------------------------------------------------------------------------- */
 
-/* (Not lock: in a fork's child a handler that forked may have come in between, and its child have locked it for us.) */
+/* (Not lock: in a fork's child a handler that forked may have come in between, and its child have locked it for us. A thread that comes before it can have a robust one is the first, and
+ * counts as one that lives.) */
 static void hold_alive(struct theap *heap) {
-  heap->alive = (pthread_mutex_t)ROBUST_MUTEX_INITIALIZER;
+  heap->alive = libc_has_robust_list() ? (pthread_mutex_t)ROBUST_MUTEX_INITIALIZER : (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_trylock(&heap->alive);
 }
 
@@ -166,9 +168,10 @@ static struct theap *take_dead(void) {
   return heap ? heap : take_unused();
 }
 
-/* Of the arena; where it can have no more, a thread still needs a heap to be served by other tiers. */
+/* Of the arena; where it can have no more, a thread still needs a heap to be served by other tiers. (What may be unloaded has none in itself: its mutex stays in the list of a
+ * thread, which goes on, and the next one that was locked there ended in a SIGSEGV.) */
 static struct theap *new_heap_memory(struct arena *arena) {
-  if (!theaps) return &first_heap.theap;
+  if (!theaps && !image_of_ours_may_go()) return &first_heap.theap;
   if (!arena_enter_this(arena)) return NULL;
   uintptr_t zero_from;
   struct block *block = arena_take_locked(arena, block_bytes_for(sizeof(struct born_theap)), _Alignof(max_align_t), ARENA_MAY_GROW,

@@ -10,7 +10,7 @@ packages='gcc g++ libc6-dev make libcmocka-dev python3 perl strace gdb procps gi
 most_needed=2.28 # the glibc that the library of the oldest may ask for: RHEL 8 has it
 
 # All that depends on libc, the loader, the compiler or the kernel's headers, and everyday programs; own_tests have the library in them.
-tests='unit/ preload/ model/ crimes/ operators/ differ/ record/ programs/starting programs/languages programs/names syscalls/
+tests='unit/ preload/ model/ crimes/ operators/ differ/ record/ programs/early programs/starting programs/languages programs/names syscalls/
   see/look see/leaks see/layout see/explain see/guard see/profile see/samples see/unwind'
 own_tests='fault/ tiny/'
 [ -z "${DISTROS_TESTS-}" ] || tests=$DISTROS_TESTS own_tests= # for a part of it

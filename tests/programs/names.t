@@ -50,9 +50,8 @@ ok 'sbrk() goes on behind our growth in a wholly static program' sh -c "cc -stat
 unreserved='dl_iterate_phdr dladdr dlclose gnu_get_libc_version'
 used() { nm -u "$@" | awk 'NF == 2 { sub("@.*", "", $2); print $2 }' | grep -vE '^(_|str|mem|abort$|fprintf$)' | sort -u; }
 is 'the shared library uses no other name that a program may have for itself' "$(names $(used -D "$lib"))" "$(names $unreserved)"
-# (pthread_create only before glibc 2.34.)
 is 'nor does libosmem.a, but for pthread_mutex_*, that wholly static programs have under no other name' \
-  "$(used "$archive" | grep -vxF "$(printf '%s\n' $unreserved pthread_create)" | tr '\n' ' ')" 'pthread_mutex_trylock pthread_mutex_unlock '
+  "$(used "$archive" | grep -vxF "$(printf '%s\n' $unreserved)" | tr '\n' ' ')" 'pthread_mutex_trylock pthread_mutex_unlock '
 
 # A program that has the kernel's functions for something else, all of them, and asks the heap for all that leads to the kernel.
 strangers='brk sbrk mmap mmap64 munmap mremap madvise mprotect syscall futex clock_gettime clock gettimeofday getauxval sched_getcpu getcpu
