@@ -277,6 +277,12 @@ plant 'mail protocol' 'the mail of sleepers is not looked through' thread.c \
 plant 'fork handler' 'handlers are registered during a fork' fork.c \
   's/  bool entered = lock_enter(&atfork_lock);/  bool entered = false;/' \
   'hangs|ended by' $preload/fork.c handlers_are_registered_while_others_fork
+plant start 'in another namespace the break is ours' symbols.c \
+  's/ return false; .. another namespace ../;/' \
+  'libosmem.a in a namespace of its own' tests/programs/early.t
+plant start 'what may be unloaded is in the list of a thread' thread.c \
+  's/!theaps \&\& !image_of_ours_may_go()/!theaps/' \
+  'a plugin with the archive goes' tests/programs/early.t
 plant 'fork handler' 'who registers before our constructor runs is inside of ours' dynamic.c \
   's/^  start();$//' \
   'hangs' $preload/fork.c locks_of_others_may_be_taken_by_who_allocates
@@ -452,7 +458,7 @@ plant 'large blocks' 'what cannot be emptied is unmapped at once' large.c \
   's/ \&\& !drop_pages(spare, cut)) cut = min_size(cut, HOLD_BYTES);/) drop_pages(spare, cut);/' \
   'not so: met >= 8 .. most_unmapped' $fault/mappings.c a_filter_refuses_madvise
 plant 'fork handler' 'at exit the handlers go' fork.c \
-  's/  return NULL; .. the shared library is never.*/  extern void *__dso_handle __attribute__((visibility("hidden"))); return \&__dso_handle;/' \
+  '/^static void .whose_end/,/^}/ s/  return NULL;/  extern void *__dso_handle __attribute__((visibility("hidden"))); return \&__dso_handle;/' \
   'hangs' $preload/fork.c exit_while_another_thread_forks
 plant 'short memory' 'after a vain trim nothing counts as freed' heap.c \
   's/    freed = usage.bytes + much <= usage.most;/    freed = false;/' \
@@ -467,7 +473,7 @@ plant 'short memory' 'mail is not read for a refused request' heap.c \
   's/ROUNDS = 64/ROUNDS = 1/' \
   'not so: p' $preload/limits.c what_waits_in_the_mail_after_a_vain_request_serves
 plant 'fork handler' 'a library that ends leaves a fork half done' fork.c \
-  's/^  if (!whose_end_they_share()) return;/  return;/' \
+  's/^  if (!image_of_ours_may_go()) return;/  return;/' \
   'not ok [0-9]+ - linked into a library: a process ends while its threads fork|hangs' tests/programs/beside.t
 plant purging 'short runs go whatever there is to spend' purge.c \
   's/!arena->long_are_gone \&\& budget_is_rich();/!arena->long_are_gone;/' \
