@@ -59,15 +59,28 @@ static const ElfW(Ehdr) *header_of(const struct link_map *map) {
   return NULL;
 }
 
+struct segments {
+  const ElfW(Phdr) *first;
+  size_t count;
+};
+
+/* Of the executable the kernel tells, wherever it is linked for; but of the loader where that was started as a command (musl's). */
+static struct segments segments_of(const struct link_map *map) {
+  struct segments told = {(const ElfW(Phdr) *)kernel_auxval(AT_PHDR), kernel_auxval(AT_PHNUM)};
+  for (size_t i = 0; i < told.count && !map->l_prev; i++)
+    if (told.first[i].p_type == PT_DYNAMIC && map->l_addr + told.first[i].p_vaddr == (uintptr_t)map->l_ld) return told;
+  const ElfW(Ehdr) *header = header_of(map);
+  return header ? (struct segments){(const ElfW(Phdr) *)((uintptr_t)header + header->e_phoff), header->e_phnum} : (struct segments){NULL, 0};
+}
+
 /* By what the loader tells debuggers. dl_iterate_phdr() may be the program's own, which asks dlsym(), that is us, for libc's (Seastar has one; ThreadSanitizer's is not to be called before its start). */
 COLD void symbols_note_images(void) {
   if (_dl_find_object) return;
   const struct link_map *map = libc_debug() ? libc_debug()->r_map : NULL;
   if (!map) dl_iterate_phdr(note_image_of, NULL); /* a wholly static program */
-  else note_image(map, map->l_addr, (const ElfW(Phdr) *)kernel_auxval(AT_PHDR), kernel_auxval(AT_PHNUM));
-  while (map && (map = map->l_next)) {
-    const ElfW(Ehdr) *header = header_of(map);
-    if (header && !note_image(map, map->l_addr, (const ElfW(Phdr) *)((uintptr_t)header + header->e_phoff), header->e_phnum)) return;
+  for (; map; map = map->l_next) {
+    struct segments segments = segments_of(map);
+    if (!note_image(map, map->l_addr, segments.first, segments.count)) return;
   }
 }
 
