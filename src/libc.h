@@ -123,7 +123,7 @@ static inline char **libc_environment(char **given) {
   extern char **__environ;
   char ***noted = &__environ;
 #else
-  char ***noted = symbol_of_all("__environ");
+  char ***noted = (char ***)symbol_of_all("__environ");
 #endif
   if ((noted && *noted) || !&__libc_stack_end) return noted ? *noted : NULL;
   char **arguments = (char **)__libc_stack_end + 1;
@@ -164,9 +164,9 @@ enum { ROBUST_MUTEX_KIND = 16 | 128 };
  * SIGSEGV. Threads that are started have one. */
 static inline bool libc_has_robust_list(void) {
   static bool known; /* atomic */
-  uintptr_t head = 0, bytes;
   if (__atomic_load_n(&known, __ATOMIC_RELAXED)) return true;
-  bool has = libc_is_from("2.34") || KERNEL(SYS_get_robust_list, 0, (uintptr_t)&head, (uintptr_t)&bytes) < 0 || head;
+  uintptr_t head = 0, bytes, own_list[6] = {0, (uintptr_t)&head, (uintptr_t)&bytes};
+  bool has = libc_is_from("2.34") || kernel_call(SYS_get_robust_list, own_list) < 0 || head;
   __atomic_store_n(&known, has, __ATOMIC_RELAXED);
   return has;
 }
