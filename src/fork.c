@@ -46,7 +46,7 @@ static bool retired; /* under atfork_lock: a fork holds nothing any more */
 static __thread uint32_t stdio_held __attribute__((tls_model("initial-exec")));
 
 static void enter_stdio(void) {
-  if (libc_single_threaded() || !libc_has_stdio_lock()) return;
+  if (libc_forks_alone() || !libc_has_stdio_lock()) return;
   libc_lock_stdio();
   stdio_held++;
 }
@@ -112,7 +112,7 @@ COLD static void enter_all(bool interrupted) {
  * good, and threads that came later waited for it.) */
 COLD static void before_fork(void) {
   bool interrupted = holds_any();
-  if (libc_single_threaded() && !interrupted) return;
+  if (libc_forks_alone() && !interrupted) return;
   uint32_t counted = thread_locks;
   if (!interrupted) thread_locks = 0; /* else nothing would come */
   enter_all(interrupted);

@@ -85,24 +85,27 @@ struct sigaction;
 extern int __sigaction(int number, const struct sigaction *action, struct sigaction *old);
 #define LIBC_SIGACTION __sigaction
 
-/* No other thread was ever started, and so nothing need be atomic. Before 2.32 nobody says so but, on x86-64, the word in each thread's head by which libc itself decides it (what is that old
- * is not changed any more): who starts the first thread has it set behind the clone, in which it allocates nothing. */
+/* No other thread was ever started, and so nothing need be atomic. Before 2.32 nobody says so. */
 #if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
 static inline bool libc_single_threaded(void) { return __libc_single_threaded; }
 #else
 extern char __libc_single_threaded __attribute__((weak));
-static inline bool libc_single_threaded(void) {
-  if (&__libc_single_threaded) return __libc_single_threaded;
-#ifdef __x86_64__
-  uint32_t multiple_threads;
-  __asm__ volatile("movl %%fs:0x18, %0" : "=r"(multiple_threads) : : "memory");
-  return !multiple_threads;
-#else
-  return false;
+static inline bool libc_single_threaded(void) { return &__libc_single_threaded && __libc_single_threaded; }
 #endif
+
+/* What fork() itself goes by, where that is known: then there is nothing that it holds. Before 2.32 it is a word in each thread's head. (What is that old is not changed any more. For more it
+ * is not good enough: a pthread_create() that fails late, for want of the right to its scheduling, leaves it as it was, and its thread allocates in the end, to unwind.) */
+static inline bool libc_forks_alone(void) {
+#if defined __x86_64__ && !__GLIBC_PREREQ(2, 32)
+  if (!&__libc_single_threaded) {
+    uint32_t multiple_threads;
+    __asm__ volatile("movl %%fs:0x18, %0" : "=r"(multiple_threads) : : "memory");
+    return !multiple_threads;
+  }
+#endif
+  return libc_single_threaded();
 }
-#endif
 
 /* It is told where the break is (__curbrk), so we may share that. */
 #define LIBC_SHARES_BREAK true
@@ -160,16 +163,9 @@ enum { ROBUST_MUTEX_KIND = 16 | 128 };
 #define ROBUST_MUTEX_INITIALIZER {.__data = {.__kind = ROBUST_MUTEX_KIND}}
 #define ROBUST_MUTEX_KIND_OF(mutex) ((mutex)->__data.__kind)
 
-/* Can one be locked? Before 2.34 the list that it goes into is made by a constructor of libpthread's, which others come before, where there is a libpthread: without a list the lock ended in a
- * SIGSEGV. Threads that are started have one. */
-static inline bool libc_has_robust_list(void) {
-  static bool known; /* atomic */
-  if (__atomic_load_n(&known, __ATOMIC_RELAXED)) return true;
-  uintptr_t head = 0, bytes, own_list[6] = {0, (uintptr_t)&head, (uintptr_t)&bytes};
-  bool has = libc_is_from("2.34") || kernel_call(SYS_get_robust_list, own_list) < 0 || head;
-  __atomic_store_n(&known, has, __ATOMIC_RELAXED);
-  return has;
-}
+/* Can the first thread lock one? Before 2.34 the list that it goes into is made by a constructor of libpthread's, which others come before, where there is a libpthread: without a list the lock ended
+ * in a SIGSEGV. Threads that are started have one. */
+static inline bool libc_has_robust_lists(void) { return libc_is_from("2.34"); }
 
 /* In the child of a fork, before a mutex that this thread held is made anew: its list of them is empty there. */
 static inline void libc_let_go_in_child(pthread_mutex_t *mutex) { (void)mutex; }
@@ -194,6 +190,7 @@ static inline const void *libc_address(void) { return libc_debug(); }
 
 /* It knows, and tells nobody; and starts threads (for timers, aio, mq_notify, thrd_create) by no function that one could stand before. */
 static inline bool libc_single_threaded(void) { return false; }
+static inline bool libc_forks_alone(void) { return false; }
 
 /* Its own malloc, which its loader, atexit() and setlocale() use, remembers where it left the break, and sets it from there: what we had above would be gone. */
 #define LIBC_SHARES_BREAK false
@@ -228,7 +225,7 @@ static inline void libc_reset_stdio(void) {}
 enum { ROBUST_MUTEX_KIND = 4 | 128 };
 #define ROBUST_MUTEX_INITIALIZER {.__u = {.__i = {ROBUST_MUTEX_KIND}}}
 #define ROBUST_MUTEX_KIND_OF(mutex) ((mutex)->__u.__i[0])
-static inline bool libc_has_robust_list(void) { return true; }
+static inline bool libc_has_robust_lists(void) { return true; }
 
 /* The list stays, the thread has another number. Made anew where it is a mutex would lead to itself there, and the thread's end go round for ever: so it is let go, as by its
  * holder. (One that a fork out of a handler caught half way into the list is in none.) */

@@ -3,6 +3,7 @@
 #include "symbols.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "block_meta.h"
 #include "kernel.h"
@@ -23,15 +24,32 @@ static const struct image *known_image(const void *address) {
   return NULL;
 }
 
-static bool note_image(const struct link_map *map, uintptr_t loaded_at, const ElfW(Phdr) *segments, size_t count) {
-  struct image image = {map, UINTPTR_MAX, 0, NULL};
+/* What the loader tells debuggers of: all of its list, in the first namespace. NULL: it has loaded nothing (a wholly static program may have a list, of itself). */
+static const struct link_map *first_loaded(void) {
+  const struct link_map *first = libc_debug() ? libc_debug()->r_map : NULL;
+  return first && first->l_ld ? first : NULL;
+}
+
+static const struct link_map *map_of(const void *dynamic) {
+  const struct link_map *map = dynamic ? first_loaded() : NULL;
+  while (map && (const void *)map->l_ld != dynamic) map = map->l_next;
+  return map;
+}
+
+static struct image image_by(uintptr_t loaded_at, const ElfW(Phdr) *segments, size_t count) {
+  struct image image = {NULL, UINTPTR_MAX, 0, NULL};
   for (size_t i = 0; i < count; i++) {
     uintptr_t base = loaded_at + segments[i].p_vaddr;
     if (segments[i].p_type == PT_GNU_EH_FRAME) image.frames = (const uint8_t *)base;
+    if (segments[i].p_type == PT_DYNAMIC) image.map = map_of((const void *)base);
     if (segments[i].p_type != PT_LOAD) continue;
     if (base < image.start) image.start = base;
     if (base + segments[i].p_memsz > image.end) image.end = base + segments[i].p_memsz;
   }
+  return image;
+}
+
+static bool note_image(struct image image) {
   if (image.end == 0 || known_image((const void *)image.start)) return true;
   uint32_t slot = __atomic_fetch_add(&image_slots, 1, __ATOMIC_ACQ_REL);
   if (slot >= KNOWN_IMAGES) return false;
@@ -42,46 +60,40 @@ static bool note_image(const struct link_map *map, uintptr_t loaded_at, const El
   return true;
 }
 
-static int note_image_of(struct dl_phdr_info *info, size_t size, void *data) {
+static int note_segments(struct dl_phdr_info *info, size_t size, void *data) {
   (void)size;
   (void)data;
-  return !note_image(NULL, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum);
+  return !note_image(image_by(info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum));
 }
 
-/* Where it is loaded, if its header lies there, which is sure if the same page has one of its tables: what was linked for another address has nothing there. */
-static const ElfW(Ehdr) *header_of(const struct link_map *map) {
+/* By its header, of what has one and its program headers in its first page, as libc has; sure to be there if one of its tables lies in that page, too. */
+static struct image image_by_header(const struct link_map *map) {
   enum { SMALLEST_PAGE = 4096 };
+  const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)map->l_addr;
+  bool there = false;
   for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
     if (entry->d_tag != DT_SYMTAB && entry->d_tag != DT_STRTAB && entry->d_tag != DT_HASH && entry->d_tag != DT_GNU_HASH) continue;
     uintptr_t table = entry->d_un.d_ptr < map->l_addr ? map->l_addr + entry->d_un.d_ptr : entry->d_un.d_ptr; /* relocated or not, see below */
-    if (table - map->l_addr < SMALLEST_PAGE) return (const ElfW(Ehdr) *)map->l_addr;
+    there |= table - map->l_addr < SMALLEST_PAGE;
   }
-  return NULL;
+  there = there && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_phoff + header->e_phnum * sizeof(ElfW(Phdr)) <= SMALLEST_PAGE;
+  return there ? image_by(map->l_addr, (const ElfW(Phdr) *)((uintptr_t)header + header->e_phoff), header->e_phnum) : (struct image){0};
 }
 
-struct segments {
-  const ElfW(Phdr) *first;
-  size_t count;
-};
+static void *symbol_in(const struct link_map *map, const char *name);
 
-/* Of the executable the kernel tells, wherever it is linked for; but of the loader where that was started as a command (musl's). */
-static struct segments segments_of(const struct link_map *map) {
-  struct segments told = {(const ElfW(Phdr) *)kernel_auxval(AT_PHDR), kernel_auxval(AT_PHNUM)};
-  for (size_t i = 0; i < told.count && !map->l_prev; i++)
-    if (told.first[i].p_type == PT_DYNAMIC && map->l_addr + told.first[i].p_vaddr == (uintptr_t)map->l_ld) return told;
-  const ElfW(Ehdr) *header = header_of(map);
-  return header ? (struct segments){(const ElfW(Phdr) *)((uintptr_t)header + header->e_phoff), header->e_phnum} : (struct segments){NULL, 0};
-}
-
-/* By what the loader tells debuggers. dl_iterate_phdr() may be the program's own, which asks dlsym(), that is us, for libc's (Seastar has one; ThreadSanitizer's is not to be called before its start). */
+/* By libc's dl_iterate_phdr(), not by whose it is: the program's own asks dlsym(), that is us, for libc's (Seastar has one; ThreadSanitizer's is not to be called before its start). */
 COLD void symbols_note_images(void) {
+  typedef int iterator(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data);
   if (_dl_find_object) return;
-  const struct link_map *map = libc_debug() ? libc_debug()->r_map : NULL;
-  if (!map) dl_iterate_phdr(note_image_of, NULL); /* a wholly static program */
-  for (; map; map = map->l_next) {
-    struct segments segments = segments_of(map);
-    if (!note_image(map, map->l_addr, segments.first, segments.count)) return;
+  iterator *iterate = dl_iterate_phdr; /* in a wholly static program; in another namespace, where the loader tells nothing of libc */
+  for (const struct link_map *map = first_loaded(); map; map = map->l_next) {
+    struct image image = image_by_header(map);
+    if (!lies_in(image, libc_address()) || !note_image(image)) continue;
+    iterator *libcs = (iterator *)symbol_in(map, "dl_iterate_phdr");
+    if (libcs) iterate = libcs;
   }
+  iterate(note_segments, NULL);
 }
 
 struct image image_of(const void *address) {
@@ -238,7 +250,7 @@ bool symbol_stands_behind_us(const void *address) {
 bool symbol_is_ours(const char *name) {
   struct image ours = image_of_ours();
   const struct link_map *first = first_of(ours.map);
-  if (!first) return !libc_debug() || !libc_debug()->r_map; /* there are no maps, of anybody; or, where those of the first namespace alone are known, this is another one */
+  if (!first) return !first_loaded(); /* there are no maps, of anybody; or, where those of the first namespace alone are known, this is another one */
   if (LIBC_EXECUTABLE_HAS_NO_NAME && first->l_name && *first->l_name) return false; /* another namespace */
   if (first == ours.map) return true; /* with libosmem.a */
   return lies_in(ours, symbol_of_all(name));

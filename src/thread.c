@@ -63,10 +63,11 @@ LIBC_BY_RESERVED_NAME(pthread_mutex_unlock);
 
 /* ---- birth ---------------------------------------------------------------------------------------------------------- */
 
-/* (Not lock: in a fork's child a handler that forked may have come in between, and its child have locked it for us. A thread that comes before it can have a robust one is the first, and
- * counts as one that lives.) */
+/* (Not lock: in a fork's child a handler that forked may have come in between, and its child have locked it for us. The first heap's thread may come before it can have a robust one, and
+ * counts as one that lives, then: who is born in its place finds it all the same.) */
 static void hold_alive(struct theap *heap) {
-  heap->alive = libc_has_robust_list() ? (pthread_mutex_t)ROBUST_MUTEX_INITIALIZER : (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+  bool robust = heap->next || libc_has_robust_lists();
+  heap->alive = robust ? (pthread_mutex_t)ROBUST_MUTEX_INITIALIZER : (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
   pthread_mutex_trylock(&heap->alive);
 }
 
@@ -193,8 +194,8 @@ static struct theap *new_heap(void) {
   empty_queues(heap);
   heap->generation = fork_generation;
   arena_join(heap, arena);
-  hold_alive(heap);
   heap->next = theaps;
+  hold_alive(heap);
   __atomic_store_n(&theaps, heap, __ATOMIC_RELEASE);
   return heap;
 }

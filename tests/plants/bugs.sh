@@ -299,7 +299,7 @@ plant 'fork handler' 'what is left of a mail from before is set aside' slab.c \
   '/^static void push/,/^}/ s/    if (UNLIKELY(mark != mark_now())) return;/    mark = mark_now(), marked = (struct marked *)((uintptr_t)slab | mark);/; s/ \&\& mark == mark_now()//' \
   'not so|ended by|hangs' $preload/fork.c a_fork_out_of_a_handler_while_a_long_mail_is_read
 plant 'fork handler' 'a fork of one thread holds what its child never leaves' fork.c \
-  's/  if (libc_single_threaded() \&\& !interrupted) return;//' \
+  's/  if (libc_forks_alone() \&\& !interrupted) return;//' \
   'hangs|ended by' $preload/fork.c a_debugger_goes_on_in_a_child
 plant purging 'each free that one malloc makes gives back' purge.c \
   's/  if (giving == HAS_GIVEN) return;//' \

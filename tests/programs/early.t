@@ -149,6 +149,30 @@ same 'a dl_iterate_phdr() of its own' ./iterates
 echo 'int works(void) { return 1; }' >works.c
 if can 'ThreadSanitizer' sh -c 'cc -w -fno-builtin -fsanitize=thread threads.c works.c -o watched -lpthread && ./watched'; then same 'ThreadSanitizer' ./watched; fi
 
+# A malloc before ours, in a library that is linked for another address than it gets: all that it has not goes to libc then.
+cat >before.c <<'C'
+#include <stddef.h>
+void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), __libc_free(void *);
+void *malloc(size_t bytes) { return __libc_malloc(bytes); }
+void *calloc(size_t count, size_t bytes) { return __libc_calloc(count, bytes); }
+void *realloc(void *block, size_t bytes) { return __libc_realloc(block, bytes); }
+void free(void *block) { __libc_free(block); }
+C
+cat >aligns.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+int main(void)
+{
+  void *block;
+  if (posix_memalign(&block, 64, 1000)) return 1;
+  free(block);
+  return !puts("freed");
+}
+C
+cc -w -O1 -fno-builtin aligns.c -o aligns
+shared before -Wl,-Ttext-segment=0x400000
+if can 'a malloc before ours' env LD_PRELOAD=./before.so ./aligns; then is 'a malloc before ours, linked for another address' "$(LD_PRELOAD="./before.so $lib" ./aligns 2>&1)" freed; fi
+
 # A handler forks while stdio's lock of all streams is held by what it interrupted; the child goes on in that, and has a thread that opens a file.
 cat >flushes.c <<'C'
 #include <fcntl.h>
