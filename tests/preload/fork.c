@@ -199,8 +199,13 @@ static void a_child_makes_block_heaps(void)
   require(wait_for(pid) == 0);
 }
 
-/* Who forks is another thread in the child, with the same heap. When it dies there, others must find that heap. */
+/* Who forks is another thread in the child, with the same heap. When it dies there, others must find that heap. (Before glibc 2.34 nobody finds that of the first thread, see thread.c.) */
 static pthread_t forker;
+#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 34)
+enum { NEVER_FOUND = 1 };
+#else
+enum { NEVER_FOUND = 0 };
+#endif
 
 static void *outlives_the_forker(void *unused)
 {
@@ -209,7 +214,7 @@ static void *outlives_the_forker(void *unused)
   pthread_barrier_wait(&paused);
   join(forker);
   for (int i = 0; i < 10; i++) run_thread(lives_in_the_child, NULL);
-  require(thread_heaps() == heaps_of_two);
+  require(thread_heaps() == heaps_of_two + NEVER_FOUND);
   _exit(0);
   return unused;
 }
