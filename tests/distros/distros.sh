@@ -45,7 +45,7 @@ make_root() {
   case $1 in
     focal | jammy) options='--no-check-gpg --components=main,universe' from=http://archive.ubuntu.com/ubuntu ;; # (Debian 12 has no key of theirs)
   esac
-  rm -rf "$roots/$1" "$roots/$1.new" && timeout 900 nice -n 10 debootstrap $options --variant=minbase "$1" "$roots/$1.new" "$from" && mkdir "$roots/$1.new/osmem" &&
+  rm -rf "$roots/${1:?}" "$roots/$1.new" && timeout 900 nice -n 10 debootstrap $options --variant=minbase "$1" "$roots/$1.new" "$from" && mkdir "$roots/$1.new/osmem" &&
     network='' in_root "$1.new" 900 env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages &&
     mv "$roots/$1.new" "$roots/$1"
 }
