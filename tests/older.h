@@ -7,6 +7,12 @@
 #include <unistd.h>
 
 #ifdef __GLIBC__
+#define GLIBC_BEFORE(major, minor) (!__GLIBC_PREREQ(major, minor))
+#else
+#define GLIBC_BEFORE(major, minor) 0
+#endif
+
+#ifdef __GLIBC__
 #if !__GLIBC_PREREQ(2, 33)
 #include "../src/libc.h" /* struct mallinfo2 */
 extern struct mallinfo2 mallinfo2(void) __attribute__((weak));

@@ -150,9 +150,7 @@ static void forks_in_handlers_of_a_single_thread(void)
 /* A process with threads, in which a fork's handler may fork. */
 static void begin_threaded(void)
 {
-#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 36)
-  skip_test("glibc before 2.36 hangs by itself in a fork that a handler of one makes");
-#endif
+  if (GLIBC_BEFORE(2, 36)) skip_test("glibc before 2.36 hangs by itself in a fork that a handler of one makes");
   run_thread(has_a_life, NULL);
 }
 

@@ -105,8 +105,9 @@ musl-programs: musl
 	-$(MAKE) --no-print-directory --jobs=2 --keep-going $(musl_programs)
 .PHONY: musl-programs
 
+# (What is ours has to be built: a test that did not compile was a skip, or the one of before.)
 test-musl: all musl-programs
-	-$(MAKE) --no-print-directory --jobs=2 --keep-going musl-tree
+	[ ! -e $(musl_src)/cmocka ] || $(MAKE) --no-print-directory --jobs=2 musl-tree
 	tests/run.sh tests/musl/
 .PHONY: test-musl
 

@@ -201,11 +201,7 @@ static void a_child_makes_block_heaps(void)
 
 /* Who forks is another thread in the child, with the same heap. When it dies there, others must find that heap. (Before glibc 2.34 nobody finds that of the first thread, see thread.c.) */
 static pthread_t forker;
-#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 34)
-enum { NEVER_FOUND = 1 };
-#else
-enum { NEVER_FOUND = 0 };
-#endif
+enum { NEVER_FOUND = GLIBC_BEFORE(2, 34) };
 
 static void *outlives_the_forker(void *unused)
 {
@@ -818,9 +814,7 @@ static void *forks_beside_a_storm(void *unused)
 
 static void forks_out_of_handlers_in_a_storm(void)
 {
-#if defined __GLIBC__ && !__GLIBC_PREREQ(2, 36)
-  skip_test("glibc before 2.36 hangs by itself where a handler forks while another thread does");
-#endif
+  if (GLIBC_BEFORE(2, 36)) skip_test("glibc before 2.36 hangs by itself where a handler forks while another thread does");
   struct sigaction action = {.sa_handler = forks_in_a_storm, .sa_flags = SA_RESTART};
   require(sigaction(SIGUSR1, &action, NULL) == 0);
   pthread_t stormy[STORMY], forker = spawn(forks_beside_a_storm, NULL);
