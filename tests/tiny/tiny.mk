@@ -31,9 +31,10 @@ build/tiny/model.o: $(model_core) tests/model/chance.c tests/model/minimise.c te
 build/tiny/model: build/tiny/model.o
 	$(CC) $< -o $@ -rdynamic -lpthread -ldl
 
-# The library's variables lie together here, to be copied and put back as one.
-tiny_apart := --rename-section .data=heap_data,alloc,load,data,contents --rename-section .bss=heap_bss,alloc \
-  --rename-section .data.rel.local=heap_pointers,alloc,load,data,contents --rename-section .data.rel=heap_pointers,alloc,load,data,contents
+# The library's variables lie together here, to be copied and put back as one. (Without flags: a section that is given any loses its relocations
+# by objcopy 2.35, and pointers are NULL in main.)
+tiny_apart := --rename-section .data=heap_data --rename-section .bss=heap_bss \
+  --rename-section .data.rel.local=heap_pointers --rename-section .data.rel=heap_pointers
 
 build/tiny/apart.o: build/tiny/world.o
 	objcopy $(tiny_apart) $< $@
