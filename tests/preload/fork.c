@@ -1190,6 +1190,9 @@ static void *churns_for_ever(void *unused)
 static void exit_while_another_thread_forks(void)
 {
   enum { PROCESSES = OFTEN(100), WELL = 7 };
+#ifndef __GLIBC__
+  skip_test("musl 1.2.3 hangs by itself, one of some hundred such processes: its exit() goes to the loader's lock with that of atexit(), its fork() the other way");
+#endif
   for (int i = 0; i < PROCESSES; i++) {
     pid_t process = fork();
     if (process == 0) {
