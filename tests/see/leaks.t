@@ -176,13 +176,13 @@ cat >ends.c <<'C'
 #include <string.h>
 #include <unistd.h>
 static void *waits(void *unused) { pause(); return unused; }
-static void *loses(void *unused) { usleep(100000); memset(malloc(1000), 1, 1000); return unused; }
+static void *loses(void *first) { pthread_join((pthread_t)first, NULL); memset(malloc(1000), 1, 1000); return NULL; }
 int main(int argc, char **argv) {
   pthread_t thread;
   (void)argc;
   free(malloc(9));
   if (!strcmp(argv[1], "exec")) pthread_create(&thread, NULL, waits, NULL), usleep(50000), execlp("sh", "sh", "-c", "exit 4", NULL);
-  if (!strcmp(argv[1], "first")) pthread_create(&thread, NULL, loses, NULL), pthread_exit(NULL);
+  if (!strcmp(argv[1], "first")) pthread_create(&thread, NULL, loses, (void *)pthread_self()), pthread_exit(NULL);
   if (!strcmp(argv[1], "abort")) abort();
   if (!strcmp(argv[1], "told")) pause();
   _exit(5);
