@@ -66,8 +66,8 @@ LIBC_BY_RESERVED_NAME(pthread_mutex_unlock);
 /* (Not lock: in a fork's child a handler that forked may have come in between, and its child have locked it for us. The first heap's thread may come before it can have a robust one, and
  * counts as one that lives, then: who is born in its place finds it all the same.) */
 static void hold_alive(struct theap *heap) {
-  bool robust = heap->next || libc_has_robust_lists();
-  heap->alive = robust ? (pthread_mutex_t)ROBUST_MUTEX_INITIALIZER : (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+  static const pthread_mutex_t robust = ROBUST_MUTEX_INITIALIZER, plain = PTHREAD_MUTEX_INITIALIZER;
+  heap->alive = heap->next || libc_has_robust_lists() ? robust : plain;
   pthread_mutex_trylock(&heap->alive);
 }
 
