@@ -287,13 +287,14 @@ static void two_arenas(void)
   world.refusals = SIZE_MAX;
 }
 
-/* The other thread has the end of the heap. */
+/* The other thread has the end of the heap; and what is dirty goes at each free, of whatever age. */
 static void two_tops(void)
 {
   two_arenas();
   switch_threads(false);
   keep(BLOCK_MAX / 2, LAST);
   switch_threads(false);
+  sys_limits.soft = 1;
 }
 
 static void keeps_contents(void)
