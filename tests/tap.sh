@@ -15,7 +15,7 @@ lib=$(readlink -f "$lib")
 export OSMEM_LIB="$lib"
 
 # Both runs of a comparison see the same small world.
-unset LD_PRELOAD OSMEM_OPTIONS
+unset LD_PRELOAD OSMEM_OPTIONS PYTHONUNBUFFERED
 
 # Programs are built and run there, and preloaded by names in which ld.so knows no space and no colon. Where the usual
 # place is not made for that (TMPDIR may be noexec, full or not there at all), one below build is.

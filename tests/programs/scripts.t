@@ -148,8 +148,8 @@ for wrong in '--runs 0' '--runs x' '--json /none/x' '--html /none/x' '--only (' 
   like "bench.py $wrong: told before anything is measured" "$(answer bench --set patterns $wrong)" "^2 .*error: (argument )?${wrong%% *}:? "
 done
 like 'bench.py: no such compiler' "$(CC=no-such-cc answer bench --set memory --only trivial)" '^1 .*CC=no-such-cc: no such compiler $'
-like 'bench.py: a compiler that fails' "$(CC=false answer bench --set memory --only trivial)" '^1 false does not compile [^ ]*/launch.c in '
-like 'bench.py: a trace that is none' "$(answer bench --set traces --trace py /etc/passwd)" '^1 replay: /etc/passwd: not a trace'
+like 'bench.py: a compiler that fails' "$(CC=false answer bench --allocators osmem --set memory --only trivial)" '^1 false does not compile [^ ]*/launch.c in '
+like 'bench.py: a trace that is none' "$(answer bench --allocators osmem --set traces --trace py /etc/passwd)" '^1 replay: /etc/passwd: not a trace'
 like 'bench.py through a symbolic link' "$(ln -s "$top/scripts/bench.py" bin/bench && answer bin/bench --set traces --trace py --runs 1 --allocators "ours=$lib" --html page.html)" \
   '^0 .* py +[0-9.]+ +[0-9.]+ '
 like 'its page says when, where and how often' "$(cat page.html)" "<h1>.*<p>$(date +%Y)-[0-9-]+ .* [0-9]+ processors, Linux [^ ]+, .* Medians of 1 interleaved runs[.]"
