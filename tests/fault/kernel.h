@@ -83,15 +83,9 @@ static bool refuses(enum kind kind)
   return true;
 }
 
-/* The machine's own. */
-static size_t real_page(void)
-{
-  return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static size_t pages_up(size_t n)
 {
-  size_t page = kernel.page ? kernel.page : real_page();
+  size_t page = kernel.page ? kernel.page : page_size();
   return (n + page - 1) / page * page;
 }
 
@@ -114,7 +108,7 @@ static long real_unmap(uintptr_t base, size_t bytes)
 /* Anonymous memory on the edge of one of the larger pages. */
 static long map_on_edge(size_t bytes)
 {
-  size_t spare = kernel.page - real_page();
+  size_t spare = kernel.page - page_size();
   long base = real_kernel_call(SYS_mmap, (uintptr_t[6]){0, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1});
   if (!is_place(base)) return base;
   uintptr_t from = (uintptr_t)base, edge = pages_up(from);
@@ -165,7 +159,7 @@ static long test_mremap(const uintptr_t a[6])
 
 static size_t bytes_in_memory(uintptr_t base, size_t bytes)
 {
-  size_t sum = 0, each = real_page();
+  size_t sum = 0, each = page_size();
   unsigned char page;
   for (size_t at = 0; at < bytes; at += each) sum += mincore((void *)(base + at), each, &page) == 0 && (page & 1) ? each : 0;
   return sum;

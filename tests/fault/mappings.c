@@ -264,7 +264,7 @@ static void a_growth_near_a_limit_has_spares_go(void)
   FILE *statm = fopen("/proc/self/statm", "r");
   require(statm && fscanf(statm, "%zu", &pages) == 1);
   fclose(statm);
-  rlim_t limit = pages * real_page() + MORE - 10 * MB;
+  rlim_t limit = pages * page_size() + MORE - 10 * MB;
   require(setrlimit(RLIMIT_AS, &(struct rlimit){limit, limit}) == 0);
   require((buffer = os_realloc(buffer, LIVE + MORE)));
   require(now().cached_bytes < SPARE && os_check());
@@ -286,7 +286,7 @@ static void frees_the_neighbour(enum kind kind)
   }
   if (kind != MUNMAP || unmap_asked.bytes > KEPT || mincore((void *)unmap_asked.base, unmap_asked.bytes, pages) != 0) return;
   size_t there = 0;
-  for (size_t i = 0; i < unmap_asked.bytes / real_page(); i++) there += pages[i] & 1;
+  for (size_t i = 0; i < unmap_asked.bytes / page_size(); i++) there += pages[i] & 1;
   if (there > most_pages) most_pages = there;
 }
 
@@ -306,8 +306,8 @@ static void what_comes_free_beside_what_is_emptied_is_emptied_first(void)
   os_trim(0);
   os_trim(0);
   kernel.visit = NULL;
-  say("# %zu MB of pages in an munmap at most\n", most_pages * real_page() / MB);
-  require(!neighbour && most_pages * real_page() <= 32 * MB && now().cached_bytes == 0 && kernel.mapped < 2 * MB && os_check());
+  say("# %zu MB of pages in an munmap at most\n", most_pages * page_size() / MB);
+  require(!neighbour && most_pages * page_size() <= 32 * MB && now().cached_bytes == 0 && kernel.mapped < 2 * MB && os_check());
 }
 
 static pthread_t main_thread;

@@ -223,7 +223,7 @@ int owed_error(const struct call *call, const struct request *request)
 
 size_t owed_alignment(const struct call *call, const struct request *request)
 {
-  if (call->rules & WHOLE_PAGES) return PAGE;
+  if (call->rules & WHOLE_PAGES) return page_of_heap();
   size_t power = ALIGNMENT;
   while (power < request->alignment) power *= 2;
   return power;

@@ -4,6 +4,7 @@
 #define CALLS_H
 
 #include "../../src/geometry.h"
+#include "../verbs.h"
 #include "model.h"
 
 enum {
@@ -22,6 +23,9 @@ enum rule {
   WHOLE_PAGES = 32,      /* aligned to a page */
   MUST_SUCCEED = 64      /* would throw: not to be asked for the impossible */
 };
+
+/* The machine's; what is asked for goes by PAGE on all of them. The tiny heap has a kernel of its own. */
+static inline size_t page_of_heap(void) { return SIZED(page_size(), PAGE); }
 
 enum shape { PLAIN, COUNTED, ALIGNED };
 

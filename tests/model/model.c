@@ -229,7 +229,7 @@ static bool acts_alone(void)
 /* Small sizes are rounded up to a class; blocks from a cache and mappings may be an eighth too large. */
 static bool not_much_more_than(size_t usable, size_t asked)
 {
-  return usable <= asked + asked / 8 + (asked + 64 < MMAP_THRESHOLD ? 64 : 2 * PAGE);
+  return usable <= asked + asked / 8 + (asked + 64 < MMAP_THRESHOLD ? 64 : 2 * page_of_heap());
 }
 
 static bool affordable(const struct party *me, const struct request *request)
