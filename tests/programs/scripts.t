@@ -143,6 +143,9 @@ done
 
 # ---- bench.py ----
 
+ok 'osmem run: its output is closed' sh -c '"$0" run true >&-' "$top/scripts/osmem"
+is 'osmem with its output closed: no traceback' "$("$top/scripts/osmem" stats "$PPID" 2>&1 >&- | grep -c Traceback)" 0
+
 bench() { "$top/scripts/bench.py" "$@"; }
 for wrong in '--runs 0' '--runs x' '--json /none/x' '--html /none/x' '--only (' '--allocators none' '--allocators x=/none' '--env none:A=b'; do
   like "bench.py $wrong: told before anything is measured" "$(answer bench --set patterns $wrong)" "^2 .*error: (argument )?${wrong%% *}:? "
