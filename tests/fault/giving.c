@@ -289,8 +289,25 @@ static void what_an_ended_thread_left_goes_when_another_frees(void)
 }
 
 /* Of small objects that survive the others only pages are left, when nobody has taken from their slabs for two ages. */
-enum { SURVIVORS = 100000, OF_SURVIVORS = 20 };
+enum { SURVIVORS = 100000 };
 static unsigned char *survivors[SURVIVORS];
+
+/* They keep a page in five; where a slab has two larger ones the first, as its header does, and the second of two slabs in three. No slab comes free. */
+static size_t of_survivors(void)
+{
+  return kernel_page() == 4096 ? 20 : 24;
+}
+
+static bool is_to_survive(size_t i)
+{
+  return i % of_survivors() == 0;
+}
+
+/* Of what goes back with pages of 4 KiB: 80 pages of 100, or 16. */
+static size_t of_slabs(size_t bytes)
+{
+  return kernel_page() == 4096 ? bytes : bytes / 5;
+}
 
 static void *survive(void *unused)
 {
@@ -299,7 +316,7 @@ static void *survive(void *unused)
     memset(survivors[i], (int)(i % 251), OBJECT_BYTES);
   }
   for (size_t i = 0; i < SURVIVORS; i++) {
-    if (i % OF_SURVIVORS == 0) continue;
+    if (is_to_survive(i)) continue;
     os_free(survivors[i]);
     survivors[i] = NULL;
   }
@@ -327,7 +344,7 @@ static void pages_of_slabs_that_nobody_takes_from_go(void)
     require(os_check());
   }
   say("# %zu MB given back, %zu KB by one free at most\n", kernel.discarded / MB, most / KB);
-  require(kernel.discarded > SURVIVORS * OBJECT_BYTES / 2 && most <= 2 * MOST_AT_ONCE && survivors_are_whole());
+  require(kernel.discarded > of_slabs(SURVIVORS * OBJECT_BYTES / 2) && most <= 2 * MOST_AT_ONCE && survivors_are_whole());
   for (size_t i = 0; i < SURVIVORS; i++)
     if (!survivors[i]) {
       require(survivors[i] = os_malloc(OBJECT_BYTES));
@@ -353,7 +370,7 @@ static void slabs_of_many_objects_give_back_few_at_a_time(void)
     most = max_size(most, kernel.discarded - before);
   }
   say("# %zu KB given back, %zu KB by one free at most\n", kernel.discarded / KB, most / KB);
-  require(kernel.discarded > 6 * MB && most <= 128 * KB && os_check());
+  require(kernel.discarded > of_slabs(6 * MB) && most <= 128 * KB && os_check());
 }
 
 /* A slab that serves again has all its pages: its fast paths know none that lacks one. */
@@ -362,7 +379,7 @@ static void a_slab_that_serves_again_is_whole(void)
   kernel.stopped = true;
   survive(NULL);
   for (int i = 0; i < 200; i++, kernel.ahead_s++) free_an_object();
-  require(kernel.discarded > SURVIVORS * OBJECT_BYTES / 2);
+  require(kernel.discarded > of_slabs(SURVIVORS * OBJECT_BYTES / 2));
   for (size_t i = 0; i < SURVIVORS; i++) {
     void *object = os_malloc(OBJECT_BYTES);
     require(object && slab_at(region_base((uintptr_t)object), (uintptr_t)object)->purged == 0);
@@ -375,14 +392,14 @@ static void pages_that_come_free_bit_by_bit_go(void)
 {
   kernel.stopped = true;
   for (size_t i = 0; i < SURVIVORS; i++) require(survivors[i] = os_malloc(OBJECT_BYTES));
-  for (size_t round = 1; round < OF_SURVIVORS; round++) {
+  for (size_t round = 1; round < of_survivors(); round++) {
     for (size_t i = 0; i < SURVIVORS; i++)
-      if (i * 7 % OF_SURVIVORS == round) os_free(survivors[i]);
+      if (i * 7 % of_survivors() == round) os_free(survivors[i]);
     for (int i = 0; i < 30; i++, kernel.ahead_s++) free_an_object();
   }
   for (int i = 0; i < 200; i++, kernel.ahead_s++) free_an_object();
   say("# %zu MB given back\n", kernel.discarded / MB);
-  require(kernel.discarded > SURVIVORS * OBJECT_BYTES / 100 * 67 && os_check()); /* 70; if slabs are looked at once, 63 */
+  require(kernel.discarded > of_slabs(SURVIVORS * OBJECT_BYTES / 100 * 67) && os_check()); /* 70; if slabs are looked at once, 63 */
 }
 
 /* A program may wrap madvise(), and free something in there. That begins no other round inside of this one, however late it is by then. */
@@ -430,7 +447,7 @@ static void what_a_fork_shares_is_not_swept(void)
   require(given_back_in(550) < MB);
   int status;
   require(waitpid(child, &status, 0) == child && status == 0);
-  require(given_back_in(200) > SURVIVORS * OBJECT_BYTES / 2 && os_check() && survivors_are_whole());
+  require(given_back_in(200) > of_slabs(SURVIVORS * OBJECT_BYTES / 2) && os_check() && survivors_are_whole());
 }
 
 /* Where all is locked that is noticed at once. */
@@ -449,7 +466,7 @@ static void slabs_that_are_locked_are_not_swept(void)
 static void *frees_most(void *unused)
 {
   for (size_t i = 0; i < SURVIVORS; i++)
-    if (i % OF_SURVIVORS) {
+    if (!is_to_survive(i)) {
       kernel.ahead_s += i % 1000 == 1;
       os_free(survivors[i]);
     }
@@ -475,7 +492,7 @@ static void empty_slabs_and_trim(enum kind kind)
 {
   if (kind != BRK) return;
   kernel.visit = NULL;
-  for (size_t i = 0; i < SURVIVORS; i += OF_SURVIVORS) os_free(survivors[i]);
+  for (size_t i = 0; i < SURVIVORS; i += of_survivors()) os_free(survivors[i]);
   os_trim(0);
 }
 
@@ -516,7 +533,7 @@ static void pages_of_slabs_in_use_stay(void)
     for (size_t i = 0; i < SURVIVORS; i++)
       if (!survivors[i]) require(survivors[i] = os_malloc(OBJECT_BYTES));
     for (size_t i = 0; i < SURVIVORS; i++) {
-      if (i % OF_SURVIVORS == 0) continue;
+      if (is_to_survive(i)) continue;
       os_free(survivors[i]);
       survivors[i] = NULL;
     }
@@ -548,7 +565,12 @@ static void in_a_tick_one_thread_gives_for_all(void)
   require(kernel.discarded > after);
 }
 
-/* Holes between blocks that stay, of 20 KB each. */
+/* Holes between blocks that stay, with 16 KB of whole pages each, on average. */
+static size_t hole_bytes(void)
+{
+  return 16000 + kernel_page();
+}
+
 static void leave_holes(void)
 {
   for (size_t i = 0; i < COUNT(blocks); i += 2) os_free(blocks[i]);
@@ -570,7 +592,7 @@ static size_t goes_within(int seconds)
 static void short_runs_go_where_the_budget_is_hardly_used(void)
 {
   kernel.stopped = true;
-  fill_with_blocks(20000);
+  fill_with_blocks(hole_bytes());
   leave_holes();
   require(goes_within(4) == 0);
   require(goes_within(300) > 25 * MB);
@@ -580,10 +602,10 @@ static void short_runs_go_where_the_budget_is_hardly_used(void)
 static void short_runs_that_are_wanted_again_stay_for_a_while(void)
 {
   kernel.stopped = true;
-  fill_with_blocks(20000);
+  fill_with_blocks(hole_bytes());
   leave_holes();
   require(goes_within(150) > 10 * MB);
-  for (size_t i = 0; i < COUNT(blocks); i += 2) touch(blocks[i] = os_malloc(20000), 20000);
+  for (size_t i = 0; i < COUNT(blocks); i += 2) touch(blocks[i] = os_malloc(hole_bytes()), hole_bytes());
   leave_holes();
   require(goes_within(7) == 0);
   require(goes_within(150) > 10 * MB);
@@ -594,7 +616,7 @@ static void long_runs_do_not_wait_for_short_ones(void)
 {
   static char *large[1000];
   kernel.stopped = true;
-  fill_with_blocks(20000);
+  fill_with_blocks(hole_bytes());
   leave_holes();
   require(goes_within(300) > 25 * MB);
   for (size_t i = 0; i < COUNT(large); i++) touch(large[i] = os_malloc(100000), 100000);
@@ -1023,15 +1045,19 @@ static size_t calls_so_far(void)
   return sum;
 }
 
-/* Small objects of which few live, but some in each slab. */
-static char *small[200000];
-enum { LIVES = 64 };
+/* Small objects of which few live, one in each three pages or so. */
+static char *small[220000];
+
+static size_t lives(void)
+{
+  return kernel_page() / 64;
+}
 
 static void a_heap_with_holes(void)
 {
   for (size_t i = 0; i < COUNT(small); i++) require((small[i] = os_malloc(200)));
   for (size_t i = 0; i < COUNT(small); i++)
-    if (i % LIVES) os_free(small[i]);
+    if (i % lives()) os_free(small[i]);
 }
 
 static void a_malloc_that_cannot_succeed_trims_nothing(void)
@@ -1125,7 +1151,7 @@ static size_t given_back_for(size_t bytes)
 /* A page each. */
 static void make_holes(size_t first)
 {
-  for (size_t i = 0; i < 100; i++) os_free(small[(first + i * 8) * LIVES]);
+  for (size_t i = 0; i < 100; i++) os_free(small[(first + i * 8) * lives()]);
 }
 
 /* Near the soft limit a look at the whole heap that brought little is not repeated soon, whatever mappings come and go meanwhile, but where much more is held. */

@@ -83,10 +83,14 @@ static bool refuses(enum kind kind)
   return true;
 }
 
+static size_t kernel_page(void)
+{
+  return kernel.page ? kernel.page : page_size();
+}
+
 static size_t pages_up(size_t n)
 {
-  size_t page = kernel.page ? kernel.page : page_size();
-  return (n + page - 1) / page * page;
+  return (n + kernel_page() - 1) / kernel_page() * kernel_page();
 }
 
 static bool is_page(uintptr_t address)
