@@ -24,6 +24,8 @@ told() {
 
 told use_after_free 'guard: use after free: 0x[0-9a-f]+ is 40 bytes inside a block' \
   'here: use_after_free asked for: asks from_pool use_after_free freed: frees use_after_free'
+told late_use_after_free 'guard: use after free: 0x[0-9a-f]+ is 40 bytes inside a block' \
+  'here: late_use_after_free asked for: asks from_pool late_use_after_free freed: frees late_use_after_free'
 told overflow 'guard: overflow: 0x[0-9a-f]+ is 28 bytes behind a block' 'here: overflow asked for: asks from_pool overflow'
 told underflow 'guard: underflow: 0x[0-9a-f]+ is 1 bytes before a block' 'here: underflow asked for: asks from_pool underflow'
 told small_overflow 'free: overflow, seen late: 0x[0-9a-f]+ is 5 bytes behind a block' 'here: frees small_overflow asked for: asks from_pool small_overflow'

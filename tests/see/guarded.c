@@ -45,6 +45,14 @@ static void use_after_free(void) {
   sink = block[40];
 }
 
+/* Others were asked for since: they took what was never used, or was freed before. */
+static void late_use_after_free(void) {
+  char *block = from_pool(0);
+  frees(block);
+  for (int i = 0; i < 3; i++) from_pool(0);
+  sink = block[40];
+}
+
 static void overflow(void) { from_pool(1)[128] = 1; }
 static void underflow(void) { from_pool(0)[-1] = 1; }
 
@@ -195,7 +203,7 @@ int main(int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } WAYS[] = {WAY(use_after_free), WAY(overflow), WAY(underflow), WAY(small_overflow), WAY(double_free), WAY(invalid_free), WAY(use_after_free_elsewhere), WAY(use_in_child),
+  } WAYS[] = {WAY(use_after_free), WAY(late_use_after_free), WAY(overflow), WAY(underflow), WAY(small_overflow), WAY(double_free), WAY(invalid_free), WAY(use_after_free_elsewhere), WAY(use_in_child),
               WAY(own_handler), WAY(own_handler_and_use_after_free), WAY(calls_and_use_after_free), WAY(calls_at_a_fault_of_its_own),
               WAY(puts_back_what_was_there), WAY(puts_back_by_signal), WAY(no_handler), WAY(sent), WAY(ignored), WAY(all_is_well)};
   for (size_t i = 0; argc > 1 && i < sizeof WAYS / sizeof *WAYS; i++)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs that are looked at while samples are taken, each known by its name (samples.t). */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +107,26 @@ static void is_interrupted(void) {
   setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 }
 
+static bool were_checked;
+
+static void *comes_and_goes(void *unused) {
+  for (size_t i = 0; !__atomic_load_n(&were_checked, __ATOMIC_ACQUIRE); i++) take(1, 2000 + i % 5000), give(1);
+  return unused;
+}
+
+/* No block ever is a sample of which nothing is on record. */
+static void is_checked_meanwhile(void) {
+  enum { CHECKS = 300000 };
+  bool (*check)(void) = (bool (*)(void))dlsym(RTLD_DEFAULT, "os_check");
+  pthread_t thread;
+  pthread_create(&thread, NULL, comes_and_goes, NULL);
+  size_t checks = 0;
+  while (checks < CHECKS && check()) checks++;
+  __atomic_store_n(&were_checked, true, __ATOMIC_RELEASE);
+  pthread_join(thread, NULL);
+  if (checks < CHECKS) puts("not whole");
+}
+
 /* Each child finds the tables whole, and takes samples of its own. */
 static void forks_beside_threads(void) {
   pthread_t threads[3];
@@ -198,7 +220,7 @@ int main(int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } WAYS[] = {WAY(rises_and_falls), WAY(lives_short), WAY(lives_long), WAY(freed_elsewhere), WAY(forks), WAY(is_interrupted), WAY(forks_beside_threads), WAY(a_coroutine), WAY(forks_when_told), WAY(goes_elsewhere), WAY(tells_home), WAY(asks_until_told), WAY(is_killed)};
+  } WAYS[] = {WAY(rises_and_falls), WAY(lives_short), WAY(lives_long), WAY(freed_elsewhere), WAY(forks), WAY(is_interrupted), WAY(is_checked_meanwhile), WAY(forks_beside_threads), WAY(a_coroutine), WAY(forks_when_told), WAY(goes_elsewhere), WAY(tells_home), WAY(asks_until_told), WAY(is_killed)};
   for (size_t i = 0; argc > 1 && i < sizeof WAYS / sizeof *WAYS; i++)
     if (!strcmp(argv[1], WAYS[i].name)) {
       WAYS[i].run();

@@ -66,6 +66,7 @@ near 'its child: 15 MB' "$2" 15000000 0.01
 near 'and the child of that' "$3" 15000000 0.01
 : >enough
 is 'threads that are interrupted all the time' "$(sampled i 1 ./sampled is_interrupted)" done
+is 'the heap is whole at any time' "$(sampled i 1 ./sampled is_checked_meanwhile 2>&1)" done
 is 'forks beside threads, of which each call is a sample' "$(sampled i 1 ./sampled forks_beside_threads)" done
 is 'at another rate' "$(sampled i 1000 ./sampled is_interrupted)" done
 
