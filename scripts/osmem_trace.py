@@ -28,8 +28,8 @@ NT_PRSTATUS, NT_ARM_TLS = 1, 0x401
 WALL = 0x40000000
 
 # Where in the machine's registers, in words, each stands; None: elsewhere, or nowhere.
-MACHINES = {"x86_64": {"sp": 19, "tp": 21, "call": 15, "exit": 60, "count": 27},
-            "aarch64": {"sp": 31, "tp": None, "call": 8, "exit": 93, "count": 34}}
+MACHINES = {"x86_64": {"sp": 19, "tp": 21, "call": 15, "exit": 60, "exit_group": 231, "count": 27},
+            "aarch64": {"sp": 31, "tp": None, "call": 8, "exit": 93, "exit_group": 94, "count": 34}}
 MACHINE = MACHINES.get(platform.machine())
 RECORD = 2 + MACHINE["count"] if MACHINE else 2
 
@@ -142,6 +142,20 @@ def registers_of_thread(tid):
 
 # ---- a command --------------------------------------------------------------------------
 
+def event_message(tid):
+    """Who was born, or with which status it ends; 0: it is gone."""
+    message = ctypes.c_ulong()
+    return message.value if ptrace(GETEVENTMSG, tid, 0, ctypes.addressof(message)) else 0
+
+
+def has_ended(pid, tid):
+    try:
+        with open(f"/proc/{pid}/task/{tid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 class Command:
     """A command whose process is held at its very end, its memory as it was."""
 
@@ -159,21 +173,25 @@ class Command:
             os.waitpid(self.pid, 0)
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         os.close(go)
-        self.threads, self.held, self.registers = {self.pid}, None, []
+        self.threads, self.last, self.held, self.registers = {self.pid}, None, None, []
         self.status, self.has_begun = None, False
 
     def run_to_end(self):
-        """Until the last of its threads is in its last moment: `held`, by which the memory can be read;
-        `registers` are those of threads that end with it. None: it is gone."""
-        while self.held is None:
+        """Until all of its threads are in their last moment, or past it, but `held`, by which the memory can
+        be read; `registers` are those of threads that end with it. None: it is gone."""
+        while self.last is None or self.threads:
             try:
-                tid, status = os.waitpid(-1, WALL)
+                tid, status = os.waitpid(-1, WALL | (0 if self.last is None else os.WNOHANG))
             except ChildProcessError:
                 return None
-            if os.WIFSTOPPED(status):
+            if not tid:  # nobody tells of one that was in its own end already when it was killed, nor of the first while others last
+                self.threads = {each for each in self.threads if not has_ended(self.pid, each)}
+                time.sleep(0.001)
+            elif os.WIFSTOPPED(status):
                 self.on_stop(tid, status)
             elif self.ended(tid, status):
                 return None
+        self.held = self.last
         return self.held
 
     def ended(self, tid, status):
@@ -198,20 +216,22 @@ class Command:
             ptrace(CONT, tid, 0, signal_to_hand_over(status))
 
     def on_end(self, tid):
-        """Only the last is held: others may be waited for, by an exec for example."""
+        """Held is who ends all of them, or the last: others may be waited for, by an exec for example."""
         self.threads.discard(tid)
         found = registers(tid)
-        if found and (not self.threads or found.words[MACHINE["call"]] != MACHINE["exit"]):
+        call = found.words[MACHINE["call"]] if found else None
+        if found and (not self.threads or call != MACHINE["exit"]):
             self.registers.append(found)
-        if self.threads:
-            ptrace(CONT, tid)
+        is_killed = event_message(tid) & 0x7f  # of those whom an exec ends it is 0
+        if self.last is None and (not self.threads or is_killed or found and call == MACHINE["exit_group"]):
+            self.last = tid
         else:
-            self.held = tid
+            ptrace(CONT, tid)
 
     def expect_thread(self, maker):
-        born = ctypes.c_ulong()
-        if ptrace(GETEVENTMSG, maker, 0, ctypes.addressof(born)) and os.path.exists(f"/proc/{self.pid}/task/{born.value}"):
-            self.threads.add(born.value)
+        born = event_message(maker)
+        if born and os.path.exists(f"/proc/{self.pid}/task/{born}"):
+            self.threads.add(born)
 
     def finish(self):
         """It ends; its status, as os.waitstatus_to_exitcode() has it."""
