@@ -236,7 +236,7 @@ static void *take_from_own(struct theap *heap, arena_taker *taker, void *what, e
 /* One other at a time, all where there is no more to be had. (All each time: with 64 threads in 64 arenas each took the lock of every other one, and looked into its bins, at every
  * second malloc of a medium block, and 3.5 lines a call went from cache to cache; with one 0.7, at the same RSS: make counts.) */
 void *arena_serve(struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth) {
-  void *taken = take_from_own(heap, taker, what, growth);
+  void *taken = take_from_own(heap, taker, what, growth == ARENA_WARM_ANYWHERE ? ARENA_WARM : growth);
   if (taken || growth == ARENA_AS_IS) return taken;
   return take_from_others(heap, taker, what, growth == ARENA_WARM ? 1 : arena_count());
 }

@@ -25,8 +25,8 @@ void arena_move_out(struct theap *heap);
 /* To one that no thread has for its own, if its free memory makes `bytes` likely; false: there is none. */
 bool arena_join_orphan(struct theap *heap, size_t bytes);
 
-/* Take something for the heap out of its own arena, as far as `growth` says; with ARENA_WARM then out of others that have warm memory,
- * waiting for none of them. `taker` gets each of them locked, and `what`. NULL: nowhere. */
+/* Take something for the heap out of its own arena, as far as `growth` says; with ARENA_WARM then out of another that has warm memory, with
+ * ARENA_WARM_ANYWHERE and ARENA_MAY_GROW out of any, waiting for none of them. `taker` gets each of them locked, and `what`. NULL: nowhere. */
 typedef void *arena_taker(struct arena *arena, void *what, enum arena_growth growth);
 void *arena_serve(struct theap *heap, arena_taker *taker, void *what, enum arena_growth growth);
 

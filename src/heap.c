@@ -437,7 +437,8 @@ static COLD void *allocate_when_short(struct theap *heap, const struct request *
   return payload;
 }
 
-/* Warm memory first, then what must be faulted in, then more from the kernel; before each step what is merely kept is given up. */
+/* Warm memory first, then what must be faulted in, then more from the kernel; before each step what is merely kept is given up. Near the soft limit all arenas
+ * are asked before. (Of eight threads with an arena each another had freed 128 MB, and could have had it: one of its mallocs gave all of it back, 137 MB at once.) */
 static void *allocate_on_heap(struct theap *heap, const struct request *request) {
   bool small = request->bytes <= SMALL_MAX && request->alignment <= SMALL_MAX;
   void *(*allocate)(struct theap *, const struct request *, enum arena_growth) = small ? allocate_small : allocate_block;
@@ -450,6 +451,7 @@ static void *allocate_on_heap(struct theap *heap, const struct request *request)
   if ((theap_reclaim() || collected) && (payload = allocate(heap, request, ARENA_WARM))) return payload;
   if (arena_join_orphan(heap, request->bytes) && (payload = allocate(heap, request, ARENA_AS_IS))) return payload;
   large_make_way(region_growth_step());
+  if (UNLIKELY(sys_near_soft_limit(region_growth_step())) && (payload = allocate(heap, request, ARENA_WARM_ANYWHERE))) return payload;
   relieve(region_growth_step());
   return allocate(heap, request, ARENA_MAY_GROW);
 }

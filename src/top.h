@@ -5,8 +5,8 @@
 
 #include "bins.h"
 
-/* Where memory may come from: what is free and in memory; fresh memory that the heap has, too; and more from the kernel. */
-enum arena_growth { ARENA_WARM, ARENA_AS_IS, ARENA_MAY_GROW };
+/* Where memory may come from: what is free and in memory, of others, too; fresh memory that the heap has; and more from the kernel. */
+enum arena_growth { ARENA_WARM, ARENA_WARM_ANYWHERE, ARENA_AS_IS, ARENA_MAY_GROW };
 
 /* Would a block at the top touch no page that is not in memory? */
 bool top_is_warm(const struct arena *arena, size_t bytes, size_t alignment);

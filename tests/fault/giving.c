@@ -730,12 +730,16 @@ static void what_was_put_off_goes_back_in_portions(void)
 enum { OWNERS = 8, OWNED = 16 * MB / OBJECT_BYTES };
 static char *owned[OWNERS][OWNED];
 static pthread_barrier_t all_own;
-static bool owners_sleep;
+static bool owners_sleep, owners_move; /* each has an arena for itself */
 
 static char **owned_by_number(size_t i) { return &owned[i / OWNED][i % OWNED]; }
 
 static void *owns(void *objects)
 {
+  if (owners_move) {
+    os_free(os_malloc(OBJECT_BYTES));
+    arena_move_out(self);
+  }
   for (size_t i = 0; i < OWNED; i++) touch(((char **)objects)[i] = os_malloc(OBJECT_BYTES), OBJECT_BYTES);
   pthread_barrier_wait(&all_own);
   while (owners_sleep) pause();
@@ -816,7 +820,7 @@ static void what_others_freed_of_the_caller_goes(void)
   what_is_in_the_mail_goes();
 }
 
-static void a_malloc_gives_back_a_portion_of_what_the_dead_had(void)
+static size_t most_given_back_by_a_malloc(void)
 {
   size_t most = 0;
   kernel.stopped = true;
@@ -825,10 +829,23 @@ static void a_malloc_gives_back_a_portion_of_what_the_dead_had(void)
   for (size_t left = OWNERS * OWNED / 4; left > 0; left--) { /* no more than was freed: else the heap grows, and near the soft limit all of it is looked at first */
     size_t before = kernel.discarded;
     touch(os_malloc(2 * OBJECT_BYTES), 2 * OBJECT_BYTES);
-    if (kernel.discarded - before > most) most = kernel.discarded - before;
+    most = max_size(most, kernel.discarded - before);
   }
   say("# %zu MB given back, %zu KB by one malloc at most\n", kernel.discarded / MB, most / KB);
-  require(kernel.discarded > 0 && most <= MOST_AT_ONCE && os_check()); /* of the dead 0.2 to 5 MB: most serves again */
+  return most;
+}
+
+static void a_malloc_gives_back_a_portion_of_what_the_dead_had(void)
+{
+  require(most_given_back_by_a_malloc() <= MOST_AT_ONCE && kernel.discarded > 0 && os_check()); /* 0.2 to 5 MB: most serves again */
+}
+
+/* Wherever it is: what others have serves before the heap grows. */
+static void a_malloc_gives_back_a_portion_where_all_have_arenas(void)
+{
+  kernel.processor = 16;
+  owners_sleep = owners_move = true;
+  require(most_given_back_by_a_malloc() <= MOST_AT_ONCE && arena_count() > OWNERS / 2 && os_check());
 }
 
 static void a_malloc_gives_back_a_portion_of_what_sleepers_had(void)
@@ -1255,6 +1272,7 @@ int main(int argc, char **argv)
       TEST(what_was_put_off_goes_back_in_portions),
       TEST(a_malloc_gives_back_a_portion_of_what_sleepers_had),
       TEST(a_malloc_gives_back_a_portion_of_what_the_dead_had),
+      TEST(a_malloc_gives_back_a_portion_where_all_have_arenas),
       TEST(a_trim_lets_others_in),
       TEST(who_finds_its_heap_taken_takes_from_another),
       TEST(where_no_more_is_to_be_had_all_heaps_are_asked),

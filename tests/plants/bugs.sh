@@ -301,6 +301,9 @@ plant 'fork handler' 'what is left of a mail from before is set aside' slab.c \
 plant 'fork handler' 'a fork of one thread holds what its child never leaves' fork.c \
   's/  if (libc_forks_alone() \&\& !interrupted) return;//' \
   'hangs|ended by' $preload/fork.c a_debugger_goes_on_in_a_child
+plant purging 'near the soft limit what others have does not serve' heap.c \
+  '/ARENA_WARM_ANYWHERE/d' \
+  'not so: most_given_back' $fault/giving.c a_malloc_gives_back_a_portion_where_all_have_arenas
 plant purging 'each free that one malloc makes gives back' purge.c \
   's/  if (giving == HAS_GIVEN) return;//' \
   'not so' $fault/giving.c a_malloc_gives_back_a_portion_of_what_sleepers_had
