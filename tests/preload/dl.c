@@ -184,7 +184,7 @@ static void blocks_of_libc_where_a_mapping_was(void)
   for (size_t i = 0; i < MAPPINGS; i++) free(ours[i]);
   malloc_trim(0);
   for (size_t i = 0; i < 64; i++) {
-    char *block = __libc_memalign(4096, 1 * MB - 4096 + 512 * (i % 16));
+    char *block = __libc_memalign(page_size(), 1 * MB - page_size() + 512 * (i % 16));
     for (size_t n = 0; n < MAPPINGS; n++) met += block == ours[n];
     fill(block, 1000, i);
     require(holds(block, 1000, i));

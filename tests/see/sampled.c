@@ -155,16 +155,18 @@ __attribute__((noinline)) static void runs_on_a_stack_of_its_own(void) {
   exit(0);
 }
 
-/* Its first frame lies at the very end of its stack: there is nothing that it could return to, nor anything behind. */
-static void a_coroutine(void) {
+/* Its first frame lies at the very end of its stack: what it seems to return to would have its own behind that, where nothing is. */
+__attribute__((noinline)) static void a_coroutine(void) {
+  void *caller = __builtin_return_address(0);
   char *stack = mmap(NULL, 2 << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mprotect(stack, 1 << 16, PROT_READ | PROT_WRITE)) abort();
 #if defined(__x86_64__)
+  memcpy(stack + (1 << 16) - sizeof caller, &caller, sizeof caller);
   __asm__ volatile("mov %0, %%rsp\n\txor %%ebp, %%ebp\n\tjmp *%1" : : "r"(stack + (1 << 16) - 8), "r"(runs_on_a_stack_of_its_own));
 #elif defined(__aarch64__)
-  __asm__ volatile("mov sp, %0\n\tmov x29, xzr\n\tmov x30, xzr\n\tbr %1" : : "r"(stack + (1 << 16)), "r"(runs_on_a_stack_of_its_own));
+  __asm__ volatile("mov sp, %0\n\tmov x29, xzr\n\tmov x30, %2\n\tbr %1" : : "r"(stack + (1 << 16)), "r"(runs_on_a_stack_of_its_own), "r"(caller) : "x30");
 #elif defined(__riscv)
-  __asm__ volatile("mv sp, %0\n\tmv s0, zero\n\tmv ra, zero\n\tjr %1" : : "r"(stack + (1 << 16)), "r"(runs_on_a_stack_of_its_own));
+  __asm__ volatile("mv sp, %0\n\tmv s0, zero\n\tmv ra, %2\n\tjr %1" : : "r"(stack + (1 << 16)), "r"(runs_on_a_stack_of_its_own), "r"(caller) : "ra");
 #endif
 }
 
