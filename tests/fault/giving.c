@@ -1168,6 +1168,7 @@ static size_t given_back_for(size_t bytes)
 /* A page each. */
 static void make_holes(size_t first)
 {
+  require((first + 99 * 8) * lives() < COUNT(small));
   for (size_t i = 0; i < 100; i++) os_free(small[(first + i * 8) * lives()]);
 }
 

@@ -141,10 +141,10 @@ for wrong in '--rounds 0' '--rounds -1' '--window 0' '--window 99999999999999999
   like "replay $wrong" "$(answer replay $wrong py)" "^2 replay: $wrong: wants a number from 1 to [0-9]+ $"
 done
 
-# ---- bench.py ----
-
 ok 'osmem run: its output is closed' sh -c '"$0" run true >&-' "$top/scripts/osmem"
 is 'osmem with its output closed: no traceback' "$("$top/scripts/osmem" stats "$PPID" 2>&1 >&- | grep -c Traceback)" 0
+
+# ---- bench.py ----
 
 bench() { "$top/scripts/bench.py" "$@"; }
 for wrong in '--runs 0' '--runs x' '--json /none/x' '--html /none/x' '--only (' '--allocators none' '--allocators x=/none' '--env none:A=b'; do
