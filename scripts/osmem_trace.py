@@ -14,6 +14,7 @@ goes on: programs that were looked at so died of it.)
 import ctypes
 import os
 import platform
+import re
 import select
 import signal
 import struct
@@ -24,12 +25,12 @@ GETEVENTMSG, GETREGSET, SEIZE, INTERRUPT, LISTEN = 0x4201, 0x4204, 0x4206, 0x420
 O_TRACECLONE, O_TRACEEXEC, O_TRACEEXIT = 8, 16, 64
 EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_STOP = 3, 4, 6, 128
 STOPS = signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU
-NT_PRSTATUS, NT_ARM_TLS = 1, 0x401
+NT_PRSTATUS, NT_ARM_TLS, NT_ARM_SYSTEM_CALL = 1, 0x401, 0x404
 WALL = 0x40000000
 
-# Where in the machine's registers, in words, each stands; None: elsewhere, or nowhere.
-MACHINES = {"x86_64": {"sp": 19, "tp": 21, "call": 15, "exit": 60, "exit_group": 231, "count": 27},
-            "aarch64": {"sp": 31, "tp": None, "call": 8, "exit": 93, "exit_group": 94, "count": 34}}
+# Where in the machine's registers, in words, each stands; None: in a set of its own.
+MACHINES = {"x86_64": {"sp": 19, "tp": 21, "call": 15, "exit": 60, "count": 27},
+            "aarch64": {"sp": 31, "tp": None, "call": None, "exit": 93, "count": 34}}
 MACHINE = MACHINES.get(platform.machine())
 RECORD = 2 + MACHINE["count"] if MACHINE else 2
 
@@ -142,18 +143,38 @@ def registers_of_thread(tid):
 
 # ---- a command --------------------------------------------------------------------------
 
+ENDING_S = 10  # without a word of those that are killed: one may wait in the kernel for who is held
+
+
 def event_message(tid):
-    """Who was born, or with which status it ends; 0: it is gone."""
+    """Of a stopped thread: who was born, or with which status it ends. None: it is not stopped any more."""
     message = ctypes.c_ulong()
-    return message.value if ptrace(GETEVENTMSG, tid, 0, ctypes.addressof(message)) else 0
+    return message.value if ptrace(GETEVENTMSG, tid, 0, ctypes.addressof(message)) else None
 
 
-def has_ended(pid, tid):
+def ends_by_itself(tid, found):
+    """In exit(2), of one thread; its registers are `found`."""
+    call = regset(tid, NT_ARM_SYSTEM_CALL, 1) if MACHINE["call"] is None else [found.words[MACHINE["call"]]]
+    return call == [MACHINE["exit"]]
+
+
+def status_of(pid, tid):
+    """/proc's text of one thread; empty: it is gone."""
     try:
-        with open(f"/proc/{pid}/task/{tid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
+        with open(f"/proc/{pid}/task/{tid}/status", encoding="ascii", errors="replace") as file:
+            return file.read()
     except OSError:
-        return True
+        return ""
+
+
+def has_ended(status):
+    return not status or re.search(r"^State:\t[ZX]", status, re.M) is not None
+
+
+def is_killed(status):
+    """By SIGKILL, that of a whole process that ends, too; it has not come to it yet, or is in an end of its own."""
+    pending = re.search(r"^SigPnd:\t([0-9a-f]+)", status, re.M)
+    return pending is not None and int(pending[1], 16) >> (signal.SIGKILL - 1) & 1 == 1
 
 
 class Command:
@@ -179,15 +200,18 @@ class Command:
     def run_to_end(self):
         """Until all of its threads are in their last moment, or past it, but `held`, by which the memory can
         be read; `registers` are those of threads that end with it. None: it is gone."""
-        while self.last is None or self.threads:
+        told = time.monotonic()
+        while self.last is None or self.threads and time.monotonic() < told + ENDING_S:
             try:
                 tid, status = os.waitpid(-1, WALL | (0 if self.last is None else os.WNOHANG))
             except ChildProcessError:
                 return None
             if not tid:  # nobody tells of one that was in its own end already when it was killed, nor of the first while others last
-                self.threads = {each for each in self.threads if not has_ended(self.pid, each)}
+                self.threads = {each for each in self.threads if not has_ended(status_of(self.pid, each))}
                 time.sleep(0.001)
-            elif os.WIFSTOPPED(status):
+                continue
+            told = time.monotonic()
+            if os.WIFSTOPPED(status):
                 self.on_stop(tid, status)
             elif self.ended(tid, status):
                 return None
@@ -202,12 +226,12 @@ class Command:
 
     def on_stop(self, tid, status):
         event, by = status >> 16, os.WSTOPSIG(status)
-        if event == EVENT_EXIT:
+        if event == EVENT_EXIT and self.is_ours(tid):
             self.on_end(tid)
         elif event == EVENT_STOP and by in STOPS:
             ptrace(LISTEN, tid)
-        elif event == EVENT_STOP and not os.path.exists(f"/proc/{self.pid}/task/{tid}"):
-            ptrace(DETACH, tid)  # a process of its own
+        elif event == EVENT_STOP and not self.is_ours(tid):
+            ptrace(DETACH, tid)
         else:
             if event == EVENT_EXEC:  # all others are gone
                 self.threads, self.registers, self.has_begun = {tid}, [], True
@@ -216,21 +240,29 @@ class Command:
             ptrace(CONT, tid, 0, signal_to_hand_over(status))
 
     def on_end(self, tid):
-        """Held is who ends all of them, or the last: others may be waited for, by an exec for example."""
+        """Held is the last, or who of the others will not be told of: they may wait for this one, by join or
+        exec, or to write a core. So another is held only where all of them are gone or killed."""
         self.threads.discard(tid)
         found = registers(tid)
-        call = found.words[MACHINE["call"]] if found else None
-        if found and (not self.threads or call != MACHINE["exit"]):
+        if found and (not self.threads or not ends_by_itself(tid, found)):
             self.registers.append(found)
-        is_killed = event_message(tid) & 0x7f  # of those whom an exec ends it is 0
-        if self.last is None and (not self.threads or is_killed or found and call == MACHINE["exit_group"]):
+        is_held = self.last is not None and event_message(self.last) is not None  # a SIGKILL takes it away
+        if not is_held and self.others_end():
             self.last = tid
         else:
             ptrace(CONT, tid)
 
+    def others_end(self):
+        statuses = (status_of(self.pid, each) for each in self.threads)
+        return all(has_ended(status) or is_killed(status) for status in statuses)
+
+    def is_ours(self, tid):
+        """A thread of the command, not a process that it made as one makes threads."""
+        return os.path.exists(f"/proc/{self.pid}/task/{tid}")
+
     def expect_thread(self, maker):
         born = event_message(maker)
-        if born and os.path.exists(f"/proc/{self.pid}/task/{born}"):
+        if born and self.is_ours(born):
             self.threads.add(born)
 
     def finish(self):

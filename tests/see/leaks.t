@@ -171,11 +171,18 @@ fi
 
 # Ends of all kinds.
 cat >ends.c <<'C'
+#define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 static void *waits(void *unused) { pause(); return unused; }
 static void *kept;
@@ -192,6 +199,12 @@ static void *loses_at_last(void *unused) { /* pthread_join() may return before t
   return unused;
 }
 static void *loses_and_ends_all(void *unused) { lose(); while (!__atomic_load_n(&goes, __ATOMIC_ACQUIRE)) {} _exit(5); return unused; }
+static void *is_killed_alone(void *unused) { prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT), syscall(SYS_getppid); return unused; }
+static void no_thread(void) { /* a process that is made as threads are, and killed before it does anything */
+  pid_t made = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+  if (!made) for (;;) pause();
+  kill(made, SIGKILL), waitpid(made, NULL, __WALL);
+}
 int main(int argc, char **argv) {
   pthread_t thread;
   (void)argc;
@@ -199,7 +212,14 @@ int main(int argc, char **argv) {
   if (!strcmp(argv[1], "exec")) pthread_create(&thread, NULL, waits, NULL), usleep(50000), execlp("sh", "sh", "-c", "exit 4", NULL);
   if (!strcmp(argv[1], "first")) pthread_create(&thread, NULL, loses_at_last, NULL), pthread_exit(NULL);
   if (!strcmp(argv[1], "both")) pthread_create(&thread, NULL, loses_and_ends_all, NULL), usleep(1000), __atomic_store_n(&goes, 1, __ATOMIC_RELEASE), syscall(SYS_exit, 0);
+  if (!strcmp(argv[1], "alone")) pthread_create(&thread, NULL, is_killed_alone, NULL), pthread_join(thread, NULL), lose();
+  if (!strcmp(argv[1], "made")) for (int i = 0; i < 300; i++) no_thread();
   if (!strcmp(argv[1], "abort")) abort();
+  if (!strcmp(argv[1], "dump")) { /* whoever writes the core waits for the others */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){1 << 20, 1 << 20});
+    for (int i = 0; i < 20; i++) pthread_create(&thread, NULL, waits, NULL);
+    abort();
+  }
   if (!strcmp(argv[1], "told")) pause();
   _exit(5);
 }
@@ -214,7 +234,10 @@ is 'a program with threads becomes another' "$(ended_by exec)" '0 0 4'
 is 'the first thread ends, another goes on' "$(ended_by first)" '1 0 1'
 is 'the first thread ends in the moment in which another ends all, each time' "$(for attempt in 1 2 3 4 5 6 7 8; do ended_by both; done | uniq -c | xargs)" '8 1 0 1'
 is 'by _exit' "$(ended_by leaves)" '0 0 5'
+is 'one thread is killed, the others go on' "$(ended_by alone)" '1 0 1'
+is 'processes that are made as threads are' "$(ended_by made)" '0 0 5'
 is 'by a signal' "$(ended_by abort)" '0 0 134'
+is 'by a signal, with a core, and threads' "$(ended_by dump)" '0 0 134'
 "$osmem" leaks ./ends told 2>report &
 for attempt in 1 2 3 4 5 6 7 8 9; do [ "$(ps -o comm= --ppid $!)" = ends ] && break; sleep 0.5; done
 kill $!
