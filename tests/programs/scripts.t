@@ -179,8 +179,9 @@ is 'and no more' "$(grep -c 'bursts' table)" 0
 
 # ---- the tests themselves ----
 
-start "$top/tests/run.sh" programs/suites
+"$top/tests/run.sh" programs/suites & # start's timeout would kill it after 5 s, before the tests have cleaned up where all is slow
 runner=$!
+started="$started $runner"
 session() { # of the prove among the runner's descendants
   ps -eo pid=,ppid=,sid=,args= --sort=pid | awk -v runner=$runner 'BEGIN { ours[runner] } $2 in ours { ours[$1]; if (/prove --jobs/) { print $3; exit } }'
 }
