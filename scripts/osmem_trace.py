@@ -240,8 +240,8 @@ class Command:
             ptrace(CONT, tid, 0, signal_to_hand_over(status))
 
     def on_end(self, tid):
-        """Held is the last, or who of the others will not be told of: they may wait for this one, by join or
-        exec, or to write a core. So another is held only where all of them are gone or killed."""
+        """Held is the last of whom the kernel tells: none while another goes on, which may wait for this one,
+        by join or exec, or to write a core; of those that are killed some are never told of."""
         self.threads.discard(tid)
         found = registers(tid)
         if found and (not self.threads or not ends_by_itself(tid, found)):
